@@ -1,0 +1,51 @@
+# PYTHON=… chooses the interpreter that .venv is made with (3.11 or newer).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?=
+NOTEBOOK ?= notebooks/00-first-steps.ipynb
+BIN := .venv/bin
+EXECUTED := build/$(notdir $(NOTEBOOK))
+PYTHON_FILES := runtime kernel tests notebooks
+
+.PHONY: help demo test lab bench lint format vm clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.installed-demo ## install, build the image, run the first notebook with every cell in a container
+	@tests/setup/demo.sh $(NOTEBOOK) $(EXECUTED)
+
+test: ## install what tests need and run them all
+	@PYTHON="$(PYTHON)" tests/setup/run-tests.sh
+
+lab: .venv/.installed-demo ## open JupyterLab on the notebooks
+	@$(BIN)/cellstack lab notebooks
+
+bench: .venv/.installed-test ## measure cells and containers beside their peers; build/bench.json
+	@tests/setup/peers.sh bench
+	@$(BIN)/python -m tests.benchmarks.bench --output build/bench.json
+
+lint: .venv/.installed-test ## ruff, mypy --strict, import-linter
+	@tests/setup/lint.sh $(PYTHON_FILES)
+
+format: .venv/.installed-test ## let ruff format and fix the code
+	@$(BIN)/ruff format --exclude '*.ipynb' $(PYTHON_FILES)
+	@$(BIN)/ruff check --exclude '*.ipynb' --fix $(PYTHON_FILES)
+
+vm: .venv/.installed-test ## run the tests that need pure cgroup v2, in QEMU
+	@tests/setup/vm.sh
+
+clean: ## remove everything that make has made in this folder
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find runtime kernel tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.made:
+	@tests/setup/venv.sh .venv "$(PYTHON)"
+
+.venv/.installed-%: .venv/.made pyproject.toml
+	@echo "Installing cellstack[$*] and what it needs into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""The Jupyter kernel: a container per cell, a layer per result."""

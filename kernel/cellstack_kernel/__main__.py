@@ -1,0 +1,5 @@
+"""`python -m cellstack_kernel`."""
+
+from cellstack_kernel.app import main
+
+main()

@@ -1,0 +1,57 @@
+"""Start the kernel: `python -m cellstack_kernel -f CONNECTION_FILE`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Any
+
+from ipykernel.kernelapp import IPKernelApp
+from ipykernel.zmqshell import ZMQDisplayHook  # noqa: F401  what the base class' trait names
+
+from cellstack_kernel.kernel import CellstackKernel
+
+
+class _NoDisplayHook:
+    """The base class hands its display hook a way to get the execution count; ours displays nothing."""
+
+
+class CellstackApp(IPKernelApp):  # type: ignore[misc]
+    """ipykernel's application without what belongs to cells: no shell, no captured output in this process."""
+
+    name = "cellstack-kernel"
+    kernel_class = CellstackKernel
+
+    def init_io(self) -> None:
+        """Leave stdout and stderr of this process alone: cells do not write to them."""
+        self.displayhook = _NoDisplayHook()
+
+    def init_signal(self) -> None:
+        """Interrupts arrive as messages; a SIGINT from a terminal interrupts the cell, SIGTERM ends cleanly."""
+        signal.signal(signal.SIGINT, lambda *_: self._on_loop(self.kernel.interrupt_cell))
+        signal.signal(signal.SIGTERM, lambda *_: self._on_loop(self._terminate))
+
+    def _on_loop(self, callback: Any) -> None:
+        kernel = getattr(self, "kernel", None)
+        if kernel is None or kernel._loop is None:  # noqa: SLF001
+            sys.exit(128 + signal.SIGTERM)
+        kernel._loop.call_soon_threadsafe(callback)  # noqa: SLF001
+
+    def _terminate(self) -> None:
+        async def close() -> None:
+            await self.kernel.close_notebook()
+            self.io_loop.stop()
+
+        self._closing = asyncio.ensure_future(close())
+
+    def init_path(self) -> None:
+        """Nothing is imported from the notebook's folder here."""
+
+    def init_pdb(self) -> None:
+        """Debuggers run in cells."""
+
+
+def main() -> None:
+    """Run the kernel until it is shut down."""
+    CellstackApp.launch_instance()

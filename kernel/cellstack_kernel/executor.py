@@ -1,0 +1,288 @@
+"""One cell run: code into a container, its frames out to a front end, its changes into a layer."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cellstack_kernel.frames import FrameError, checked
+from cellstack_runtime.limits import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellstack_guest.protocol import Message
+    from cellstack_runtime.containers import CellContainer, Finished
+    from cellstack_runtime.limits import Limits
+    from cellstack_runtime.workspace import Workspace
+
+UNCHANGED = "Files and variables are as they were before it"
+
+
+class FrontEnd(Protocol):
+    """Where a cell's outputs go and where its questions are answered."""
+
+    def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
+        """Take one output: a Jupyter message type with its content, and `metadata` and `buffers` where it has them."""
+
+    async def ask(self, prompt: str, *, password: bool) -> str | None:
+        """Return the person's answer; None when there is nobody to ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to run. kind: "execute" or "shell". commit: whether the result becomes a layer."""
+
+    code: str
+    kind: str = "execute"
+    number: int = 0
+    silent: bool = False
+    store_history: bool = True
+    user_expressions: dict[str, Any] = field(default_factory=dict)
+    allow_stdin: bool = False
+    cell_id: str | None = None
+    limits: Limits | None = None
+    commit: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a cell run ended: the content of the Jupyter reply, and the cell's record (CONTRACT's CELL)."""
+
+    content: dict[str, Any]
+    record: dict[str, Any]
+
+
+class Executor:
+    """Runs cells of one workspace, one at a time."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.running: CellContainer | None = None
+        self.comms: dict[str, str] = {}
+        self._interrupts = 0
+
+    def interrupt(self) -> None:
+        """Interrupt the running cell; a second time in the same run kills its container."""
+        if self.running is None:
+            return
+        self._interrupts += 1
+        if self._interrupts == 1:
+            self.running.interrupt()
+        else:
+            self.running.kill("interrupt")
+
+    async def run(self, request: Request, front: FrontEnd) -> Outcome:
+        """Run one cell. CellstackError when no container could be made for it."""
+        workspace = self.workspace
+        limits = request.limits or workspace.limits
+        parent = workspace.head
+        before = workspace.store.layer(parent).state if parent else None
+        container = await workspace.container(limits=limits)
+        self.running, self._interrupts = container, 0
+        container.send(self._frame(request, container, before))
+        reply: Message | None = None
+        shown_error = False
+        finished: Finished | None = None
+        try:
+            while reply is None and (arrived := await container.receive()) is not None:
+                message = checked(arrived[0])
+                if message["type"] == "reply":
+                    reply = message
+                else:
+                    shown_error |= message["type"] == "error"
+                    await self._forward(message, arrived[1], container, front, request)
+        except FrameError as error:
+            container.kill("protocol")
+            finished = await container.discard()
+            return self._killed(request, container, finished, front, f"cell sent something that is no output ({error})")
+        except asyncio.CancelledError:
+            container.kill("interrupt")
+            await container.discard()
+            raise
+        finally:
+            self.running = None
+        if reply is None:
+            finished = await container.discard()
+            return self._killed(request, container, finished, front, None)
+        content = {"execution_count": request.number, **reply["content"]}
+        if request.commit:
+            summary = {"number": request.number, "code": request.code, "status": content.get("status", "ok")}
+            finished = await container.commit(state=reply["state"], cell=summary)
+            workspace.learn(reply["modules"])
+        else:
+            finished = await container.discard()
+        if content.get("status") == "error" and not shown_error and not request.silent:
+            front.publish("error", {name: content.get(name, "") for name in ("ename", "evalue", "traceback")})
+        return Outcome(content, _record(request, container, finished, parent, content, reply["carried"]))
+
+    def _frame(self, request: Request, container: CellContainer, state: str | None) -> Message:
+        return {
+            "type": request.kind,
+            "code": request.code,
+            "silent": request.silent,
+            "store_history": request.store_history,
+            "user_expressions": request.user_expressions,
+            "allow_stdin": request.allow_stdin,
+            "execution_count": request.number,
+            "cell_id": request.cell_id,
+            "state": state,
+            "layer": container.layer,
+            "layer_info": {
+                "layer": container.layer,
+                "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},
+            },
+        }
+
+    async def _forward(
+        self,
+        message: Message,
+        buffers: Sequence[bytes],
+        container: CellContainer,
+        front: FrontEnd,
+        request: Request,
+    ) -> None:
+        kind = message.pop("type")
+        if kind == "ready":
+            return
+        if kind == "input_request":
+            answer = await self._answer(message, container, front, allowed=request.allow_stdin)
+            if answer is not None:
+                container.send({"type": "input_reply", "value": answer})
+        elif kind == "notice":
+            front.publish("stream", {"name": "stderr", "text": message["text"].rstrip("\n") + "\n"})
+        elif kind == "comm":
+            content = message["content"]
+            if message["msg_type"] == "comm_open":
+                self.comms[str(content.get("comm_id"))] = str(content.get("target_name"))
+            elif message["msg_type"] == "comm_close":
+                self.comms.pop(str(content.get("comm_id")), None)
+            front.publish(message["msg_type"], content, metadata=message["metadata"], buffers=buffers)
+        elif not (request.silent and kind == "execute_result"):
+            front.publish(kind, message)
+
+    async def _answer(
+        self, message: Message, container: CellContainer, front: FrontEnd, *, allowed: bool
+    ) -> str | None:
+        """Ask the person, but stop asking when the cell is interrupted or dies meanwhile."""
+        if not allowed:
+            return None
+        asking = asyncio.ensure_future(front.ask(message["prompt"], password=message["password"]))
+        over = asyncio.ensure_future(container.changed())
+        try:
+            await asyncio.wait({asking, over}, return_when=asyncio.FIRST_COMPLETED)
+            return asking.result() if asking.done() else None
+        finally:
+            asking.cancel()
+            over.cancel()
+
+    def _killed(
+        self, request: Request, container: CellContainer, finished: Finished, front: FrontEnd, why: str | None
+    ) -> Outcome:
+        name, sentence = _death(container, finished, why)
+        error = {"ename": name, "evalue": sentence, "traceback": [f"\x1b[31m{name}\x1b[39m: {sentence}"]}
+        if not request.silent:
+            front.publish("error", error)
+        content = {"status": "error", "execution_count": request.number, **error}
+        return Outcome(content, _record(request, container, finished, self.workspace.head, content, None))
+
+    async def query(self, message: Message) -> dict[str, Any] | None:
+        """Answer a question about code (complete, inspect, is_complete) in a container of its own; None when it died."""
+        workspace = self.workspace
+        state = workspace.store.layer(workspace.head).state if workspace.head else None
+        container = await workspace.container()
+        container.send({**message, "state": state})
+        content = None
+        try:
+            while content is None and (arrived := await container.receive()) is not None:
+                if arrived[0]["type"] == "reply":
+                    content = checked(arrived[0])["content"]
+        except FrameError:
+            container.kill("protocol")
+        finally:
+            await container.discard()
+        return content
+
+
+def _death(container: CellContainer, finished: Finished, why: str | None) -> tuple[str, str]:
+    """Return the error's name and the one sentence that says what killed the cell, by which limit, and what to do."""
+    limits, end = container.limits, finished.exit
+    if why is not None:
+        return "CellKilled", f"{why}. {UNCHANGED}"
+    if end.reason == "oom":
+        limit = limits.memory or 0
+        return (
+            "CellKilled",
+            f"cell was killed at its memory limit of {format_size(limit)} "
+            f"(peak {format_size(finished.memory_peak_bytes)}). {UNCHANGED}. "
+            f"Raise it with %limits memory={_next_size(limit)}",
+        )
+    if end.reason == "timeout":
+        seconds = limits.timeout or 0
+        return (
+            "CellTimeout",
+            f"cell was killed at its time limit of {seconds:g} s. {UNCHANGED}. "
+            f"Raise it with %limits timeout={seconds * 2:g}",
+        )
+    if end.reason == "pids":
+        return (
+            "CellKilled",
+            f"cell died after it had reached its limit of {limits.pids} processes. {UNCHANGED}. "
+            f"Raise it with %limits pids={(limits.pids or 0) * 2}",
+        )
+    if end.reason == "interrupt":
+        return "CellKilled", f"cell was killed by the second interrupt. {UNCHANGED}"
+    if end.reason == "protocol":
+        return "CellKilled", f"cell sent something that is no output and was killed. {UNCHANGED}"
+    if end.signal is not None:
+        return "CellKilled", f"cell was ended by {end.signal}. {UNCHANGED}"
+    if end.code is not None:
+        return "CellKilled", f"cell ended its own process with exit code {end.code}. {UNCHANGED}"
+    return "CellKilled", f"cell was killed ({end.reason}). {UNCHANGED}"
+
+
+def _next_size(limit: int) -> str:
+    """Return twice the limit the way it is written: 512 MiB gives "1g"."""
+    size = limit * 2
+    for unit, factor in (("g", 2**30), ("m", 2**20)):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return str(size)
+
+
+def _record(
+    request: Request,
+    container: CellContainer,
+    finished: Finished,
+    parent: str | None,
+    content: dict[str, Any],
+    carried: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the cell's record as the contract has it."""
+    status = content.get("status", "ok")
+    reason = finished.exit.reason
+    if carried is None:
+        status = "killed"
+    elif status == "error":
+        reason = "interrupt" if content.get("ename") == "KeyboardInterrupt" else "exception"
+    else:
+        reason = "finished"
+    changes = finished.changes
+    return {
+        "status": status,
+        "execution_count": request.number,
+        "layer": finished.layer or parent,
+        "parent": parent,
+        "changes": {"added": changes.added, "changed": changes.changed, "deleted": changes.deleted},
+        "bytes": changes.bytes,
+        "wall_seconds": round(finished.wall_seconds, 6),
+        "cpu_seconds": round(finished.cpu_seconds, 6),
+        "memory_peak_bytes": finished.memory_peak_bytes,
+        "exit": {"reason": reason, "signal": finished.exit.signal if status == "killed" else None},
+        "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},
+        "namespaces": container.namespaces,
+        "host": {"pid": container.pid, "cgroup": container.cgroup},
+        "cache": "off",
+        "carried": carried or {"saved": [], "loaded": [], "not_carried": {}},
+    }

@@ -1,0 +1,211 @@
+"""Arrays: each piece of memory is saved once, and the arrays that look into it are rebuilt on it.
+
+An array that owns its memory becomes a buffer (out of band when it is large); a view becomes the owner and where it
+lies in it. So two views that overlap still do after loading. Nothing here imports numpy or pandas: a value of
+theirs can only exist where they have been imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pickle import PickleBuffer
+from typing import Any
+
+# Kinds whose bytes mean the same in another process: not objects, not strings on a heap of their own.
+_PLAIN_KINDS = "biufcmMSUV?"
+
+
+def reduce_array(array: Any) -> Any:
+    """Return the reduction of a numpy array, or NotImplemented where numpy's own is right."""
+    numpy = sys.modules["numpy"]
+    cls = type(array)
+    if cls is numpy.memmap:
+        return _reduce_memmap(array)
+    if not _is_numpys(cls, numpy):
+        return NotImplemented
+    owner = _owner(array, numpy)
+    if array.dtype.hasobject or array.dtype.kind not in _PLAIN_KINDS:
+        return _reduce_object_view(array, owner)
+    if owner is not array and (reduction := _reduce_view(array, owner)) is not NotImplemented:
+        return reduction
+    flat = _flat(array, numpy)
+    if flat is None:
+        return NotImplemented
+    arguments = (PickleBuffer(flat), cls, array.dtype, array.shape, array.strides, array.flags.writeable)
+    return (load_owner, arguments, getattr(array, "__dict__", None) or None, None, None, set_attributes)
+
+
+def load_owner(
+    buffer: Any, cls: type, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool
+) -> Any:
+    """Build an array on mapped memory; one that was kept in the pickle owns its memory, as it did before."""
+    numpy = sys.modules["numpy"]
+    if isinstance(buffer, memoryview):
+        array = numpy.ndarray.__new__(cls, shape, dtype, buffer, 0, strides)
+    else:
+        array = numpy.ndarray(shape, dtype, buffer, 0, strides).copy("K")
+        if cls is not numpy.ndarray:
+            array = array.view(cls)
+    if not writeable:
+        array.setflags(write=False)
+    return array
+
+
+def load_view(
+    owner: Any,
+    cls: type,
+    dtype: Any,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    offset: int,
+    writeable: bool,
+) -> Any:
+    """Build a view that starts `offset` bytes into the owner's memory."""
+    numpy = sys.modules["numpy"]
+    locked = writeable and not owner.flags.writeable
+    if locked:
+        owner.setflags(write=True)
+    view = numpy.ndarray.__new__(cls, shape, dtype, owner, offset, strides)
+    if locked:
+        owner.setflags(write=False)
+    if view.flags.writeable and not writeable:
+        view.setflags(write=False)
+    return view
+
+
+def load_object_view(owner: Any, start: int, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool) -> Any:
+    """Build a view on an array of objects, from its element `start` in memory order."""
+    numpy = sys.modules["numpy"]
+    flat = owner.ravel("K")[start:]
+    return numpy.lib.stride_tricks.as_strided(flat, shape, strides, writeable=writeable)
+
+
+def set_attributes(array: Any, attributes: dict[str, Any]) -> None:
+    """Give an array of a subclass its attributes."""
+    array.__dict__.update(attributes)
+
+
+def load_memmap(filename: str, dtype: Any, mode: str, offset: int, shape: tuple[int, ...], order: str) -> Any:
+    """Open a numpy.memmap on its file again."""
+    numpy: Any = sys.modules["numpy"]
+    return numpy.memmap(filename, dtype, mode, offset, shape, order)
+
+
+def _is_numpys(cls: type, numpy: Any) -> bool:
+    """Whether a (sub)class leaves pickling to numpy."""
+    array: Any = numpy.ndarray
+    return cls is array or all(
+        getattr(cls, name) is getattr(array, name)
+        for name in ("__reduce__", "__reduce_ex__", "__setstate__", "__getstate__")
+        if hasattr(array, name)
+    )
+
+
+def _owner(array: Any, numpy: Any) -> Any:
+    """Return the last array in the chain of bases."""
+    while True:
+        base = array.base
+        if type(base).__name__ == "DummyArray":  # what numpy.lib.stride_tricks puts between
+            base = base.base
+        if not isinstance(base, numpy.ndarray) or base.dtype.hasobject != array.dtype.hasobject:
+            return array
+        array = base
+
+
+def _address(array: Any) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _flat(array: Any, numpy: Any) -> Any:
+    """Return an array's memory as bytes, without copying; None where it is not one piece."""
+    plain = array.view(numpy.ndarray)
+    flat = plain.ravel("K")
+    if not array.nbytes or _address(flat) != _address(plain) or min(plain.strides, default=0) < 0:
+        return None
+    return flat.view(numpy.uint8)
+
+
+def _reduce_view(array: Any, owner: Any) -> Any:
+    if not array.nbytes or not (owner.flags.c_contiguous or owner.flags.f_contiguous):
+        return NotImplemented
+    offset = _address(array) - _address(owner)
+    steps = [(count - 1) * stride for count, stride in zip(array.shape, array.strides, strict=True)]
+    lowest = offset + sum(step for step in steps if step < 0)
+    highest = offset + sum(step for step in steps if step > 0) + array.itemsize
+    if lowest < 0 or highest > owner.nbytes:
+        return NotImplemented
+    arguments = (owner, type(array), array.dtype, array.shape, array.strides, offset, array.flags.writeable)
+    return (load_view, arguments, getattr(array, "__dict__", None) or None, None, None, set_attributes)
+
+
+def _reduce_object_view(array: Any, owner: Any) -> Any:
+    contiguous = owner.flags.c_contiguous or owner.flags.f_contiguous
+    if owner is array or not contiguous or not array.size or array.dtype != owner.dtype:
+        return NotImplemented
+    start, rest = divmod(_address(array) - _address(owner), owner.itemsize)
+    if rest or type(array).__name__ != "ndarray":
+        return NotImplemented
+    return (load_object_view, (owner, start, array.shape, array.strides, array.flags.writeable))
+
+
+def _reduce_memmap(array: Any) -> Any:
+    numpy = sys.modules["numpy"]
+    filename = getattr(array, "filename", None)
+    if filename is None or array.mode == "c" or isinstance(array.base, numpy.ndarray):
+        plain = array.view(numpy.ndarray)
+        return (numpy.array, (plain.copy(),))
+    array.flush()
+    mode = "r+" if array.mode == "w+" else array.mode
+    order = "C" if array.flags.c_contiguous else "F"
+    return (load_memmap, (os.fspath(filename), array.dtype, mode, array.offset, array.shape, order))
+
+
+# pandas: frames share memory lazily and copy on write; who shares is known by a `BlockValuesRefs`.
+
+
+def reduce_block(block: Any) -> Any:
+    """Return the reduction of a block of a frame, with the record of who shares its memory."""
+    refs = getattr(block, "refs", None)
+    if refs is None or not refs.has_reference():
+        return NotImplemented
+    make, arguments, *_ = block.__reduce_ex__(5)
+    return (load_block, (make, arguments, refs))
+
+
+def reduce_single_manager(manager: Any) -> Any:
+    """Return the reduction of a series' data by its block; pandas' own keeps the values only."""
+    if not hasattr(manager.blocks[0], "refs"):
+        return NotImplemented
+    return (type(manager), (manager.blocks[0], manager.axes[0]))
+
+
+def load_block(make: Any, arguments: tuple[Any, ...], refs: Any) -> Any:
+    """Build a block that knows it shares its memory, so that writing to it copies."""
+    block = make(*arguments)
+    block.refs = refs
+    refs.add_reference(block)
+    return block
+
+
+def reduce_index(index: Any) -> Any:
+    """Return the reduction of an index, with the record of who shares its memory."""
+    refs = getattr(index, "_references", None)
+    computed = getattr(type(index), "_references", None) is not None  # a RangeIndex has no memory to share
+    if refs is None or computed or not refs.has_reference():
+        return NotImplemented
+    make, arguments, *_ = index.__reduce_ex__(5)
+    return (load_index, (make, arguments, refs))
+
+
+def load_index(make: Any, arguments: tuple[Any, ...], refs: Any) -> Any:
+    """Build an index that knows it shares its memory."""
+    index = make(*arguments)
+    index._references = refs  # noqa: SLF001 - as pandas does where it makes a view of an index
+    refs.add_index_reference(index)
+    return index
+
+
+def reduce_refs(refs: Any) -> Any:
+    """Return the reduction of the record itself: empty, those who share enter themselves when they are loaded."""
+    return (type(refs), ())

@@ -1,0 +1,314 @@
+"""Carrying variables from cell to cell: what a cell can reach is loaded, what it changed is saved.
+
+Variables that share objects form a component, which is read and written as a whole; a class of the notebook is
+part of a component like a variable. What was not loaded cannot have changed: the next manifest names it where it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cellstack_guest import manifest, names, pickling, settings
+from cellstack_guest.ambient import Ambient
+from cellstack_guest.definitions import ClassState, Registry
+from cellstack_guest.loader import Loader, LoadError
+from cellstack_guest.manifest import CLASS, PROVIDE, LayerWriter
+from cellstack_guest.saver import Saver, Values
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from cellstack_guest.manifest import Manifest, Saved
+
+__all__ = ["Carried", "Carrier"]
+
+_NOT_THE_USERS = ("__builtins__", "__warningregistry__")
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What a cell's end gave. state: the layer whose state the next cell starts from, None for no state at all.
+
+    not_carried: what became a tombstone in this cell, with the type that is to blame.
+    """
+
+    state: str | None
+    saved: list[str]
+    loaded: list[str]
+    not_carried: dict[str, str]
+
+
+class Carrier:
+    """The variables of one process: begin, run the cell, end.
+
+    namespace: the globals of the notebook, a plain dict. state_root: the directory with one state directory per
+    layer. hidden: names that are not the user's. `extra` is saved and given back with the
+    variables (no instances of the notebook's classes); `cell` names
+    the running cell in notes ("[3]"); `notices` collects what went wrong in restoring settings.
+
+    Guarantees: a name that was not loaded is carried by reference, untouched. A pickle that cannot be loaded
+    stays in the state until its name is bound anew or deleted.
+    """
+
+    def __init__(self, namespace: dict[str, Any], state_root: str, *, hidden: Collection[str] = frozenset()) -> None:
+        self.extra: dict[str, Any] = {}
+        self.cell = ""
+        self.notices: list[str] = []
+        self._namespace = namespace
+        self._root = state_root
+        self._hidden = frozenset({*hidden, *_NOT_THE_USERS})
+        self._initial = dict(namespace)
+        self._ambient = Ambient()
+        self._state: str | None = None
+        self._adopt(manifest.empty(), Registry(namespace))
+
+    def open(self, state: str | None) -> None:
+        """Read the manifest of `state`; `begin` does it too, but a process that waits can do it ahead.
+
+        Raises StateError when it cannot be read.
+        """
+        if state == self._state:
+            return
+        saved = manifest.empty() if state is None else manifest.read(self._root, state)
+        for name in self._loaded_names():
+            self._namespace.pop(name, None)
+        self._state = state
+        self._adopt(saved, Registry(self._namespace))
+
+    def begin(self, state: str | None, code: str) -> list[str]:
+        """Load what `code` can reach from the state of a layer, None for none; return the names bound."""
+        self.open(state)
+        self._bound.clear()
+        self._ambient.begin(self._manifest["ambient"], self._loader, self.notices)
+        for key, (extent, digest) in self._manifest["extra"].items():
+            if self._extra_digests.get(key) != digest:
+                self._extra_digests[key] = digest
+                try:
+                    self.extra |= pickling.load(self._loader.read(extent), self._registry)
+                except Exception as error:  # noqa: BLE001 - what goes along with the variables must not cost the cell
+                    self.notices.append(f"{key} could not be loaded: {type(error).__name__}: {error}")
+        if not self._owners:
+            return []
+        reach = names.reach_of_source(code)
+        return self._load(self.names() if reach.everything else reach.names)
+
+    def load_all(self) -> list[str]:
+        """Load everything that is carried and return the names bound by this."""
+        return self._load(self.names())
+
+    def names(self) -> list[str]:
+        """Return all names that are carried or provided, loaded or not."""
+        plain = [key for key in self._owners if ":" not in key]
+        return plain + [key[len(PROVIDE) :] for key in self._owners if key.startswith(PROVIDE)]
+
+    def note_for(self, name: str) -> str | None:
+        """Return why a name is not there, for a NameError: what it was, who made it, how to have it again."""
+        if name in self._failed:
+            return f"{name} {self._failed[name]}"
+        tombstone = self._manifest["tombstones"].get(name)
+        if tombstone is None:
+            return None
+        made = f" made by cell {tombstone['cell']}" if tombstone["cell"] else ""
+        return (
+            f"{name}{made} was not carried to this cell: {tombstone['why']}. Make it again here, or for every cell "
+            f'that uses it: cellstack.provide("{name}", lambda: ...)'
+        )
+
+    def provide(self, name: str, factory: Callable[[], Any]) -> Any:
+        """Bind `name` to `factory()` now and in every later cell that reaches it; return the value."""
+        value = factory()
+        self._factories[name] = factory
+        self._provided[name] = value
+        self._namespace[name] = value
+        return value
+
+    def end(self, layer: str, out_dir: str) -> Carried:
+        """Save what changed into `out_dir`, which becomes the state directory of `layer`.
+
+        Raises OSError when it cannot be written; the earlier state is as it was.
+        """
+        self._registry.start_layer(layer)
+        self._registry.provided = {
+            name: value for name, value in self._provided.items() if self._namespace.get(name, self) is value
+        }
+        writer = LayerWriter(layer, out_dir)
+        try:
+            return self._end(layer, writer)
+        finally:
+            writer.close()
+
+    def _end(self, layer: str, writer: LayerWriter) -> Carried:
+        values, gone = self._values()
+        saver = Saver(self._loader, self._registry, writer, layer)
+        with settings.undisturbed():
+            outcome = saver.save(values, gone)
+        ambient = self._ambient.end(self._manifest["ambient"], self._registry, writer, self.notices)
+        extra = self._save_extra(writer)
+        tombstones = self._tombstones(outcome.refused)
+        loaded = list(self._bound)
+        self._bound.clear()
+        changed = writer.used or outcome.changed or (ambient, extra, tombstones) != self._kept()
+        if changed:
+            saved: Manifest = {
+                "version": manifest.VERSION,
+                "layers": [],
+                "components": outcome.components,
+                "definitions": outcome.definitions,
+                "tombstones": tombstones,
+                "ambient": ambient,
+                "extra": extra,
+            }
+            writer.finish(saved)
+            self._state = layer
+            self._replace(saved, outcome.live)
+        return Carried(self._state, outcome.saved, loaded, outcome.refused)
+
+    def _kept(self) -> tuple[Any, Any, Any]:
+        return self._manifest["ambient"], self._manifest["extra"], self._manifest["tombstones"]
+
+    def _adopt(self, saved: Manifest, registry: Registry) -> None:
+        self._manifest = saved
+        self._registry = registry
+        self._loader = Loader(saved, self._root, registry, self._bind)
+        self._owners = self._loader.owners
+        self._live: dict[str, dict[str, Any]] = {}
+        self._factories: dict[str, Callable[[], Any]] = {}
+        self._provided: dict[str, Any] = {}
+        self._failed: dict[str, str] = {}
+        self._bound: list[str] = []
+        self._extra_digests: dict[str, str] = {}
+        registry.provide = self._provide
+
+    def _replace(self, saved: Manifest, live: dict[str, dict[str, Any]]) -> None:
+        """Go on from what was just saved, with what is loaded."""
+        self._manifest = saved
+        self._loader = self._loader.continued(saved, live)
+        self._owners = self._loader.owners
+        self._live = live
+
+    # Loading
+
+    def _load(self, wanted: Iterable[str]) -> list[str]:
+        """Bind names and what the functions among them reach; return all names bound by this."""
+        bound = self._bound
+        before = len(bound)
+        pending = list(wanted)
+        seen: set[str] = set()
+        while pending:
+            name = pending.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            owner = self._owners.get(name)
+            if owner is not None:
+                if owner not in self._live:
+                    known = len(self._live)
+                    self._load_component(owner, name)
+                    for component in list(self._live)[known:]:
+                        pending.extend(self._reach_of(component))
+            elif PROVIDE + name in self._owners and name not in self._namespace:
+                self._bind_provided(name)
+        return bound[before:]
+
+    def _load_component(self, component: str, name: str) -> None:
+        try:
+            with settings.undisturbed():
+                self._loader.load(component)
+        except LoadError as error:
+            keys = [key for key in self._manifest["components"][component]["keys"] if ":" not in key]
+            self._failed |= dict.fromkeys({name, *keys}, f"is saved but could not be loaded: {error}")
+
+    def _bind(self, component: str, values: dict[str, Any]) -> None:
+        """Take up what the loader has loaded."""
+        self._live[component] = values
+        for key, value in values.items():
+            if key.startswith(PROVIDE):
+                self._factories.setdefault(key[len(PROVIDE) :], value)
+            elif ":" not in key and (key not in self._namespace or self._is_initial(key)):
+                self._namespace[key] = value
+                self._bound.append(key)
+
+    def _bind_provided(self, name: str) -> None:
+        try:
+            self._namespace[name] = self._provide(name)
+        except Exception as error:  # noqa: BLE001 - the user's function; told when the name is used
+            self._failed[name] = f"could not be provided: {type(error).__name__}: {error}"
+        else:
+            self._bound.append(name)
+
+    def _provide(self, name: str) -> Any:
+        """Return what `name`'s factory makes, made once per process, with all it uses loaded before."""
+        if name not in self._provided:
+            owner = self._owners.get(PROVIDE + name)
+            if owner is not None and owner not in self._live:
+                self._load_component(owner, name)
+            if owner is not None:
+                self._load(self._reach_of(owner))
+            self._provided[name] = self._factories[name]()
+        return self._provided[name]
+
+    def _reach_of(self, component: str) -> Iterable[str]:
+        reach = self._manifest["components"][component]["reach"]
+        return self.names() if reach is None else reach
+
+    # Saving
+
+    def _is_initial(self, name: str) -> bool:
+        return name in self._initial and self._namespace.get(name) is self._initial[name]
+
+    def _loaded_names(self) -> list[str]:
+        return [key for values in self._live.values() for key in values if ":" not in key]
+
+    def _values(self) -> tuple[Values, set[str]]:
+        """Return what has to be looked at, by key, and the keys that are no longer there."""
+        registry, hidden, namespace = self._registry, self._hidden, self._namespace
+        current: dict[str, Any] = {PROVIDE + name: factory for name, factory in self._factories.items()}
+        for name, value in list(namespace.items()):
+            if name in hidden or name in registry.provided or not isinstance(name, str) or self._is_initial(name):
+                continue
+            current[name] = value
+        if len(current) == 0 and not self._live:
+            return Values({}, {}, {}), {name for name in registry.provided if name in self._owners}
+        old: dict[str, dict[str, Any]] = {}
+        gone: set[str] = set()
+        for component, before in self._live.items():
+            old[component] = {}
+            for key in before:
+                if key.startswith(CLASS):
+                    current[key] = ClassState(registry.classes[key[len(CLASS) :]])
+                if key in current:
+                    old[component][key] = current[key]
+                else:
+                    gone.add(key)
+        new = {*current, *registry.provided}
+        gone |= {key for key, owner in self._owners.items() if key in new and owner not in self._live}
+        fresh = {key: value for key, value in current.items() if self._owners.get(key) not in self._live}
+        return Values(fresh, old, self._live), gone
+
+    def _save_extra(self, writer: LayerWriter) -> Saved:
+        saved: Saved = {}
+        for key, value in self.extra.items():
+            try:
+                pickled = pickling.dump({key: value}, self._registry, with_shared=False)
+            except pickling.RefusedError as refusal:
+                self.notices.append(f"{key} will not be carried: {refusal}")
+                continue
+            if pickled.needs:
+                self.notices.append(f"{key} will not be carried: it holds an instance of a class of the notebook")
+                continue
+            before = self._manifest["extra"].get(key)
+            if before is not None and before[1] == pickled.digest:
+                saved[key] = before
+            else:
+                saved[key] = (writer.pickle(pickled.data), pickled.digest)
+            self._extra_digests[key] = pickled.digest
+        return saved
+
+    def _tombstones(self, refused: dict[str, str]) -> dict[str, dict[str, str]]:
+        kept = {
+            name: tombstone
+            for name, tombstone in self._manifest["tombstones"].items()
+            if name not in self._namespace or name in self._registry.provided
+        }
+        return kept | {name: {"why": why, "cell": self.cell} for name, why in refused.items()}

@@ -1,0 +1,387 @@
+"""The process of one cell: waits for one request, answers it, and is gone.
+
+`warm` builds everything in the zygote; `Cell.serve` runs in a process forked from it.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# (most of IPython's functions have no annotations)
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import pdb  # noqa: T100
+import select
+import signal
+import sys
+import tempfile
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from IPython.core.completer import provisionalcompleter, rectify_completions
+from IPython.core.debugger import InterruptiblePdb, set_trace
+from IPython.utils.tokenutil import token_at_cursor
+
+from cellstack_guest import api, comms, hints, names, programs
+from cellstack_guest.carry import Carrier
+from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
+from cellstack_guest.outputs import Nowhere, Outputs, Stream, flush_before_children
+from cellstack_guest.preferences import Observer
+from cellstack_guest.shell import Static, ZMQInteractiveShell, error_content, make_shell
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Collection, Sequence
+
+    from cellstack_guest.carry import Carried
+
+Message = dict[str, Any]
+
+WARM_UP = (
+    "1+1",
+    "import os\nx = [1]\nprint(x)\nx",
+    "def f():\n    return undefined_name\nf()",
+    "1 +",
+    "from IPython.display import HTML\ndisplay(HTML('<b>x</b>'))\n%pwd",
+)
+REHEARSAL = ("print(1)\n1+1", "x = [1]\nx")
+REST_SECONDS = 0.002
+POOL_PREFIXES = ("ThreadPoolExecutor", "asyncio_")
+TYPES_KEY = "_jupyter_types_experimental"
+
+
+class MakeCarrier(Protocol):
+    """`cellstack_guest.carry.Carrier`, or what a test puts in its place."""
+
+    def __call__(self, namespace: dict[str, Any], state_root: str, *, hidden: Collection[str]) -> Carrier:
+        """Return a carrier of the variables in `namespace`."""
+
+
+class Cell:
+    """A shell that is ready to run one request in a process forked from this one."""
+
+    def __init__(self, shell: ZMQInteractiveShell, outputs: Outputs, make_carrier: MakeCarrier) -> None:
+        self.shell = shell
+        self.outputs = outputs
+        self._make_carrier = make_carrier
+        self._namespace: dict[str, Any] = shell.user_ns
+        self.preferences = Observer(shell)
+        self._initial = dict(shell.user_ns), dict(shell.user_ns_hidden)
+        self._pid = 0
+        self._carrier: Carrier
+        self._inbox: comms.Inbox
+        self._history: History
+        self._static: Static
+
+    def serve(self, sock: socket.socket, state_root: str, out_dir: str) -> None:
+        """Say "ready" on `sock`, answer one request, return; the process is of no use after that.
+
+        state_root: one folder of saved variables per layer. out_dir: where this cell's are saved. Raises EOFError
+        when the host closes `sock` before it asks for anything.
+        """
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sock.setblocking(True)
+        self.outputs.bind(sock)
+        self.outputs.send({"type": "ready"})
+        if not _arrives(sock, REST_SECONDS):
+            # The pages that a run writes to are copied now, while nobody waits for an answer. In a row of cells,
+            # where somebody does, a rehearsal would only come on top.
+            self.rehearse(REHEARSAL)
+        self._start(sock, state_root)
+        message, _ = self._inbox.receive()
+        self.outputs.send(self._answer(message, out_dir))
+
+    def rehearse(self, cells: Sequence[str]) -> None:
+        """Run `cells` as `serve` would, to no effect: frames go nowhere, variables to a folder that is removed."""
+        handler = signal.getsignal(signal.SIGINT)
+        with contextlib.ExitStack() as stack:
+            try:
+                root = stack.enter_context(tempfile.TemporaryDirectory())
+            except OSError:
+                return  # a temporary folder that is read-only or full: the first run is slower, that is all
+            state = None
+            for number, code in enumerate(cells, 1):
+                self._start(Nowhere(), root)
+                layer = f"rehearsal{number}"
+                out = os.path.join(root, layer)
+                os.mkdir(out)
+                request = {"type": "execute", "code": code, "execution_count": number, "state": state, "layer": layer}
+                reply = self._answer(request, out)
+                self.outputs.send(reply)
+                state = reply["state"]
+        self.outputs.bind(None)
+        signal.signal(signal.SIGINT, handler)
+        self._namespace.clear()
+        self._namespace.update(self._initial[0])
+        self.shell.forget(self._initial[1])
+
+    def _start(self, sock: Any, state_root: str) -> None:
+        self._pid = os.getpid()
+        self._inbox = comms.Inbox(sock)
+        self.outputs.bind(sock)
+        self._carrier = self._make_carrier(self._namespace, state_root, hidden=HIDDEN)
+        api.connect(self._carrier)
+
+    def _answer(self, request: Message, out_dir: str) -> Message:
+        match request["type"]:
+            case "execute":
+                return self._execute(request, out_dir, self._run_python)
+            case "shell":
+                return self._execute(request, out_dir, self._run_shell)
+            case "complete":
+                content = self._look(request, request["code"], complete)
+            case "inspect":
+                content = self._look(request, token_at_cursor(request["code"], _cursor(request)), inspect)
+            case "is_complete":
+                content = is_complete(self.shell, request)
+            case other:
+                content = _error_content("ProtocolError", f"a cell cannot answer a request of type {other!r}")
+        return {"type": "reply", "content": content, "state": request.get("state"), "carried": {}}
+
+    # Runs
+
+    def _execute(self, request: Message, out_dir: str, run: Callable[[Message], Message]) -> Message:
+        """Load, run, save. Whatever fails, there is a reply, and the state before it stays usable."""
+        shell = self.shell
+        shell.begin(request, self._inbox, self._carrier.note_for)
+        info = request.get("layer_info") or {}
+        api.layer, api.limits = info.get("layer"), shell.limits
+        loaded = False
+        try:
+            try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                self._load(request)
+                loaded = True
+                content = run(request)
+            finally:
+                _ignore_interrupts()
+        except BaseException as error:  # noqa: BLE001  the reply must not be lost
+            content = self._report(error)
+        if os.getpid() != self._pid:
+            os._exit(0)  # a child of the cell's own os.fork has nothing to say to the host
+        shell.notices += self._carrier.notices
+        carried: Carried | None = None
+        if loaded:
+            self.preferences.save(self._carrier.extra)
+            shell.notices += _ended_threads()
+            _flush_files(self._namespace)
+            carried = self._save(request, out_dir)
+        for text in shell.notices:
+            self.outputs.send({"type": "notice", "text": text})
+        if carried is None:
+            return {"type": "reply", "content": content, "state": request.get("state"), "carried": {}}
+        return {
+            "type": "reply",
+            "content": content,
+            "state": carried.state,
+            "carried": {"saved": carried.saved, "loaded": carried.loaded, "not_carried": carried.not_carried},
+        }
+
+    def _load(self, request: Message) -> None:
+        carrier, shell, code, count = self._carrier, self.shell, request["code"], self.shell.execution_count
+        carrier.cell = f"[{count}]"
+        carrier.open(request.get("state"))
+        self._history = History(shell)
+        if request["type"] == "shell":
+            with self.outputs.muted():
+                carrier.begin(request.get("state"), "")
+        else:
+            carried = carrier.names()
+            self._static = shell.transform_static(code)
+            # Names that the person has bound are theirs; the display hook has to see that they are bound.
+            also = [name for name in UNDERSCORES if name in carried] + self._history.reach(code, carried)
+            expressions = [repr(text) for text in (request.get("user_expressions") or {}).values()]
+            # What a library says when it is imported was said in the cell that imported it.
+            with self.outputs.muted():
+                carrier.begin(request.get("state"), "\n".join([self._static.text, *also, *expressions]))
+        self.preferences.restore(carrier.extra, code)
+        self._history.restore(carrier.extra, carrier.names(), count)
+        self._history.restore_typed(code)
+
+    def _run_python(self, request: Message) -> Message:
+        shell, code, count = self.shell, request["code"], self.shell.execution_count
+        silent = bool(request.get("silent"))
+        store = bool(request.get("store_history", True)) and not silent
+        transformed, failed = shell.finish_transform(code, self._static)
+        if transformed != self._static.text and names.reach_of_source(transformed).everything:
+            with self.outputs.muted():
+                self._carrier.load_all()
+        result = shell.run(
+            code, transformed, failed, silent=silent, store_history=store, cell_id=request.get("cell_id")
+        )
+        name = shell.compile.get_code_name(code, transformed, count) if store else None
+        self._history.save(self._carrier.extra, count, name)
+        if shell.succeeded(result):
+            content: Message = {"status": "ok"}
+        else:
+            error = result.error_before_exec or result.error_in_exec or RuntimeError("the cell failed")
+            content = {"status": "error", **(shell.last_error or error_content(error))}
+        after = shell.execution_count - 1
+        content["execution_count"] = after if after >= count - 1 else count
+        expressions = request.get("user_expressions") or {}
+        content["user_expressions"] = shell.user_expressions(expressions) if content["status"] == "ok" else {}
+        content["payload"] = shell.payload_manager.read_payload()
+        shell.payload_manager.clear_payload()
+        return content
+
+    def _run_shell(self, request: Message) -> Message:
+        shell, code, count = self.shell, request["code"], self.shell.execution_count
+        typed = f"%%sh\n{code}"
+        shell.history_manager.store_inputs(count, f"get_ipython().run_cell_magic('sh', '', {code!r})", typed)
+        self._history.save(self._carrier.extra, count, shell.compile.get_code_name(typed, typed, count))
+        status = programs.run_script(code)
+        if status == 0:
+            content: Message = {"status": "ok"}
+        else:
+            how = f"exited with {status}" if status > 0 else f"was killed by {signal.Signals(-status).name}"
+            content = _error_content("CalledProcessError", f"shell {how}")
+            self.outputs.send({**content, "type": "error"})
+        return {**content, "execution_count": count, "user_expressions": {}, "payload": []}
+
+    def _report(self, error: BaseException) -> Message:
+        """Show an error that no traceback of the person's code belongs to, and return the content of the reply."""
+        hints.add_hints(error, self.shell.limits, self._carrier.note_for)
+        content = {"status": "error", **_plain_error(error)}
+        self.outputs.send({**content, "type": "error"})
+        return {**content, "execution_count": self.shell.execution_count, "user_expressions": {}, "payload": []}
+
+    def _save(self, request: Message, out_dir: str) -> Carried | None:
+        try:
+            carried = self._carrier.end(request["layer"], out_dir)
+        except BaseException as error:  # noqa: BLE001  methods of the person's objects run here
+            plain = _plain_error(error)
+            self.shell.notices.append(
+                f"the variables of this cell were not saved, they are as before it: {plain['ename']}: {plain['evalue']}"
+            )
+            return None
+        for name, why in carried.not_carried.items():
+            if not is_result(name):
+                self.shell.notices.append(f"'{name}' will not be carried: {why}")
+        return carried
+
+    # Looks
+
+    def _look(self, request: Message, text: str, answer: Callable[[ZMQInteractiveShell, Message], Message]) -> Message:
+        """Answer from the variables that `text` reaches; nothing is saved."""
+        try:
+            with self.outputs.muted():
+                self._carrier.begin(request.get("state"), text)
+            carried = self._carrier.names()
+            History(self.shell).restore(self._carrier.extra, carried)
+            return answer(self.shell, request | {"carried": carried})
+        except BaseException as error:  # noqa: BLE001  the reply must not be lost
+            return {"status": "error", **_plain_error(error)}
+
+
+def complete(shell: ZMQInteractiveShell, request: Message) -> Message:
+    """Return the content of a complete_reply."""
+    for name in request["carried"]:
+        shell.user_ns.setdefault(name, None)  # known by name; what it is was not loaded
+    code, cursor = request["code"], _cursor(request)
+    with provisionalcompleter():
+        found = list(rectify_completions(code, shell.Completer.completions(code, cursor)))
+    types = [
+        {"start": item.start, "end": item.end, "text": item.text, "type": item.type, "signature": item.signature}
+        for item in found
+    ]
+    return {
+        "status": "ok",
+        "matches": [item.text for item in found],
+        "cursor_start": found[0].start if found else cursor,
+        "cursor_end": found[0].end if found else cursor,
+        "metadata": {TYPES_KEY: types},
+    }
+
+
+def inspect(shell: ZMQInteractiveShell, request: Message) -> Message:
+    """Return the content of an inspect_reply."""
+    name = token_at_cursor(request["code"], _cursor(request))
+    try:
+        data = dict(shell.object_inspect_mime(name, detail_level=request.get("detail_level") or 0))
+    except KeyError:
+        return {"status": "ok", "found": False, "data": {}, "metadata": {}}
+    if not shell.enable_html_pager:
+        data.pop("text/html", None)
+    return {"status": "ok", "found": True, "data": data, "metadata": {}}
+
+
+def is_complete(shell: ZMQInteractiveShell, request: Message) -> Message:
+    """Return the content of an is_complete_reply."""
+    status, indent = shell.input_transformer_manager.check_complete(request["code"])
+    return {"status": status, "indent": " " * (indent or 0)} if status == "incomplete" else {"status": status}
+
+
+def warm(make_carrier: MakeCarrier = Carrier) -> Cell:
+    """Build the cell that later forks serve, and run a little in it, so that their first run is not the first.
+
+    Takes over sys.stdout, sys.stderr, `input` and `__main__` of this process. Starts no thread and no event loop.
+    """
+    outputs = Outputs()
+    sys.stdout = Stream(outputs, "stdout")
+    sys.stderr = Stream(outputs, "stderr")
+    flush_before_children(outputs)
+    pdb.Pdb = InterruptiblePdb  # type: ignore[misc, assignment]
+    pdb.set_trace = set_trace
+    sys.argv = [""]
+    if "" not in sys.path:
+        sys.path.insert(_first_of_site(), "")
+    sys.modules["cellstack"] = api
+    cell = Cell(make_shell(outputs), outputs, make_carrier)
+    cell.rehearse(WARM_UP)
+    cell.preferences.learn()  # of the magics that running has loaded
+    return cell
+
+
+def _first_of_site() -> int:
+    """Return where IPython puts the working directory: before what was installed, after the standard library."""
+    folders = ("site-packages", "dist-packages")
+    return next((i for i, path in enumerate(sys.path) if os.path.basename(path) in folders), len(sys.path))
+
+
+def _arrives(sock: socket.socket, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _ignore_interrupts() -> None:
+    while True:
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        except KeyboardInterrupt:  # one that was already on its way
+            continue
+        return
+
+
+def _cursor(request: Message) -> int:
+    cursor = request.get("cursor_pos")
+    return len(request["code"]) if cursor is None else int(cursor)
+
+
+def _error_content(ename: str, evalue: str) -> Message:
+    return {"status": "error", "ename": ename, "evalue": evalue, "traceback": [f"{ename}: {evalue}"]}
+
+
+def _plain_error(error: BaseException) -> Message:
+    content = error_content(error)
+    line = f"{content['ename']}: {content['evalue']}" if content["evalue"] else content["ename"]
+    return {**content, "traceback": [line, *getattr(error, "__notes__", ())]}
+
+
+def _ended_threads() -> list[str]:
+    """Tell of the cell's own threads that end with it; idle workers of a pool are nobody's loss."""
+    left = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread is not threading.main_thread() and not thread.daemon and not thread.name.startswith(POOL_PREFIXES)
+    ]
+    return [f"thread {name!r} was still running and ended with the cell" for name in left]
+
+
+def _flush_files(namespace: dict[str, Any]) -> None:
+    """Write what open files of the cell still hold: the process ends without closing them."""
+    for value in list(namespace.values()):
+        if isinstance(value, io.IOBase) and not value.closed:
+            with contextlib.suppress(OSError, ValueError):  # read-only ones, and pipes nobody reads
+                value.flush()

@@ -1,0 +1,133 @@
+"""What a cell receives while it runs, and Jupyter's comms on top of it.
+
+A comm is a channel between an object in the cell and its view in the front end (ipywidgets). `comm_open`,
+`comm_msg` and `comm_close` travel as frames of type "comm". Incoming ones are handled when the cell waits:
+for `input()`, or in an event loop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from cellstack_guest import protocol
+
+try:
+    import comm
+    from comm.base_comm import BaseComm, CommManager
+except ImportError:  # an image without ipywidgets needs none
+    comm = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    import socket
+
+    from cellstack_guest.outputs import Outputs
+
+RECEIVE_BYTES = 2**18
+POLL_MILLISECONDS = 200
+DONT_WAIT = 0x40  # socket.MSG_DONTWAIT
+_KINDS = ("comm_open", "comm_msg", "comm_close")
+
+
+class Inbox:
+    """The receiving side of a cell's socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self._decoder = protocol.Decoder()
+        self._frames: deque[tuple[protocol.Message, list[bytes]]] = deque()
+        self._lock = threading.RLock()
+
+    def receive(self) -> tuple[protocol.Message, list[bytes]]:
+        """Wait for the next frame; EOFError when the host has gone."""
+        while not self._frames:
+            self._feed(0)
+        return self._frames.popleft()
+
+    def wait_for(self, kind: str) -> protocol.Message:
+        """Wait for a frame of type `kind`, handling comm messages meanwhile; EOFError when the host has gone."""
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        with self._lock:
+            while True:
+                # A signal that comes right before a system call does not interrupt it: none may wait for ever.
+                while not self._frames and not poll.poll(POLL_MILLISECONDS):
+                    pass
+                message, buffers = self.receive()
+                if message["type"] == kind:
+                    return message
+                handle(message, buffers)
+
+    def poll(self) -> None:
+        """Handle the comm messages that have arrived, without waiting."""
+        with self._lock:
+            with contextlib.suppress(BlockingIOError):
+                self._feed(DONT_WAIT)
+            while self._frames:
+                handle(*self._frames.popleft())
+
+    def forget(self, kind: str) -> None:
+        """Drop frames of type `kind` that have arrived unasked: answers to a question that was interrupted."""
+        with self._lock:
+            with contextlib.suppress(BlockingIOError):
+                self._feed(DONT_WAIT)
+            self._frames = deque(frame for frame in self._frames if frame[0]["type"] != kind)
+
+    def _feed(self, flags: int) -> None:
+        data = self.sock.recv(RECEIVE_BYTES, flags)
+        if not data:
+            raise EOFError("the kernel has gone")
+        self._frames.extend(self._decoder.feed(data))
+
+
+def handle(message: protocol.Message, buffers: list[bytes]) -> None:
+    """Give an incoming comm message to its comm; anything else that comes unasked is dropped."""
+    kind = message.get("msg_type")
+    if comm is None or message["type"] != "comm" or kind not in _KINDS:
+        return
+    manager = comm.get_comm_manager()
+    content = message.get("content") or {}
+    envelope = {
+        "header": {"msg_type": kind},
+        "msg_type": kind,
+        "content": content,
+        "metadata": message.get("metadata") or {},
+        "buffers": buffers,
+    }
+    getattr(manager, kind)(None, None, envelope)
+
+
+def install(outputs: Outputs) -> Any:
+    """Make the `comm` package, if there is one, send over `outputs`; return its manager, else None."""
+    if comm is None:
+        return None
+
+    class Comm(BaseComm):
+        """A comm of this cell."""
+
+        def publish_msg(
+            self,
+            msg_type: str,
+            data: dict[str, Any] | None = None,
+            metadata: dict[str, Any] | None = None,
+            buffers: list[bytes] | None = None,
+            **keys: Any,
+        ) -> None:
+            """Send one message to the front end."""
+            outputs.send(
+                {
+                    "type": "comm",
+                    "msg_type": msg_type,
+                    "content": {"data": data or {}, "comm_id": self.comm_id, **keys},
+                    "metadata": metadata or {},
+                },
+                buffers or (),
+            )
+
+    manager = CommManager()
+    comm.create_comm = Comm
+    comm.get_comm_manager = lambda: manager
+    return manager

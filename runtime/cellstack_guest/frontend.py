@@ -1,0 +1,213 @@
+"""The parts of a cell's shell that IPython lets one replace: compiler, display hook, publisher, magics, profile."""
+
+# mypy: disable-error-code="no-untyped-call"
+# (most of IPython's functions have no annotations)
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import struct
+import sys
+from typing import TYPE_CHECKING, Any
+
+from IPython.core import page
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import UsageError
+from IPython.core.history import HistoryManager
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.profiledir import ProfileDir
+from IPython.display import Javascript, display
+from IPython.utils import openpy
+from traitlets import observe
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+class CellCompiler(CachingCompiler):
+    """Names the code of a cell by its text, so that every process finds the same name for it.
+
+    The name is ipykernel's, a hash in a folder `ipykernel_<number>`: joblib, numba and others know code of a notebook
+    by the folder, and the hash is part of what errors in the syntax say. No such file exists.
+    """
+
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:  # noqa: ARG002
+        """Return the file name of a cell's code."""
+        return f"/tmp/ipykernel_1/{murmur2(raw_code.encode('utf-8', 'surrogatepass'))}.py"  # noqa: S108
+
+
+def murmur2(data: bytes, seed: int = 0xC70F6907) -> int:
+    """Return the 32-bit MurmurHash2 of `data`; the seed is ipykernel's."""
+    factor, mask = 0x5BD1E995, 0xFFFFFFFF
+    result = seed ^ len(data)
+    words = len(data) // 4
+    for word in struct.unpack_from(f"<{words}I", data):
+        mixed = word * factor & mask
+        result = (result * factor & mask) ^ ((mixed ^ mixed >> 24) * factor & mask)
+    if rest := data[words * 4 :]:
+        result = (result ^ int.from_bytes(rest, "little")) * factor & mask
+    result = (result ^ result >> 13) * factor & mask
+    return result ^ result >> 15
+
+
+class CellDisplayHook(DisplayHook):
+    """Sends the value of a cell's last expression."""
+
+    if TYPE_CHECKING:
+        shell: Any
+
+    outputs: Any = None
+    message: dict[str, Any] | None = None
+
+    def quiet(self) -> bool:
+        """Tell whether the cell ends in a semicolon."""
+        parsed = self.shell.history_manager.input_hist_parsed
+        return bool(parsed) and ";" in parsed[-1] and bool(super().quiet())
+
+    def start_displayhook(self) -> None:
+        """Begin a message."""
+        super().start_displayhook()
+        self.message = {"type": "execute_result", "data": {}, "metadata": {}}
+
+    def write_output_prompt(self) -> None:
+        """Give the message its number."""
+        if self.message is not None:
+            self.message["execution_count"] = self.prompt_count
+
+    def write_format_data(self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None) -> None:
+        """Fill the message."""
+        if self.message is not None:
+            self.message |= {"data": format_dict, "metadata": md_dict or {}}
+
+    def finish_displayhook(self) -> None:
+        """Send the message."""
+        message, self.message = self.message, None
+        self._is_active = False
+        if message and message["data"]:
+            self.outputs.send(message)
+
+
+class CellDisplayPublisher(DisplayPublisher):
+    """Sends what `display()` is given."""
+
+    outputs: Any = None
+
+    def publish(
+        self,
+        data: dict[str, Any],
+        metadata: dict[str, Any] | None = None,
+        source: object = None,  # noqa: ARG002  deprecated in IPython
+        *,
+        transient: dict[str, Any] | None = None,
+        update: bool = False,
+        **_: Any,
+    ) -> None:
+        """Send one display, or the new content of the one with the same `display_id`."""
+        self._validate_data(data, metadata)
+        self.outputs.send(
+            {
+                "type": "update_display_data" if update else "display_data",
+                "data": data,
+                "metadata": metadata or {},
+                "transient": transient or {},
+            }
+        )
+
+    def clear_output(self, wait: bool = False) -> None:
+        """Clear the output of the cell, now or (`wait`) when there is something new."""
+        self.outputs.send({"type": "clear_output", "wait": bool(wait)})
+
+
+@magics_class
+class CellMagics(Magics):
+    """Magics that differ where there is no terminal."""
+
+    if TYPE_CHECKING:
+        shell: Any
+
+    @line_magic
+    def clear(self, _line: str) -> None:
+        """Clear the terminal."""
+        self.shell.system("clear")
+
+    @line_magic
+    def less(self, line: str) -> None:
+        """Show a file through the pager. Files ending in .py are syntax-highlighted."""
+        if not line:
+            raise UsageError("Missing filename.")
+        if line.endswith(".py"):
+            content = self.shell.pycolorize(openpy.read_py_file(line, skip_encoding_cookie=False))
+        else:
+            with open(line) as file:
+                content = file.read()
+        page.page(content)
+
+    more = line_magic("more")(less)  # type: ignore[var-annotated, arg-type]
+
+    @line_magic
+    def autosave(self, line: str) -> None:
+        """Set the interval, in seconds, in which the front end saves the notebook; 0 for never."""
+        try:
+            seconds = int(line)
+        except ValueError:
+            raise UsageError(f"%autosave requires an integer, got {line!r}") from None
+        script = Javascript(f"IPython.notebook.set_autosave_interval({1000 * seconds})")
+        display(script, include=["application/javascript"])
+        sys.stdout.write(f"Autosaving every {seconds} seconds\n" if seconds else "Autosave disabled\n")
+
+    @line_magic
+    def man(self, line: str) -> None:
+        """Show a manual page through the pager."""
+        page.page(self.shell.getoutput(f"man {line} | col -b", split=False))
+
+
+class Kernel:
+    """What libraries ask `get_ipython().kernel` for."""
+
+    def __init__(self, shell: InteractiveShell, comm_manager: Any) -> None:
+        self.shell = shell
+        self.comm_manager = comm_manager
+        self._parent_header: dict[str, Any] = {}
+
+    def get_parent(self, channel: str | None = None) -> dict[str, Any]:  # noqa: ARG002
+        """Return the message that asked for this run, as far as the host told; {} where it did not."""
+        return self._parent_header
+
+
+class CellHistory(HistoryManager):
+    """The inputs of this notebook; there is no database of others."""
+
+    def get_tail(
+        self,
+        n: int | None = 10,
+        raw: bool = True,
+        output: bool = False,
+        include_latest: bool = False,
+    ) -> list[Any]:
+        """Return the last `n` inputs, as `%history -l` asks for them."""
+        entries = list(self._get_range_session(1, None, raw, output))
+        if not include_latest:
+            entries = entries[:-1]
+        return entries[-(n or 10) :]
+
+    def search(self, pattern: str = "*", raw: bool = True, *_: Any, **options: Any) -> list[Any]:
+        """Return the inputs that match the glob `pattern`, as `%history -g` asks for them."""
+        output = bool(options.get("output"))
+        texts = self._get_range_session(1, None, raw)
+        numbers = {number for _, number, text in texts if fnmatch.fnmatchcase(str(text), pattern)}
+        return [entry for entry in self._get_range_session(1, None, raw, output) if entry[1] in numbers]
+
+
+class UnmadeProfileDir(ProfileDir):
+    """A profile whose folders are not made: a cell must not leave files behind that nobody asked for."""
+
+    @observe("location")
+    def _location_changed(self, change: Any) -> None:
+        for name in ("security", "log", "startup", "pid", "static"):
+            self.set_trait(f"{name}_dir", os.path.join(change["new"], name))
+
+    def _mkdir(self, path: str, mode: int | None = None) -> bool:  # noqa: ARG002
+        return False

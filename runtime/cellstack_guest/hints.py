@@ -1,0 +1,80 @@
+"""What is said below an error that the container caused: which limit it was, and how to have more."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NO_NETWORK = "this cell has no network (network=none). Ask for it with %limits network=bridge"
+_UNREACHABLE = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH})
+_UNITS = (("g", 2**30, "GiB"), ("m", 2**20, "MiB"), ("k", 2**10, "KiB"))
+MAX_CHAIN = 32
+
+
+def add_hints(error: BaseException, limits: dict[str, Any], note_for: Callable[[str], str | None]) -> None:
+    """Add to `error` the notes that tell why it happened here.
+
+    limits: what `cellstack.limits` shows. note_for: what is known of a variable that could not be carried.
+    """
+    for hint in _hints(error, limits, note_for):
+        if hint not in getattr(error, "__notes__", ()):
+            error.add_note(hint)
+
+
+def needs_network(error: BaseException) -> bool:
+    """Tell whether a missing network is what `error`, or an error below it, is about."""
+    return any(
+        isinstance(below, socket.gaierror) or (isinstance(below, OSError) and below.errno in _UNREACHABLE)
+        for below in _chain(error)
+    )
+
+
+def _hints(error: BaseException, limits: dict[str, Any], note_for: Callable[[str], str | None]) -> Iterator[str]:
+    if isinstance(error, NameError) and not isinstance(error, UnboundLocalError) and error.name:
+        note = note_for(error.name)
+        if note:
+            yield note
+    memory = limits.get("memory")
+    if memory and isinstance(error, MemoryError):
+        yield memory_hint(memory, (limits.get("enforced_by") or {}).get("memory"))
+    if limits.get("network") == "none" and needs_network(error):
+        yield NO_NETWORK
+
+
+def memory_hint(memory: int, enforced_by: str | None) -> str:
+    """Return what to say when `memory` bytes were not enough."""
+    by = f" (enforced by {enforced_by})" if enforced_by else ""
+    return f"the cell may use {_size(memory)}{by}. Raise it with %limits memory={_option(2 * memory)}"
+
+
+def _size(size: int) -> str:
+    for _, unit, name in _UNITS:
+        if size >= unit:
+            value = size / unit
+            return f"{value:.0f} {name}" if value >= 100 or value == int(value) else f"{value:.1f} {name}"
+    return f"{size} B"
+
+
+def _option(size: int) -> str:
+    for suffix, unit, _ in _UNITS:
+        if size >= unit and size % unit == 0:
+            return f"{size // unit}{suffix}"
+    return str(size)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error` and the errors it stands for; libraries keep them as cause, as reason, as argument."""
+    seen: set[int] = set()
+    pending = [error]
+    while pending and len(seen) < MAX_CHAIN:
+        current = pending.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        below = [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+        pending.extend(item for item in below if isinstance(item, BaseException))

@@ -1,0 +1,318 @@
+"""The pickler: what the standard one and cloudpickle's do, with the notebook's own rules."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import enum
+import fractions
+import functools
+import hashlib
+import io
+import pathlib
+import pickle
+import re
+import sys
+import threading
+import types
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from cellstack_guest import arrays, definitions, names, reducers
+from cellstack_guest.reducers import type_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cellstack_guest.definitions import Registry
+
+OUT_OF_BAND = 64 * 1024  # bytes from which memory is kept beside the pickle, to be mapped
+_STACK = 512 * 2**20
+_DEEP = 150_000
+_ATTEMPTS = 5
+
+# Puts the notebook's globals and two more dicts and lists into the first places of the memo: a variable that refers
+# to them finds them there (the pickler asks nobody how to pickle a plain dict).
+PROLOGUE = b"\x80\x05ccellstack_guest.definitions\nnamespace\n)R\x94csys\npath\n\x94csys\nmodules\n\x94."
+
+
+class RefusedError(Exception):
+    """A value that cannot be carried; the message is the type that is to blame, "list holding generator"."""
+
+
+@dataclass(frozen=True)
+class Pickled:
+    """A pickle and what was learned while it was written.
+
+    shared: ids of the mutable objects in it (of which `alive` keeps those that exist for the pickler only). needs: ids of the classes it refers to.
+    reach: globals that its functions use, None for any.
+    """
+
+    data: bytes
+    buffers: list[pickle.PickleBuffer]
+    needs: frozenset[str]
+    reach: frozenset[str] | None
+    shared: frozenset[int] = frozenset()
+    alive: list[object] = field(default_factory=list, repr=False)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Digest of the pickle, without its buffers."""
+        return digest(self.data)
+
+
+def digest(data: bytes | memoryview) -> str:
+    """Return the digest that tells whether a pickle has changed."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+class Pickler(cloudpickle.Pickler):
+    """Pickles values of the notebook; see the package's modules for functions, classes and arrays."""
+
+    def __init__(
+        self,
+        file: io.BytesIO,
+        registry: Registry,
+        subjects: frozenset[int],
+        buffer_callback: Callable[[Any], bool],
+    ) -> None:
+        super().__init__(file, protocol=5, buffer_callback=buffer_callback)  # type: ignore[no-untyped-call]
+        known = (registry.namespace, sys.path, sys.modules)
+        self.memo = {id(obj): (place, obj) for place, obj in enumerate(known)}
+        self.registry = registry
+        self.fixed = {**_fixed_objects(), **{id(obj): ("sys", "modules") for obj in known}}
+        self.subjects = subjects
+        self.needs: set[str] = set()
+        self.reach: set[str] | None = set()
+        self.functions: set[int] = set()
+        self.last: object = None
+        self.provided = {id(value): name for name, value in registry.provided.items()}
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Return how to pickle `obj`; called for everything but the basic built-in types."""
+        self.last = obj
+        cls = type(obj)
+        if self.provided and id(obj) in self.provided:
+            self.reach_name(self.provided[id(obj)])
+            return (definitions.provided, (self.provided[id(obj)],))
+        if id(obj) in self.fixed:
+            return (reducers.module_attribute, self.fixed[id(obj)])
+        if cls is types.FunctionType:
+            return self._function(obj)
+        if issubclass(cls, type):
+            return self._class(obj)
+        if cls in reducers.LOCKS and id(obj) not in self.subjects:
+            return reducers.reduce_lock(obj)
+        handler = _HANDLERS[cls]
+        return NotImplemented if handler is None else handler(obj)
+
+    def _class(self, cls: type) -> Any:
+        reduction = definitions.reduce_class(cls, self.registry)
+        if reduction is not NotImplemented and reduction[0] is definitions.class_of:
+            self.needs.add(reduction[1][0])
+        return reduction
+
+    def _function(self, function: types.FunctionType) -> Any:
+        scope = definitions.globals_of(function, self.registry)
+        if scope != "" and definitions.by_reference(function):
+            return NotImplemented
+        self.functions.add(id(function))
+        if scope is None:
+            return self._dynamic_function_reduce(function)  # type: ignore[no-untyped-call]
+        if scope == "":
+            self._reaches(reach_of(function.__code__))
+        return definitions.reduce_function(function, scope)
+
+    def reach_name(self, name: str) -> None:
+        """Take down that loading this needs the variable `name`."""
+        self._reaches(names.Reach(frozenset({name})))
+
+    def _reaches(self, reach: names.Reach) -> None:
+        if reach.everything or self.reach is None:
+            self.reach = None
+        else:
+            self.reach |= reach.names
+
+
+@functools.lru_cache(maxsize=4096)
+def reach_of(code: types.CodeType) -> names.Reach:
+    """Return what a function's code can reach."""
+    return names.reach_of_function(code)
+
+
+def dump(values: dict[str, Any], registry: Registry, *, with_shared: bool = True) -> Pickled:
+    """Pickle values by key. RefusedError with the type to blame when that is not possible.
+
+    with_shared: whether `shared` is wanted, which costs a copy of the pickler's memo. Objects that refer to each
+    other ten thousand deep are pickled on a stack made for them.
+    """
+    try:
+        for _ in range(_ATTEMPTS):
+            try:
+                return _dump(values, registry, with_shared=with_shared)
+            except RefusedError as error:
+                # A thread of the cell is at work on it.
+                if "changed size during iteration" not in str(error.__cause__):
+                    raise
+        return _dump(values, registry, with_shared=with_shared)
+    except RecursionError:
+        pickled: Pickled = on_deep_stack(lambda: _dump(values, registry, with_shared=with_shared))
+        return pickled
+
+
+def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> Pickled:
+    file = io.BytesIO()
+    file.write(PROLOGUE)
+    buffers: list[pickle.PickleBuffer] = []
+
+    def keep_inside(buffer: pickle.PickleBuffer) -> bool:
+        if buffer.raw().nbytes < OUT_OF_BAND:
+            return True
+        buffers.append(buffer)
+        return False
+
+    pickler = Pickler(file, registry, frozenset(map(id, values.values())), keep_inside)
+    try:
+        # Not cloudpickle's dump, which turns a RecursionError into something else.
+        pickle.Pickler.dump(pickler, values)
+    except RecursionError:
+        raise
+    except Exception as error:
+        raise RefusedError(_blame(values, pickler.last, error)) from error
+    reach = None if pickler.reach is None else frozenset(pickler.reach)
+    alive: list[object] = []
+    shared: frozenset[int] = frozenset()
+    if with_shared:
+        mutable = {key: obj for key, (_, obj) in pickler.memo.copy().items() if not _IMMUTABLE[type(obj)]}
+        alive = list(mutable.values())
+        shared = (mutable.keys() | pickler.functions) - pickler.fixed.keys() - pickler.provided.keys()
+    return Pickled(file.getvalue(), buffers, frozenset(pickler.needs), reach, frozenset(shared), alive)
+
+
+def load(data: bytes | memoryview, registry: Registry, buffers: Sequence[Any] = ()) -> Any:
+    """Return the value of a pickle written by `dump`; whatever loading raises is raised."""
+    unpickler = pickle.Unpickler(io.BytesIO(data), buffers=buffers)  # noqa: S301 - the notebook's own, in its container
+    with registry:
+        unpickler.load()
+        return unpickler.load()
+
+
+def on_deep_stack(call: Callable[[], Any]) -> Any:
+    """Return `call()`, made in a thread with room for very deep recursion."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.extend((True, call()))
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            outcome.extend((False, error))
+
+    limit, size = sys.getrecursionlimit(), threading.stack_size(_STACK)
+    sys.setrecursionlimit(max(limit, _DEEP))
+    try:
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(size)
+        sys.setrecursionlimit(limit)
+    done, result = outcome
+    if done:
+        return result
+    if isinstance(result, RecursionError):
+        raise RefusedError("too deeply nested") from result
+    raise result
+
+
+def _blame(values: dict[str, Any], last: object, error: Exception) -> str:
+    if isinstance(error, RefusedError):
+        return str(error)
+    value = next(iter(values.values())) if len(values) == 1 else values
+    outer = type_name(type(value))
+    if last is None or last is value:
+        return outer
+    inner = type_name(type(last))
+    if isinstance(last, (definitions.ClassState, definitions.Behaviour)):
+        return f"class {last.cls.__qualname__}"
+    if isinstance(value, definitions.ClassState):
+        return f"class {value.cls.__qualname__} holding {inner}"
+    return f"{outer} holding {inner}"
+
+
+_BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("numpy", "ndarray"): arrays.reduce_array,
+    ("pandas._libs.internals", "Block"): arrays.reduce_block,
+    ("pandas._libs.internals", "BlockValuesRefs"): arrays.reduce_refs,
+    ("pandas.core.internals.managers", "SingleBlockManager"): arrays.reduce_single_manager,
+    ("pandas", "Index"): arrays.reduce_index,
+    ("pandas.core.indexes.base", "Index"): arrays.reduce_index,
+    ("builtins", "BaseException"): reducers.reduce_exception,
+    ("IPython.core.interactiveshell", "InteractiveShell"): reducers.reduce_shell,
+    ("functools", "_lru_cache_wrapper"): reducers.reduce_cached,
+    ("subprocess", "Popen"): reducers.reduce_process,
+    ("builtins", "memoryview"): reducers.reduce_memoryview,
+    ("builtins", "mappingproxy"): reducers.reduce_proxy,
+    ("weakref", "ReferenceType"): reducers.reduce_weak_reference,
+    ("weakref", "WeakKeyDictionary"): reducers.reduce_weak_dictionary,
+    ("weakref", "WeakValueDictionary"): reducers.reduce_weak_dictionary,
+    ("_io", "TextIOWrapper"): reducers.reduce_file,
+    ("_io", "BufferedReader"): reducers.reduce_file,
+    ("_io", "BufferedWriter"): reducers.reduce_file,
+    ("_io", "BufferedRandom"): reducers.reduce_file,
+}
+
+
+# Objects of which there is one in every process: a variable that holds one is bound to that one again.
+_FIXED = (
+    ("os", "environ"),
+    ("sys", "stdout"),
+    ("sys", "stderr"),
+    ("sys", "stdin"),
+    ("random", "_inst"),
+    ("numpy.random.mtrand", "_rand"),
+    ("pandas", "options"),
+    ("matplotlib", "rcParams"),
+    ("matplotlib", "rcParamsDefault"),
+    ("matplotlib", "colormaps"),
+    ("matplotlib", "color_sequences"),
+)
+
+
+def _fixed_objects() -> dict[int, tuple[str, str]]:
+    return {
+        id(obj): (module, name)
+        for module, name in _FIXED
+        if module in sys.modules and (obj := vars(sys.modules[module]).get(name)) is not None
+    }
+
+
+class _Handlers(dict[type, Any]):
+    def __missing__(self, cls: type) -> Any:
+        found = (_BY_NAME.get((base.__module__, base.__qualname__)) for base in cls.__mro__)
+        handler = self[cls] = next((handler for handler in found if handler is not None), None)
+        return handler
+
+
+class _Immutable(dict[type, bool]):
+    """Types whose instances two variables may share without anyone noticing."""
+
+    def __missing__(self, cls: type) -> bool:
+        numpy = sys.modules.get("numpy")
+        kinds = _IMMUTABLE_KINDS if numpy is None else (*_IMMUTABLE_KINDS, numpy.dtype, numpy.generic)
+        self[cls] = issubclass(cls, kinds) or type_name(cls) in _IMMUTABLE_NAMES
+        return self[cls]
+
+
+_HANDLERS = _Handlers({types.CellType: definitions.reduce_cell})
+_EXACT = (
+    *(str, bytes, tuple, frozenset, int, float, complex, bool, range, slice, type(None), types.CodeType),
+    *(dt.date, dt.datetime, dt.timedelta, dt.time, dt.timezone),
+    *(decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern, types.BuiltinFunctionType, types.FunctionType),
+)
+_IMMUTABLE = _Immutable(dict.fromkeys(_EXACT, True))
+_IMMUTABLE_KINDS = (type, types.ModuleType, enum.Enum, pathlib.PurePath)
+_IMMUTABLE_NAMES = frozenset({"numpy.ufunc", "zoneinfo.ZoneInfo", "pandas.core.dtypes.dtypes.CategoricalDtype"})
+ATOMS = frozenset({str, bytes, int, float, complex, bool, type(None), range, types.ModuleType})

@@ -1,0 +1,184 @@
+"""What a person has set in the shell itself: `%config`, `%xmode`, `%precision`, `%load_ext`, aliases, magics.
+
+It travels in `Carrier.extra` and is there only once something differs from a fresh shell.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# (most of IPython's functions have no annotations)
+
+from __future__ import annotations
+
+import os
+import types
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.alias import Alias
+from traitlets import TraitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cellstack_guest.shell import ZMQInteractiveShell
+
+KEY = "shell"
+# Would cost every cell an import, and there is nothing to reload where every cell imports anew.
+_ON_DEMAND = frozenset({"autoreload", "IPython.extensions.autoreload"})
+_PLAIN = (str, int, float, bool, type(None))
+_KINDS = ("line", "cell")
+
+Preferences = dict[str, Any]
+
+
+class Observer:
+    """Notices what cells set in a shell; made once, when the shell is fresh."""
+
+    def __init__(self, shell: ZMQInteractiveShell) -> None:
+        self._shell = shell
+        self._changed: set[tuple[str, str]] = set()
+        self._watched: set[int] = set()
+        self.learn()
+
+    def learn(self) -> None:
+        """Take the shell as it is now for a fresh one."""
+        shell = self._shell
+        self._fresh = self._attributes()
+        self._extensions = frozenset(shell.extension_manager.loaded)
+        self._magics = {kind: frozenset(shell.magics_manager.magics[kind]) for kind in _KINDS}
+        self._hooks = self._count_hooks()
+        self._known = len(shell.configurables)
+        for configurable in self._configurables():
+            names = configurable.trait_names(config=True)
+            if names and id(configurable) not in self._watched:
+                configurable.observe(self._note, names)
+                self._watched.add(id(configurable))
+        self._changed.clear()
+
+    def restore(self, extra: dict[str, Any], code: str) -> None:
+        """Set in the shell, about to run `code`, what earlier cells have set; what cannot be is told."""
+        saved: Preferences | None = extra.get(KEY)
+        if saved is None:
+            return
+        shell = self._shell
+        for key, value in saved["traits"].items():
+            self._set_trait(key, value)
+        attributes = saved["attributes"]
+        if attributes["mode"] != self._fresh["mode"]:
+            shell.InteractiveTB.set_mode(attributes["mode"])
+        shell.call_pdb = attributes["pdb"]
+        shell.compile.flags |= attributes["flags"]
+        shell.history_manager.dir_hist[:] = attributes["visited"] or shell.history_manager.dir_hist
+        shell.dir_stack[:] = attributes["stack"]
+        for name, command in saved["aliases"].items():
+            shell.alias_manager.define_alias(name, command)
+        for kind, name, variable in saved["magics"]:
+            if isinstance(shell.user_ns.get(variable), types.FunctionType):
+                shell.magics_manager.magics[kind][name] = shell.user_ns[variable]
+        for name, always in saved["extensions"].items():
+            if always or "%" in code:
+                self._load_extension(name)
+        self._hooks = self._count_hooks()
+
+    def save(self, extra: dict[str, Any]) -> None:
+        """Put what differs from a fresh shell into `extra`."""
+        saved: Preferences = extra.get(KEY) or {"traits": {}, "extensions": {}, "aliases": {}, "magics": []}
+        shell = self._shell
+        traits = {**saved["traits"], **dict(self._changed_traits())}
+        extensions = dict(saved["extensions"])
+        for name in shell.extension_manager.loaded - self._extensions - extensions.keys():
+            extensions[name] = name not in _ON_DEMAND and self._count_hooks() != self._hooks
+        aliases, magics = dict(saved["aliases"]), list(saved["magics"])
+        for kind in _KINDS:
+            for name in shell.magics_manager.magics[kind].keys() - self._magics[kind]:
+                self._save_magic(kind, name, aliases, magics)
+        attributes = self._attributes()
+        if traits or extensions or aliases or magics or attributes != self._fresh:
+            extra[KEY] = {
+                "traits": traits,
+                "extensions": extensions,
+                "aliases": aliases,
+                "magics": sorted(magics),
+                "attributes": attributes,
+            }
+        else:
+            extra.pop(KEY, None)
+
+    def _attributes(self) -> Preferences:
+        shell = self._shell
+        visited = shell.history_manager.dir_hist
+        return {
+            "mode": shell.InteractiveTB.mode,
+            "pdb": bool(shell.call_pdb),
+            "flags": shell.compile.flags,  # `from __future__ import …` holds for all later cells
+            "visited": [os.fspath(path) for path in visited] if len(visited) > 1 else [],
+            "stack": list(shell.dir_stack),
+        }
+
+    def _configurables(self) -> Iterator[Any]:
+        yield from self._shell.configurables
+        yield from self._shell.display_formatter.formatters.values()
+
+    def _note(self, change: Any) -> None:
+        self._changed.add((type(change.owner).__name__, change.name))
+
+    def _changed_traits(self) -> Iterator[tuple[str, Any]]:
+        late = self._shell.configurables[self._known :]
+        if not self._changed and not late:
+            return
+        owners = {type(configurable).__name__: configurable for configurable in self._configurables()}
+        found = [(owners[owner], name) for owner, name in self._changed if owner in owners]
+        for owner in late:
+            names = owner.trait_names(config=True)
+            found += [(owner, name) for name in names if getattr(owner, name) != owner.trait_defaults(name)]
+        for owner, name in found:
+            value = getattr(owner, name)
+            if _is_plain(value):
+                yield f"{type(owner).__name__}.{name}", value
+
+    def _set_trait(self, key: str, value: Any) -> None:
+        owner, name = key.split(".")
+        for configurable in self._configurables():
+            if type(configurable).__name__ == owner:
+                try:
+                    setattr(configurable, name, value)
+                except TraitError as error:
+                    self._shell.notices.append(f"{key} could not be set again: {error}")
+                return
+        self._shell.config[owner][name] = value  # for the one that is made later
+
+    def _load_extension(self, name: str) -> None:
+        if name in self._shell.extension_manager.loaded:
+            return
+        try:
+            self._shell.extension_manager.load_extension(name)
+        except Exception as error:  # noqa: BLE001  the extension's own
+            self._shell.notices.append(f"extension {name} could not be loaded: {type(error).__name__}: {error}")
+
+    def _save_magic(self, kind: str, name: str, aliases: dict[str, str], magics: list[tuple[str, str, str]]) -> None:
+        magic = self._shell.magics_manager.magics[kind][name]
+        if isinstance(magic, Alias):
+            aliases[name] = magic.cmd
+        elif isinstance(magic, types.FunctionType) and magic.__module__ == "__main__":
+            entry = (kind, name, magic.__name__)
+            if self._shell.user_ns.get(magic.__name__) is magic:
+                if entry not in magics:
+                    magics.append(entry)
+            else:
+                self._shell.notices.append(f"'%{name}' will not be carried: no variable holds its function")
+
+    def _count_hooks(self) -> tuple[int, ...]:
+        shell = self._shell
+        manager = shell.input_transformer_manager
+        return (
+            sum(map(len, shell.events.callbacks.values())),
+            len(shell.ast_transformers),
+            len(shell.input_transformers_post),
+            len(manager.cleanup_transforms) + len(manager.line_transforms) + len(manager.token_transformers),
+        )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_plain, value))
+    return type(value) in _PLAIN

@@ -1,0 +1,104 @@
+"""Frames on the socket between the host and a cell, in both directions.
+
+A frame is a header (`!IIQ`: JSON bytes, number of buffers, bytes of all buffers), the lengths of the buffers
+(`!Q` each), the JSON text of one object with a "type", then the buffers. The host treats every frame as hostile
+until it is parsed: sizes are bounded before anything is allocated, and nothing here imports or executes anything.
+
+Host to cell
+    execute        code, silent, store_history, user_expressions, allow_stdin, execution_count, cell_id,
+                   state (layer id whose state to start from, or null), layer (id the new state is saved under),
+                   layer_info (what `cellstack.layer` and `cellstack.limits` show)
+    shell          code, state, layer, execution_count: run with the image's shell (`%%sh`)
+    complete       code, cursor_pos, state
+    inspect        code, cursor_pos, detail_level, state
+    is_complete    code
+    input_reply    value
+    comm           msg_type ("comm_open", "comm_msg", "comm_close"), content, buffers
+Cell to host
+    ready          {} once it is locked down and waits
+    stream         name ("stdout", "stderr"), text
+    display_data, update_display_data   data, metadata, transient
+    execute_result data, metadata, execution_count
+    clear_output   wait
+    error          ename, evalue, traceback (list of str)
+    comm           msg_type, content, metadata, buffers
+    input_request  prompt, password
+    notice         text: one line for the person, shown on stderr
+    reply          content (of the Jupyter reply), state (layer id of the state after this cell, null if none),
+                   carried {"saved": [...], "loaded": [...], "not_carried": {name: why}}; the last frame of a run
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_HEADER = struct.Struct("!IIQ")
+_LENGTH = struct.Struct("!Q")
+MAX_JSON = 256 * 2**20
+MAX_BUFFERS = 4096
+MAX_BUFFER_BYTES = 2**30
+
+Message = dict[str, Any]
+
+
+class ProtocolError(Exception):
+    """The other side sent something that is not a frame."""
+
+
+def encode(message: Message, buffers: Sequence[bytes | memoryview] = ()) -> list[bytes | memoryview]:
+    """Return the pieces of one frame, ready for `socket.sendmsg`."""
+    text = json.dumps(message, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    views = [memoryview(b).cast("B") for b in buffers]
+    lengths = b"".join(_LENGTH.pack(len(v)) for v in views)
+    head = _HEADER.pack(len(text), len(views), sum(map(len, views)))
+    return [head + lengths + text, *views]
+
+
+class Decoder:
+    """Turns received bytes into messages; keeps what is incomplete for the next call."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[Message, list[bytes]]]:
+        """Yield (message, buffers) for every frame completed by `data`; ProtocolError on anything else."""
+        self._data += data
+        while (frame := self._take()) is not None:
+            yield frame
+
+    def _take(self) -> tuple[Message, list[bytes]] | None:
+        data = self._data
+        if len(data) < _HEADER.size:
+            return None
+        json_bytes, count, buffer_bytes = _HEADER.unpack_from(data)
+        if json_bytes > MAX_JSON or count > MAX_BUFFERS or buffer_bytes > MAX_BUFFER_BYTES:
+            raise ProtocolError(f"frame of {json_bytes} + {buffer_bytes} bytes in {count} buffers is over the limit")
+        start = _HEADER.size + count * _LENGTH.size
+        if len(data) < start + json_bytes + buffer_bytes:
+            return None
+        lengths = [_LENGTH.unpack_from(data, _HEADER.size + i * _LENGTH.size)[0] for i in range(count)]
+        if sum(lengths) != buffer_bytes:
+            raise ProtocolError(f"buffers of {sum(lengths)} bytes announced as {buffer_bytes}")
+        message = _parse(bytes(data[start : start + json_bytes]))
+        position = start + json_bytes
+        buffers = []
+        for length in lengths:
+            buffers.append(bytes(data[position : position + length]))
+            position += length
+        del data[:position]
+        return message, buffers
+
+
+def _parse(text: bytes) -> Message:
+    try:
+        message = json.loads(text.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"frame is not JSON: {error}") from None
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+        raise ProtocolError("frame is not an object with a type")
+    return message

@@ -1,0 +1,173 @@
+"""Standard types whose pickling needs a hand: exceptions, files, weak references, views of other objects."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib
+import io
+import os
+import pickle
+import sys
+import threading
+import types
+import weakref
+from typing import Any
+
+LOCKS = frozenset({type(threading.Lock()), type(threading.RLock())})
+
+
+def type_name(cls: type) -> str:
+    """Return a type's name as a reader knows it: "generator", "sqlite3.Connection", "_thread.lock"."""
+    module = cls.__module__
+    if module in ("builtins", "__main__"):
+        return cls.__qualname__
+    return f"{'io' if module == '_io' else module}.{cls.__qualname__}"
+
+
+def _refuse(obj: object) -> Any:
+    raise pickle.PicklingError(f"cannot pickle {type_name(type(obj))}")
+
+
+def module_attribute(module: str, name: str) -> Any:
+    """Return an attribute of a module, which is imported first where needed."""
+    return getattr(importlib.import_module(module), name)
+
+
+def reduce_lock(lock: Any) -> Any:
+    """Return the reduction of a lock that is part of something: a new one, which is the same when nobody holds it."""
+    if "unlocked" not in repr(lock):
+        return _refuse(lock)
+    return (threading.RLock if type(lock) is type(threading.RLock()) else threading.Lock, ())
+
+
+def reduce_cached(function: Any) -> Any:
+    """Return the reduction of a function with an `lru_cache`, which starts empty again."""
+    found: Any = sys.modules.get(function.__module__) if function.__module__ != "__main__" else None
+    for part in function.__qualname__.split("."):
+        found = getattr(found, part, None)
+    if found is function:
+        return NotImplemented
+    options = function.cache_parameters()
+    arguments = (function.__wrapped__, options["maxsize"], options["typed"])
+    return (cached, arguments, function.__dict__, None, None, set_attributes)
+
+
+def cached(function: Any, maxsize: int | None, typed: bool) -> Any:
+    """Return a function with an `lru_cache`."""
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def set_attributes(obj: Any, attributes: dict[str, Any]) -> None:
+    """Give an object its attributes."""
+    obj.__dict__.update(attributes)
+
+
+def reduce_shell(_shell: object) -> Any:
+    """Return the reduction of IPython's shell: that of the process."""
+    return (the_shell, ())
+
+
+def the_shell() -> Any:
+    """Return IPython's shell in this process, None where there is none."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+
+def reduce_process(process: Any) -> Any:
+    """Return the reduction of a process that has ended; one that runs ends with its container."""
+    return _refuse(process) if process.returncode is None else NotImplemented
+
+
+def reduce_memoryview(view: memoryview) -> Any:
+    """Return the reduction of a view on the whole of its object; others are refused."""
+    base: Any = view.obj
+    if view.format == "B" and view.ndim == 1 and view.contiguous and memoryview(base).nbytes == view.nbytes:
+        return (memoryview, (base,))
+    return _refuse(view)
+
+
+def reduce_proxy(proxy: types.MappingProxyType[Any, Any]) -> Any:
+    """Return the reduction of a read-only view: on the same dict, or on the same class."""
+    (mapping,) = gc.get_referents(proxy)
+    for name in ("__dict__", "__weakref__"):
+        owner = getattr(mapping.get(name), "__objclass__", None)
+        if owner is not None:
+            return (getattr, (owner, "__dict__"))
+    return (types.MappingProxyType, (mapping,))
+
+
+def reduce_weak_reference(reference: weakref.ref[Any]) -> Any:
+    """Return the reduction of a weak reference; it dies on loading when nothing else holds what it refers to."""
+    if type(reference) is not weakref.ref or reference.__callback__ is not None:
+        return _refuse(reference)
+    referent = reference()
+    return (_dead_reference, ()) if referent is None else (weakref.ref, (referent,))
+
+
+def _dead_reference() -> weakref.ref[Any]:
+    return weakref.ref(type("Gone", (), {})())
+
+
+def reduce_weak_dictionary(dictionary: Any) -> Any:
+    """Return the reduction of a dictionary with weak keys or values."""
+    return (type(dictionary), (dict(dictionary.items()),))
+
+
+def reduce_exception(error: BaseException) -> Any:
+    """Return the reduction of an exception that does not rely on its `__init__` taking `args`."""
+    cls = type(error)
+    if cls.__reduce__ is not BaseException.__reduce__ or cls.__reduce_ex__ is not object.__reduce_ex__:
+        return NotImplemented
+    chain = (error.__cause__, error.__context__, error.__suppress_context__)
+    return (make_exception, (cls, error.args), (error.__dict__, chain), None, None, set_exception)
+
+
+def make_exception(cls: type[BaseException], arguments: tuple[Any, ...]) -> BaseException:
+    """Build an exception without calling its `__init__`."""
+    return cls.__new__(cls, *arguments)
+
+
+def set_exception(error: BaseException, state: tuple[dict[str, Any], tuple[Any, Any, bool]]) -> None:
+    """Give an exception its attributes and what it was raised from."""
+    error.__dict__.update(state[0])
+    error.__cause__, error.__context__, error.__suppress_context__ = state[1]
+
+
+def reduce_file(file: Any) -> Any:
+    """Return the reduction of a file: closed ones stay closed, one open for reading is opened again where it was."""
+    name, mode = getattr(file, "name", None), getattr(file, "mode", "r")
+    text = isinstance(file, io.TextIOWrapper)
+    if not isinstance(name, str) or not isinstance(mode, str):
+        return _refuse(file)
+    options = {"encoding": file.encoding, "errors": file.errors} if text else {}
+    mode = mode.replace("b", "") if text else mode
+    if file.closed:
+        return (closed_file, (name, mode, options))
+    if mode not in ("r", "rb") or not os.path.isfile(name):
+        return _refuse(file)
+    try:
+        position = file.tell()
+    except OSError:  # a text file in the middle of an iteration does not know where it is
+        return _refuse(file)
+    return (open_file, (os.path.abspath(name), name, mode, options, position))
+
+
+def closed_file(name: str, mode: str, options: dict[str, Any]) -> Any:
+    """Return a closed file with this name and mode; the file itself is not touched."""
+    file = _open_named(name, mode.replace("x", "w"), options, os.devnull)
+    file.close()
+    return file
+
+
+def open_file(path: str, name: str, mode: str, options: dict[str, Any], position: int) -> Any:
+    """Open a file for reading at a position."""
+    file = _open_named(name, mode, options, path)
+    file.seek(position)
+    return file
+
+
+def _open_named(name: str, mode: str, options: dict[str, Any], path: str) -> Any:
+    def opener(_name: str, flags: int) -> int:
+        return os.open(path, flags & ~(os.O_TRUNC | os.O_CREAT | os.O_EXCL))
+
+    return open(name, mode, opener=opener, **options)

@@ -1,0 +1,401 @@
+"""Writing what a cell changed, component by component."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cellstack_guest import dirty, pickling
+from cellstack_guest.definitions import ClassState, Registry, skeleton_of
+from cellstack_guest.loader import Loader, LoadError, patch_spans
+from cellstack_guest.manifest import CLASS
+from cellstack_guest.reducers import type_name
+
+if TYPE_CHECKING:
+    import pickle
+    from collections.abc import Iterable
+
+    from cellstack_guest.manifest import Buffer, Component, Definition, LayerWriter
+    from cellstack_guest.pickling import Pickled
+
+# Pickles up to this size are loaded and written once more before they count as changed: the first round trip of a
+# value can change its pickle (which equal strings are one object) without the value having changed.
+_SECOND_LOOK = 4 * 2**20
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class Values:
+    """fresh: values by key that are in no loaded component. old: values now, by loaded component. before: as loaded."""
+
+    fresh: dict[str, Any]
+    old: dict[str, dict[str, Any]]
+    before: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the new manifest says, and what is loaded from it in this process (`live`)."""
+
+    components: dict[str, Component]
+    definitions: dict[str, Definition]
+    saved: list[str]
+    refused: dict[str, str]
+    live: dict[str, dict[str, Any]]
+    changed: bool
+
+
+@dataclass(eq=False)
+class _Unit:
+    values: dict[str, Any]
+    name: str = ""
+    old: Component | None = None
+    pickled: Pickled | None = None
+    same: bool = False
+
+    @property
+    def done(self) -> Pickled:
+        assert self.pickled is not None
+        return self.pickled
+
+
+@dataclass
+class _Work:
+    units: list[_Unit] = field(default_factory=list)
+    skeletons: dict[str, Pickled] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+class Saver:
+    """Decides what is written at the end of a cell, and writes it."""
+
+    def __init__(self, loader: Loader, registry: Registry, writer: LayerWriter, layer: str) -> None:
+        self._loader = loader
+        self._registry = registry
+        self._writer = writer
+        self._layer = layer
+
+    def save(self, values: Values, gone: set[str]) -> Outcome:
+        """Write what changed; `gone` are keys whose saved value is no longer anyone's."""
+        manifest = self._loader.manifest
+        if not values.fresh and not gone and all(map(_untouched, values.old.values(), values.before.values())):
+            return Outcome(manifest["components"], manifest["definitions"], [], {}, values.before, changed=False)
+        work = _Work()
+        untouched, candidates = self._sort(values)
+        self._pickle(candidates, work)
+        self._refuse_dependents(work)
+        groups = self._group(work)
+        kept = {
+            name: _without(component, gone)
+            for name, component in manifest["components"].items()
+            if name not in values.old or name in untouched
+        }
+        kept = {name: component for name, component in kept.items() if component["keys"]}
+        return self._write(groups, kept, work, values)
+
+    def _sort(self, values: Values) -> tuple[set[str], list[_Unit]]:
+        """Return the loaded components that cannot have changed, and what has to be pickled to find out."""
+        untouched: set[str] = set()
+        units = []
+        for name, now in values.old.items():
+            if _untouched(now, values.before[name]):
+                untouched.add(name)
+            elif now:
+                units.append(_Unit(now, name, self._loader.manifest["components"][name]))
+        units += [_Unit({key: value}) for key, value in values.fresh.items()]
+        return untouched, units
+
+    def _pickle(self, candidates: list[_Unit], work: _Work) -> None:
+        alone = len(candidates) == 1
+        pending = candidates[::-1]
+        while pending:
+            unit = pending.pop()
+            try:
+                unit.pickled = self._dump(unit.values, with_shared=not alone or len(unit.values) > 1)
+            except pickling.RefusedError as refusal:
+                self._registry_additions(pending, work)
+                if len(unit.values) == 1:
+                    work.refused[next(iter(unit.values))] = str(refusal)
+                else:
+                    pending += [_Unit({key: value}) for key, value in unit.values.items()]
+                continue
+            found = self._registry_additions(pending, work)
+            if found and alone:
+                # What looked like the only thing to save turned out to have company.
+                alone = False
+                unit.pickled = self._dump(unit.values)
+            unit.same = unit.old is not None and self._is_same(unit, unit.old)
+            work.units.append(unit)
+
+    def _registry_additions(self, pending: list[_Unit], work: _Work) -> bool:
+        """Take up the classes met for the first time, with their bases."""
+        found = False
+        while fresh := self._registry.take_fresh():
+            found = True
+            for definition in fresh:
+                cls = self._registry.classes[definition]
+                try:
+                    work.skeletons[definition] = self._dump({"": skeleton_of(cls)}, with_shared=False)
+                except pickling.RefusedError as refusal:
+                    work.refused[CLASS + definition] = f"class {cls.__qualname__}: {refusal}"
+                else:
+                    pending.append(_Unit({CLASS + definition: ClassState(cls)}))
+        return found
+
+    def _refuse_dependents(self, work: _Work) -> None:
+        """Refuse what needs a class that was refused."""
+        lost = {key[len(CLASS) :]: why for key, why in work.refused.items() if key.startswith(CLASS)}
+        while lost:
+            definition, why = lost.popitem()
+            for unit in list(work.units):
+                needs = set(unit.done.needs)
+                for key in unit.values:
+                    if key.startswith(CLASS) and key[len(CLASS) :] in work.skeletons:
+                        needs |= work.skeletons[key[len(CLASS) :]].needs
+                if definition in needs:
+                    work.units.remove(unit)
+                    for key in unit.values:
+                        work.refused[key] = why
+                        if key.startswith(CLASS):
+                            lost[key[len(CLASS) :]] = why
+
+    def _group(self, work: _Work) -> list[_Unit]:
+        """Put together what shares objects; what no longer shares any with its component is parted from it."""
+        whole = {frozenset(unit.values): unit for unit in work.units if len(unit.values) > 1}
+        units: list[_Unit] = []
+        for unit in work.units:
+            if unit.same or len(unit.values) == 1:
+                units.append(unit)
+            else:
+                parts = [_Unit({key: value}) for key, value in unit.values.items()]
+                for part in parts:
+                    part.pickled = self._dump(part.values)
+                units += parts
+        groups = []
+        for group in _connected(units, self._registry):
+            values = {key: value for unit in group for key, value in unit.values.items()}
+            if len(group) == 1:
+                groups.append(group[0])
+            elif frozenset(values) in whole:
+                groups.append(whole[frozenset(values)])
+            else:
+                groups.append(_Unit(values, pickled=self._dump(values)))
+        return groups
+
+    def _write(self, groups: list[_Unit], kept: dict[str, Component], work: _Work, values: Values) -> Outcome:
+        manifest = self._loader.manifest
+        homes = {key: unit for unit in groups for key in unit.values if key.startswith(CLASS)}
+        needed = self._needed(groups, kept, homes, work)
+        components, live, saved = dict(kept), {}, []
+        definitions = {
+            key: value for key, value in manifest["definitions"].items() if value["component"] in kept and key in needed
+        }
+        components = {
+            name: component
+            for name, component in kept.items()
+            if any(not key.startswith(CLASS) or key[len(CLASS) :] in needed for key in component["keys"])
+        }
+        live = {name: now for name, now in values.old.items() if name in components}
+        for number, unit in enumerate(groups):
+            if not any(not key.startswith(CLASS) or key[len(CLASS) :] in needed for key in unit.values):
+                continue
+            if unit.same and unit.old is not None:
+                name, component = unit.name, unit.old
+            else:
+                name, component = f"{self._layer}/{number}", self._write_unit(unit)
+                saved += [key for key in unit.values if ":" not in key]
+            components[name] = component
+            live[name] = unit.values
+            for key in unit.values:
+                if key.startswith(CLASS):
+                    definition = key[len(CLASS) :]
+                    definitions[definition] = self._definition(definition, name, work)
+        changed = components.keys() != manifest["components"].keys() or any(
+            component["keys"] != manifest["components"][name]["keys"] for name, component in components.items()
+        )
+        refused = {key: why for key, why in work.refused.items() if ":" not in key}
+        return Outcome(components, definitions, sorted(saved), refused, live, changed)
+
+    def _needed(
+        self, groups: list[_Unit], kept: dict[str, Component], homes: dict[str, _Unit], work: _Work
+    ) -> set[str]:
+        """Return the classes that variables lead to."""
+        manifest = self._loader.manifest
+        pending: list[str] = []
+        for unit in groups:
+            if any(not key.startswith(CLASS) for key in unit.values):
+                pending += unit.done.needs
+        for component in kept.values():
+            if any(not key.startswith(CLASS) for key in component["keys"]):
+                pending += component["needs"]
+        needed: set[str] = set()
+        while pending:
+            definition = pending.pop()
+            if definition in needed:
+                continue
+            needed.add(definition)
+            if (home := homes.get(CLASS + definition)) is not None:
+                pending += home.done.needs
+            if definition in work.skeletons:
+                pending += work.skeletons[definition].needs
+            elif (record := manifest["definitions"].get(definition)) is not None:
+                pending += record["bases"]
+                if record["component"] in kept:
+                    pending += kept[record["component"]]["needs"]
+        return needed
+
+    def _definition(self, definition: str, component: str, work: _Work) -> Definition:
+        skeleton = work.skeletons.get(definition)
+        if skeleton is None:
+            return {**self._loader.manifest["definitions"][definition], "component": component}
+        return {
+            "component": component,
+            "skeleton": self._writer.pickle(skeleton.data),
+            "bases": sorted(skeleton.needs),
+        }
+
+    def _write_unit(self, unit: _Unit) -> Component:
+        pickled = unit.done
+        old = unit.old["buffers"] if unit.old is not None else []
+        return {
+            "keys": list(unit.values),
+            "types": {key: type_name(type(value)) for key, value in unit.values.items() if ":" not in key},
+            "pickle": self._writer.pickle(pickled.data),
+            "digest": pickled.digest,
+            "buffers": [
+                self._write_buffer(buffer, old[index] if index < len(old) else None)
+                for index, buffer in enumerate(pickled.buffers)
+            ],
+            "needs": sorted(pickled.needs),
+            "reach": None if pickled.reach is None else sorted(pickled.reach),
+        }
+
+    def _dump(self, values: dict[str, Any], *, with_shared: bool = True) -> Pickled:
+        return pickling.dump(_ordered(values), self._registry, with_shared=with_shared)
+
+    # Has it changed?
+
+    def _is_same(self, unit: _Unit, old: Component) -> bool:
+        pickled = unit.done
+        if unit.values.keys() != set(old["keys"]) or len(pickled.buffers) != len(old["buffers"]):
+            return False
+        if pickled.digest != old["digest"]:
+            if len(pickled.data) > _SECOND_LOOK or not self._same_after_reload(pickled, unit.name):
+                return False
+            unit.old = {**old, "digest": pickled.digest}
+        return all(
+            self._saved_as(raw, saved) == saved for raw, saved in zip(pickled.buffers, old["buffers"], strict=True)
+        )
+
+    def _same_after_reload(self, pickled: Pickled, name: str) -> bool:
+        if b"_restore_to_pylab" in pickled.data:
+            return False  # loading it would open the figure a second time
+        scratch = Registry({"__name__": "__main__"})
+        scratch.provide, scratch.provided = self._registry.provide, self._registry.provided
+        loaded: dict[str, dict[str, Any]] = {}
+
+        def bind(component: str, values: dict[str, Any]) -> None:
+            loaded[component] = values
+            scratch.namespace |= {key: value for key, value in values.items() if ":" not in key}
+
+        try:
+            self._loader.elsewhere(scratch, bind).load(name)
+            return pickling.dump(_ordered(loaded[name]), scratch, with_shared=False).digest == pickled.digest
+        except (LoadError, pickling.RefusedError):
+            return False
+
+    def _saved_as(self, buffer: pickle.PickleBuffer, old: Buffer | None) -> Buffer | None:
+        """Return where the buffer's present content is saved already, if it is."""
+        raw = buffer.raw()
+        entry = self._mapping(raw)
+        if entry is not None:
+            mapping, saved = entry
+            pages = dirty.dirty_pages(mapping)
+            if pages is not None:
+                patched = [page for first, count in saved.get("pages", ()) for page in range(first, first + count)]
+                return saved if set(pages) <= set(patched) and self._patch_holds(raw, saved) else None
+            return saved if self._equal(raw, saved) else None
+        return old if old is not None and old["at"][2] == raw.nbytes and self._equal(raw, old) else None
+
+    def _write_buffer(self, buffer: pickle.PickleBuffer, old: Buffer | None) -> Buffer:
+        saved = self._saved_as(buffer, old)
+        if saved is not None:
+            return saved
+        raw = buffer.raw()
+        entry = self._mapping(raw)
+        pages = None if entry is None else dirty.dirty_pages(entry[0])
+        if entry is None or pages is None or len(pages) * dirty.PAGE * 2 > raw.nbytes:
+            return {"at": self._writer.buffer(raw)}
+        ranges = dirty.page_ranges(pages)
+        patch = self._writer.buffer(*(raw[start:end] for (start, end), _ in patch_spans(ranges, raw.nbytes)))
+        patched: Buffer = {"at": entry[1]["at"], "patch": patch, "pages": [list(pages) for pages in ranges]}
+        self._loader.mapped.add(entry[0], patched)
+        return patched
+
+    def _mapping(self, raw: memoryview) -> tuple[dirty.Mapping, Buffer] | None:
+        numpy = sys.modules.get("numpy")
+        if numpy is None:
+            return None
+        address = numpy.frombuffer(raw, numpy.uint8).__array_interface__["data"][0]
+        return self._loader.mapped.find(address, raw.nbytes)
+
+    def _patch_holds(self, raw: memoryview, saved: Buffer) -> bool:
+        if "patch" not in saved:
+            return True
+        data = memoryview(self._loader.read(saved["patch"]))
+        return all(
+            bytes(raw[start:end]) == data[position:stop]
+            for (start, end), (position, stop) in patch_spans(saved["pages"], raw.nbytes)
+        )
+
+    def _equal(self, raw: memoryview, saved: Buffer) -> bool:
+        try:
+            view = self._loader.map(saved, remember=False)
+        except LoadError:
+            return False
+        spans = range(0, raw.nbytes, _CHUNK)
+        return all(bytes(raw[start : start + _CHUNK]) == bytes(view[start : start + _CHUNK]) for start in spans)
+
+
+def _untouched(now: dict[str, Any], before: dict[str, Any]) -> bool:
+    """Whether these are the very objects that were loaded, and of types that cannot change."""
+    return len(now) == len(before) and all(
+        type(value) in pickling.ATOMS and before.get(key, _untouched) is value for key, value in now.items()
+    )
+
+
+def _ordered(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with classes first: instances must not be loaded before their class is complete."""
+    return {key: values[key] for key in sorted(values, key=lambda key: (":" not in key, key))}
+
+
+def _without(component: Component, gone: set[str]) -> Component:
+    if gone.isdisjoint(component["keys"]):
+        return component
+    return {**component, "keys": [key for key in component["keys"] if key not in gone]}
+
+
+def _connected(units: list[_Unit], registry: Registry) -> Iterable[list[_Unit]]:
+    """Part the units into groups that share objects; a name that is bound to a class goes with the class."""
+    parent = list(range(len(units)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    first: dict[object, int] = {}
+    for index, unit in enumerate(units):
+        marks: set[object] = set(unit.done.shared)
+        marks.update(key for key in unit.values if key.startswith(CLASS))
+        marks.update(
+            CLASS + definition for value in unit.values.values() if (definition := registry.known(value)) is not None
+        )
+        for mark in marks:
+            parent[root(index)] = root(first.setdefault(mark, index))
+    groups: dict[int, list[_Unit]] = {}
+    for index, unit in enumerate(units):
+        groups.setdefault(root(index), []).append(unit)
+    return groups.values()

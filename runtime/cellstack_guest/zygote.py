@@ -1,0 +1,138 @@
+"""The zygote: a warm, clean process of one image, from which every cell's process is forked.
+
+It is rooted in the image and has no rights on the host; it imports and never computes. The broker asks for a cell
+with the descriptors the cell needs; the zygote forks it into the pid namespace of the container's init, and the
+child joins the other namespaces, locks itself down, and only then waits for code.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cellstack_guest import cell as cells
+from cellstack_guest import confine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+JOINED = ("user", "mnt", "net", "ipc", "uts", "cgroup", "time")
+STATE = "/run/cellstack/state"
+OUT = "/run/cellstack/out"
+FOLDER = "/work"
+MAX_MESSAGE = 1 << 20
+MAX_DESCRIPTORS = 64
+
+
+def main(channel_fd: int) -> None:
+    """Serve the broker at descriptor `channel_fd` until it goes away."""
+    channel = socket.socket(fileno=channel_fd)
+    settings, _ = _receive(channel)
+    program = base64.b64decode(settings["seccomp"])
+    # One thread while this process imports: the threads of a BLAS would have to survive the fork.
+    for name in settings["preload"]:
+        with contextlib.suppress(ImportError):  # an image without it: the cell that wants it says so itself
+            importlib.import_module(name)
+    cell = cells.warm()
+    own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    gc.collect()
+    gc.freeze()  # a collection in a cell must not touch, and thereby copy, everything imported
+    _send(channel, {"ready": True})
+    children: dict[int, int] = {}
+    poll = select.poll()
+    poll.register(channel, select.POLLIN)
+    while True:
+        for fd, _ in poll.poll():
+            if fd in children:
+                poll.unregister(fd)
+                _bury(channel, children.pop(fd))
+                os.close(fd)
+                continue
+            try:
+                message, fds = _receive(channel)
+            except EOFError:
+                os._exit(0)
+            confine.setns(fds[0], confine.NAMESPACE_FLAGS["pid"])
+            pid = os.fork()
+            if pid == 0:
+                _become_cell(cell, program, message, fds)
+            confine.setns(own_pids, confine.NAMESPACE_FLAGS["pid"])
+            pidfd = os.pidfd_open(pid)
+            _send(channel, {"pid": pid}, [pidfd])
+            children[pidfd] = pid
+            poll.register(pidfd, select.POLLIN)
+            for used in fds:
+                os.close(used)
+
+
+def _receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    try:
+        data, fds, _, _ = socket.recv_fds(channel, MAX_MESSAGE, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        raise EOFError from None
+    if not data:
+        raise EOFError
+    message: dict[str, Any] = json.loads(data)
+    return message, fds
+
+
+def _send(channel: socket.socket, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+    try:
+        socket.send_fds(channel, [json.dumps(message).encode()], list(fds))
+    except (BrokenPipeError, ConnectionResetError):
+        os._exit(0)
+
+
+def _bury(channel: socket.socket, pid: int) -> None:
+    _, status, usage = os.wait4(pid, 0)
+    _send(
+        channel,
+        {
+            "gone": pid,
+            "exited": status,
+            "cpu": usage.ru_utime + usage.ru_stime,
+            "peak": usage.ru_maxrss * 1024,
+        },
+    )
+
+
+def _become_cell(cell: cells.Cell, program: bytes, message: dict[str, Any], fds: list[int]) -> NoReturn:
+    """Join the container, give up every right, wait for its root, and serve one request."""
+    code = 1
+    try:
+        init_pidfd, sock_fd, out, err, gate, *joins = fds
+        for fd in joins:
+            os.write(fd, b"0")
+        flags = 0
+        for name in JOINED:
+            flags |= confine.NAMESPACE_FLAGS[name]
+        confine.setns(init_pidfd, flags)
+        os.setsid()
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        confine.close_fds([0, 1, 2, sock_fd, gate])
+        for name, limit in message["rlimits"].items():
+            confine.setrlimit(name, limit)
+        confine.lock_down(program)
+        confine.set_dumpable(True)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.read(gate, 1)
+        os.close(gate)
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        os.chdir(FOLDER)
+        cell.serve(socket.socket(fileno=sock_fd), STATE, OUT)
+        code = 0
+    except BaseException as error:  # noqa: BLE001  the last frame of this process
+        os.write(2, f"cellstack: {type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(code)

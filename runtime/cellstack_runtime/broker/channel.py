@@ -1,0 +1,70 @@
+"""Small JSON messages with descriptors, over a SOCK_SEQPACKET socket (one packet, one message)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MAX_BYTES = 1 << 20
+MAX_DESCRIPTORS = 64
+
+
+class Channel:
+    """One end of a SOCK_SEQPACKET pair. Raises EOFError when the other end is gone."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    def fileno(self) -> int:
+        """Return the descriptor, for selectors."""
+        return self.sock.fileno()
+
+    def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
+        """Send one message; EOFError when nobody is there to read it."""
+        data = json.dumps(message, separators=(",", ":")).encode()
+        try:
+            socket.send_fds(self.sock, [data], list(fds))
+        except (BrokenPipeError, ConnectionResetError):
+            raise EOFError("the other end is gone") from None
+
+    def receive(self) -> tuple[dict[str, Any], list[int]]:
+        """Return the next message and its descriptors (close-on-exec)."""
+        try:
+            data, fds, flags, _ = socket.recv_fds(self.sock, MAX_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            raise EOFError("the other end is gone") from None
+        if not data:
+            raise EOFError("the other end is gone")
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            close_all(fds)
+            raise ValueError(f"message of more than {MAX_BYTES} bytes or {MAX_DESCRIPTORS} descriptors")
+        message = json.loads(data)
+        if not isinstance(message, dict):
+            close_all(fds)
+            raise TypeError("message is not an object")
+        return message, fds
+
+    def close(self) -> None:
+        """Close this end."""
+        self.sock.close()
+
+
+def pair() -> tuple[Channel, Channel]:
+    """Return the two ends of a new channel, with room for messages of MAX_BYTES."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_BYTES)
+    return Channel(ends[0]), Channel(ends[1])
+
+
+def close_all(fds: Sequence[int]) -> None:
+    """Close descriptors of a message that is not used; one already closed is fine."""
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)

@@ -1,0 +1,309 @@
+"""One container, from its directories to its layer: the steps of its life as tasks of the broker's loop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cellstack_runtime.broker import channel as channels
+from cellstack_runtime.broker.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from cellstack_runtime.broker.loop import Event
+    from cellstack_runtime.broker.server import Broker
+    from cellstack_runtime.cgroups import Group
+
+    Reply = Callable[..., None]
+    Steps = Generator[Event, Any, None]
+
+
+class ContainerError(Exception):
+    """A container that could not be made; the text goes to the person."""
+
+
+class Container:
+    """A container of this broker."""
+
+    def __init__(self, broker: Broker, request: dict[str, Any]) -> None:
+        self.broker = broker
+        self.request = request
+        self.id: str = request["id"]
+        self.directory = f"{broker.run_dir}/{self.id}"
+        self.reason: str | None = None
+        self.born = time.monotonic()
+        self.died = 0.0
+        loop = broker.loop
+        self.ready, self.rooted, self.dead, self.exited = (loop.event() for _ in range(4))
+        self.started = loop.event()
+        self.init_pidfd = -1
+        self.channel: channels.Channel | None = None
+        self.group: Group | None = None
+        self.supervisor: Supervisor | None = None
+        self._oom_fd: int | None = None
+        self.cell_pid: int | None = None
+
+    # -- making it ---------------------------------------------------------------------------------------------
+
+    def prepare(self, reply: Reply) -> Steps:
+        """Make the container up to where it waits for code (a cell) or for its program (`cellstack run`)."""
+        broker, request = self.broker, self.request
+        self._make_directories()
+        limits = request["limits"]
+        self.group = broker.manager.create(self.id, memory=limits["memory"], cpus=limits["cpus"], pids=limits["pids"])
+        joins = self.group.join_fds()
+        ours, theirs = channels.pair()
+        self.channel = ours
+        broker.loop.readable(ours.fileno(), self._on_init)
+        spawned = broker.ask_spawner({"op": "init", "id_map": broker.inner_map}, [theirs.fileno(), *joins])
+        theirs.close()
+        root = self._build_root()  # while the spawner clones
+        _, (self.init_pidfd,) = yield spawned
+        broker.loop.readable(self.init_pidfd, self._on_death)
+        inodes = yield self.ready
+        if inodes is None:
+            raise ContainerError("the container's init died while it was starting")
+        gate_read, gate_write = os.pipe2(os.O_CLOEXEC)
+        ours.send(
+            {
+                "hostname": self.id[:12],
+                "tmp_bytes": limits["memory"],
+                "masked": request["masked"],
+                "readonly": request["readonly"],
+            },
+            [root] if request["zygote"] is None else [root, gate_write],
+        )
+        os.close(root)
+        os.close(gate_write)
+        answer = {
+            "namespaces": inodes,
+            "cgroup": self.group.path,
+            "enforced_by": {
+                name: "cgroup" if name in self.group.enforced else "rlimit" for name in ("memory", "cpu", "pids")
+            },
+        }
+        fds: list[int] = []
+        if request["zygote"] is not None:
+            forked, fds = self._fork_cell(gate_read, joins)
+            message, received = yield forked
+            if message is None:
+                raise ContainerError("the zygote died; its image could not be imported")
+            self.cell_pid = message["pid"]
+            fds.extend(received)
+        os.close(gate_read)
+        channels.close_all(joins)
+        if (yield self.rooted) is None:
+            raise ContainerError("the container's init died while it was mounting")
+        self._watch_memory()
+        self.record("waiting", [])
+        reply(answer, [*fds, self.init_pidfd])
+        channels.close_all(fds)
+
+    def record(self, status: str, command: list[str]) -> None:
+        """Write down for `cellstack ps` what this container is and does."""
+        assert self.group is not None
+        facts = {
+            "id": self.id,
+            "image": self.request["image"],
+            "session": self.broker.session,
+            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "status": status,
+            "command": command,
+            "limits": self.request["limits"],
+            "namespaces": self.ready.value,
+            "cgroup": self.group.path,
+        }
+        with open(f"{self.directory}/container.json.new", "w", encoding="utf-8") as file:
+            json.dump(facts, file)
+        os.rename(f"{self.directory}/container.json.new", f"{self.directory}/container.json")
+
+    def _make_directories(self) -> None:
+        own = self.broker.roots.owned_directory
+        os.mkdir(self.directory, 0o755)
+        for name in ("layer", "mnt", "kernel"):
+            os.mkdir(f"{self.directory}/{name}", 0o755)
+        for name in ("layer/root", "layer/work", "state"):
+            own(f"{self.directory}/{name}")
+        for name in ("kernel/root", "kernel/work"):
+            os.mkdir(f"{self.directory}/{name}", 0o755)
+
+    def _build_root(self) -> int:
+        roots, request, at = self.broker.roots, self.request, self.directory
+        mnt = f"{at}/mnt"
+        lowers = [*self._lowers(request["root"]), roots.skeleton]
+        roots.overlay(lowers, mnt, upper=f"{at}/layer/root", work=f"{at}/kernel/root")
+        roots.attach(roots.dev, f"{mnt}/dev")
+        roots.attach(self.broker.guest, f"{mnt}/run/cellstack")
+        roots.attach(f"{at}/state", f"{mnt}/run/cellstack/out")
+        context = request["context"]
+        if context["mode"] == "rw":
+            roots.attach(roots.mapped(context["folder"]), f"{mnt}/work")
+        else:
+            below = [roots.mapped(context[name]) for name in ("mask", "folder") if context[name] is not None]
+            lowers = [*self._lowers(request["work"]), *below]
+            roots.overlay(lowers, f"{mnt}/work", upper=f"{at}/layer/work", work=f"{at}/kernel/work")
+        for source, target, read_only in request["mounts"]:
+            self._bind(source, mnt, target, read_only=read_only)
+        return roots.detach(mnt)
+
+    def _bind(self, source: str, mnt: str, target: str, *, read_only: bool) -> None:
+        """Bind a granted host path. The mount point is made through the overlay, so it must not be a link."""
+        path = mnt
+        for part in filter(None, target.split("/")):
+            if part == "..":
+                raise ContainerError(f"mount target {target!r} leaves the container")
+            path = f"{path}/{part}"
+            if os.path.islink(path):
+                raise ContainerError(f"mount target {target!r} passes a symbolic link in the image")
+            if not os.path.lexists(path):
+                if path == mnt + "/" + target.strip("/") and not os.path.isdir(source):
+                    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+                else:
+                    os.mkdir(path)
+        self.broker.roots.attach(self.broker.roots.mapped(source), path, read_only=read_only)
+
+    def _lowers(self, entries: list[list[Any]]) -> list[str]:
+        """Paths of `entries`, [path, whether its ids are the host's]: an image's own layers are mapped."""
+        return [self.broker.roots.mapped(path) if host_ids else path for path, host_ids in entries]
+
+    def _fork_cell(self, gate_read: int, joins: list[int]) -> tuple[Event, list[int]]:
+        """Ask the zygote for the cell's process; return the event of its answer and the host's descriptors."""
+        ours, theirs = socket.socketpair()
+        out_read, out_write = os.pipe2(os.O_CLOEXEC)
+        err_read, err_write = os.pipe2(os.O_CLOEXEC)
+        for fd in (out_write, err_write):
+            os.fchmod(fd, 0o666)  # so that the container's root may open /dev/stdout anew
+        guest = [self.init_pidfd, theirs.fileno(), out_write, err_write, gate_read, *joins]
+        limits = self.request["limits"]
+        rlimits: dict[str, int] = {}
+        assert self.group is not None
+        if "memory" not in self.group.enforced and limits["memory"]:
+            rlimits["DATA"] = limits["memory"]
+        if "pids" not in self.group.enforced and limits["pids"]:
+            rlimits["NPROC"] = limits["pids"]
+        event = self.broker.zygotes[self.request["zygote"]].fork(self, {"rlimits": rlimits}, guest)
+        theirs.close()
+        os.close(out_write)
+        os.close(err_write)
+        return event, [ours.detach(), out_read, err_read]
+
+    def _watch_memory(self) -> None:
+        assert self.group is not None
+        if "memory" in self.group.enforced:
+            self._oom_fd = self.group.oom_event_fd()
+            if self._oom_fd is not None:
+                self.broker.loop.readable(self._oom_fd, self._on_oom)
+        else:
+            self.supervisor = Supervisor(
+                self.broker.loop, self.init_pidfd, self.request["limits"]["memory"], lambda: self.kill("oom")
+            )
+
+    # -- what happens to it ------------------------------------------------------------------------------------
+
+    def _on_init(self) -> None:
+        assert self.channel is not None
+        try:
+            message, fds = self.channel.receive()
+        except (EOFError, ValueError, TypeError):
+            self.broker.loop.forget(self.channel.fileno())
+            self.channel.close()
+            self.channel = None
+            self.ready.set(None)
+            self.rooted.set(None)
+            self.started.set(None)
+            if self.cell_pid is None:
+                self.exited.set({"exited": signal.SIGKILL, "cpu": 0.0, "peak": 0})
+            return
+        channels.close_all(fds)
+        if "ready" in message:
+            self.ready.set(message["ready"])
+        elif "rooted" in message:
+            self.rooted.set(True)
+        elif "started" in message:
+            self.started.set(message["started"])
+        elif "exited" in message:
+            self.on_exit(message)
+
+    def on_exit(self, message: dict[str, Any]) -> None:
+        """Note how the cell's process, or the program of `run`, ended: {"exited": wait status, "cpu", "peak"}."""
+        self.died = time.monotonic()
+        self.exited.set(message)
+
+    def _on_oom(self) -> None:
+        assert self.group is not None
+        assert self._oom_fd is not None
+        os.read(self._oom_fd, 4096)
+        if self.group.ran_out_of_memory():
+            self.kill("oom")
+
+    def _on_death(self) -> None:
+        self.broker.loop.forget(self.init_pidfd)
+        self.dead.set()
+
+    def kill(self, reason: str | None = None) -> None:
+        """Kill every process of the container; the first reason given is the one that is reported."""
+        if self.reason is None:
+            self.reason = reason
+        if self.init_pidfd >= 0 and not self.dead.done:
+            signal.pidfd_send_signal(self.init_pidfd, signal.SIGKILL)
+
+    # -- its end -----------------------------------------------------------------------------------------------
+
+    def finish(self, commit: dict[str, Any] | None, reply: Reply) -> Steps:
+        """Kill what is left, make the layer if `commit` holds its record, report, and clean up when idle."""
+        self.kill()
+        if self.init_pidfd >= 0 and not self.dead.done:
+            yield self.dead
+        end = None
+        if self.cell_pid is not None:
+            end = yield self.exited  # the zygote reaps it
+        elif self.exited.done:
+            end = self.exited.value
+        report = self._report(end)
+        if commit is not None:
+            report["layer"] = self.broker.commit(self, commit)
+        reply(report)
+        self.broker.forget(self)
+
+    def _report(self, end: dict[str, Any] | None) -> dict[str, Any]:
+        assert self.group is not None
+        metrics = self.group.metrics()
+        report: dict[str, Any] = {
+            "reason": self.reason,
+            "status": None if end is None else end["exited"],
+            "wall": (self.died or time.monotonic()) - self.born,
+            "cpu": metrics.cpu_seconds,
+            "peak": metrics.memory_peak_bytes,
+            "pids_refused": self.group.pids_refused(),
+        }
+        if self.reason is None and self.group.oom_kills():
+            report["reason"] = "oom"
+        if end is not None:
+            report["cpu"] = end["cpu"] if report["cpu"] is None else report["cpu"]
+            report["peak"] = end["peak"] if report["peak"] is None else report["peak"]
+        if self.supervisor is not None:
+            report["peak"] = max(report["peak"] or 0, self.supervisor.peak)
+        return report
+
+    def release(self) -> list[Callable[[], None]]:
+        """Return what is left to clean up, in order; none of it is in anybody's way."""
+        if self.supervisor is not None:
+            self.supervisor.stop()
+        if self._oom_fd is not None:
+            self.broker.loop.forget(self._oom_fd)
+            os.close(self._oom_fd)
+        if self.channel is not None:
+            self.broker.loop.forget(self.channel.fileno())
+            self.channel.close()
+            self.channel = None
+        if self.init_pidfd >= 0:
+            os.close(self.init_pidfd)
+            self.init_pidfd = -1
+        group = self.group
+        return [*([group.remove] if group is not None else []), lambda: self.broker.remove_tree(self.directory)]

@@ -1,0 +1,316 @@
+"""The broker: makes containers for one kernel or one command, and cleans up after them.
+
+Guarantees:
+- It is PID 1 of its pid namespace and has a mount namespace of its own: with it end all its processes and mounts.
+- What outlives a process (directories, cgroups) is named in `owner.json` before it is made, in a directory whose
+  lock the broker holds; whoever finds the lock free may remove it all (`cellstack_runtime.sweep`).
+- It reads only JSON, from its client and from its own init and zygote processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cellstack_guest import confine
+from cellstack_runtime import abi, cgroups, syscalls
+from cellstack_runtime.broker import spawner
+from cellstack_runtime.broker.channel import Channel, close_all, pair
+from cellstack_runtime.broker.containers import Container, ContainerError
+from cellstack_runtime.broker.loop import Event, Loop
+from cellstack_runtime.broker.rootfs import Roots
+from cellstack_runtime.broker.zygotes import Zygote
+from cellstack_runtime.diff import count
+from cellstack_runtime.store import Changes, Layer, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+GUEST_IDS = 65536
+
+
+class Broker:
+    """State of one broker."""
+
+    def __init__(self, client: Channel, settings: dict[str, Any]) -> None:
+        self.client = client
+        self.loop = Loop()
+        self.run_dir: str = settings["run_dir"]
+        self.store = Store.open(settings["home"])
+        self.session_state: str = settings["state"]
+        self.session: str = settings["session"]
+        base = settings["base_id"]
+        self.manager = cgroups.open_manager(cgroups.detect(), settings["scope"])
+        self._lock = self._record()
+        self._wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        self.loop.readable(self._wake, self._on_child)
+        self.roots = Roots(self.run_dir, base)
+        count_ids = 1 if base is None else GUEST_IDS
+        self.inner_map = f"0 0 {count_ids}"
+        self._spawner, theirs = pair()
+        root = self.roots.pod()
+        _, self._spawner_pidfd = spawner.start(theirs, root, f"0 {0 if base is None else base} {count_ids}")
+        theirs.close()
+        os.close(root)
+        if base is not None:
+            self.roots.use_namespace(self._spawner_namespace())
+        self.guest = self.roots.guest_files(settings["guest"], self.session_state)
+        self._spawning: deque[Event] = deque()
+        self.loop.readable(self._spawner.fileno(), self._on_spawner)
+        self.loop.readable(client.fileno(), self._on_client)
+        self.containers: dict[str, Container] = {}
+        self.zygotes: dict[str, Zygote] = {}
+
+    def _record(self) -> int:
+        """Write down what this broker is about to make, and lock the record."""
+        lock = os.open(f"{self.run_dir}/lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        owner = {"cgroups": self.manager.directories()}
+        with open(f"{self.run_dir}/owner.json.new", "w", encoding="utf-8") as file:
+            json.dump(owner, file)
+        os.rename(f"{self.run_dir}/owner.json.new", f"{self.run_dir}/owner.json")
+        return lock
+
+    def _spawner_namespace(self) -> int:
+        with open(f"/proc/self/fdinfo/{self._spawner_pidfd}", encoding="utf-8") as file:
+            pid = next(line.split()[1] for line in file if line.startswith("Pid:"))
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+
+    # -- the spawner -------------------------------------------------------------------------------------------
+
+    def ask_spawner(self, message: dict[str, Any], fds: Sequence[int]) -> Event:
+        """Send a request; the event's value is (message, descriptors). It answers in order."""
+        event = self.loop.event()
+        self._spawning.append(event)
+        self._spawner.send(message, fds)
+        return event
+
+    def _on_spawner(self) -> None:
+        message, fds = self._spawner.receive()
+        self._spawning.popleft().set((message, fds))
+
+    # -- the client --------------------------------------------------------------------------------------------
+
+    def _on_client(self) -> None:
+        try:
+            message, fds = self.client.receive()
+        except EOFError:
+            self.close()
+            return
+        number = message.pop("request", None)
+
+        def reply(answer: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+            self.client.send({"reply": number, **answer}, descriptors)
+
+        self.loop.start(self._serve(message, fds, reply))
+
+    def _serve(
+        self, message: dict[str, Any], fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Answer one request; whatever fails is an answer too."""
+        operation = getattr(self, f"do_{message['op']}")
+        try:
+            yield from operation(message, fds, reply)
+        except ContainerError as error:
+            reply({"error": str(error), "errno": None})
+        except Exception as error:  # noqa: BLE001  one request that fails must not end the others' containers
+            reply({"error": f"{type(error).__name__}: {error}", "errno": getattr(error, "errno", None)})
+        finally:
+            close_all(fds)
+
+    def do_zygote(
+        self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Start a zygote under a key."""
+        zygote = self.zygotes[message["key"]] = Zygote(self, message["key"])
+        yield from zygote.start(message, reply)
+
+    def do_drop_zygote(
+        self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Let a zygote go that no further cell needs."""
+        zygote = self.zygotes.get(message["key"])
+        if zygote is not None:
+            zygote.stop()
+        reply({})
+        yield from ()
+
+    def do_container(
+        self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Make a container; a failure leaves nothing of it."""
+        container = self.containers[message["id"]] = Container(self, message)
+        try:
+            yield from container.prepare(reply)
+        except BaseException:
+            container.kill()
+            if container.init_pidfd >= 0 and not container.dead.done:
+                yield container.dead
+            self.forget(container)
+            raise
+
+    def do_start(
+        self, message: dict[str, Any], fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Execute a program in a container that has no cell: `cellstack run`."""
+        container = self.containers[message["id"]]
+        if container.channel is None:
+            raise ContainerError("the container is gone")
+        container.record("running", message["program"]["args"])
+        container.channel.send(message["program"], fds)
+        pid = yield container.started
+        if pid is None:
+            raise ContainerError("the container's init died")
+        reply({"pid": pid})
+        yield container.exited
+        reply({"exited": container.exited.value["exited"]})
+
+    def do_began(
+        self, message: dict[str, Any], _fds: list[int], _reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Note that a cell has been sent to a container; nobody waits for an answer."""
+        container = self.containers.get(message["id"])
+        if container is not None:
+            container.record("running", message["command"])
+        yield from ()
+
+    def do_kill(
+        self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Kill a container; its client then finishes it."""
+        container = self.containers.get(message["id"])
+        if container is not None:
+            container.kill(message["reason"])
+        reply({})
+        yield from ()
+
+    def do_finish(
+        self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """End a container, with or without a layer."""
+        yield from self.containers[message["id"]].finish(message["commit"], reply)
+
+    # -- layers and cleaning up --------------------------------------------------------------------------------
+
+    def commit(self, container: Container, record: dict[str, Any]) -> dict[str, Any]:
+        """Make the container's upper directories a layer; return the layer's changes and which parts it has."""
+        prepared = f"{container.directory}/layer"
+        request = container.request
+        root = count(f"{prepared}/root", [path for path, _ in request["root"]])
+        context = request["context"]
+        folder = [context["folder"]] if context["mode"] == "ro" else []
+        work = count(f"{prepared}/work", [*(path for path, _ in request["work"]), *folder])
+        changes = Changes(
+            root.added + work.added, root.changed + work.changed, root.deleted + work.deleted, root.bytes + work.bytes
+        )
+        parts = {part: bool(next(os.scandir(f"{prepared}/{part}"), None)) for part in ("root", "work")}
+        layer = Layer(**{**record, "changes": changes, **parts})
+        if layer.state == layer.id:
+            os.rename(f"{container.directory}/state", f"{self.session_state}/{layer.id}")
+        self.store.commit(prepared, layer)
+        return {
+            "id": layer.id,
+            "changes": [changes.added, changes.changed, changes.deleted, changes.bytes],
+            **parts,
+        }
+
+    def _on_child(self) -> None:
+        """Reap whoever has died: processes of ours, whose pidfds tell what follows, and orphans of a dead zygote."""
+        os.read(self._wake, 4096)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG | abi.WALL)[0]:
+                pass
+
+    def forget(self, container: Container) -> None:
+        """Release what the container had, when there is time for it."""
+        self.containers.pop(container.id, None)
+        self.loop.idle.extend(container.release())
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a directory of ours, whatever modes a cell has given to what is in it."""
+        self.store.remove_tree(path)
+
+    def close(self) -> None:
+        """Kill what runs, remove what was made, and stop."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)  # all of this pid namespace but its first process, which this is
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, abi.WALL)
+        for container in list(self.containers.values()):
+            for step in container.release():
+                step()
+        while self.loop.idle:
+            self.loop.idle.popleft()()
+        self.manager.close()
+        self.loop.stop()
+
+
+def serve(client: Channel) -> None:
+    """Run a broker for `client`; returns when the client has gone and all is cleaned up."""
+    settings, fds = client.receive()
+    close_all(fds)
+    try:
+        broker = Broker(client, settings)
+    except OSError as error:
+        client.send({"error": str(error), "errno": error.errno})
+        return
+    client.send({"started": True})
+    broker.loop.run()
+    run_dir = broker.run_dir
+    for name in os.listdir(run_dir):
+        if os.path.ismount(f"{run_dir}/{name}"):
+            syscalls.umount2(f"{run_dir}/{name}")
+    for name in os.listdir(f"{run_dir}/idmapped") if os.path.isdir(f"{run_dir}/idmapped") else ():
+        syscalls.umount2(f"{run_dir}/idmapped/{name}")
+    shutil.rmtree(run_dir)
+
+
+def main(fd: int) -> NoReturn:
+    """Enter the broker's namespaces and serve the client at descriptor `fd`.
+
+    The process that was started stays outside as the parent of PID 1, so that its starter can wait for it.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    flags = abi.CLONE_NEWNS | abi.CLONE_NEWPID
+    uid, gid = os.geteuid(), os.getegid()
+    client = Channel(socket.socket(fileno=fd))
+    try:
+        if uid != 0:
+            syscalls.unshare(abi.CLONE_NEWUSER)
+            for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+                with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:
+                    file.write(text)
+        syscalls.unshare(flags)
+        syscalls.mount("none", "/", None, abi.MS_REC | abi.MS_PRIVATE)
+    except OSError as error:
+        client.send({"error": str(error), "errno": error.errno})
+        sys.exit(1)
+    pid = os.fork()
+    if pid:
+        client.close()
+        _, status = os.waitpid(pid, 0)
+        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    confine.set_pdeathsig(signal.SIGKILL)
+    confine.set_name("cellstack")
+    os.chdir("/")
+    code = 1
+    try:
+        serve(client)
+        code = 0
+    except BaseException:  # the last frame of this process; its stderr is the client's log
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(code)

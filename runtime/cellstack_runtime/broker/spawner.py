@@ -1,0 +1,163 @@
+"""The spawner: a bare fork of the broker in the guest user namespace, which only clones.
+
+It owns the user and the pid namespace that all zygotes and containers of this broker live below, so that neither
+needs any right on the host. (A zygote forks into a container's pid namespace and comes back, which takes
+CAP_SYS_ADMIN in the user namespace that owns its own pid namespace.) Its root is an empty tmpfs with a /proc and a /sys, which every init starts from: few mounts to
+copy, nothing of the host to see, and a visible /proc and /sys, without which the kernel refuses new ones.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cellstack_guest import confine
+from cellstack_runtime import abi, syscalls
+from cellstack_runtime.broker import init
+from cellstack_runtime.broker.channel import Channel, close_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INIT_NAMESPACES = (
+    abi.CLONE_NEWUSER
+    | abi.CLONE_NEWNS
+    | abi.CLONE_NEWPID
+    | abi.CLONE_NEWNET
+    | abi.CLONE_NEWIPC
+    | abi.CLONE_NEWUTS
+    | abi.CLONE_NEWTIME
+)
+ZYGOTE_NAMESPACES = abi.CLONE_NEWNS | abi.CLONE_NEWIPC | abi.CLONE_NEWUTS
+NEW_ROOT = "/new"
+ANY_FOLDER = "/proc"  # of the host, to attach the new root to: there, and open to everybody, on every host
+GUEST_CHANNEL = 3  # the zygote's end of its channel
+
+
+def start(channel: Channel, root_fd: int, id_map: str) -> tuple[int, int]:
+    """Fork the spawner; return (pid, pidfd).
+
+    `root_fd` is the detached tree that becomes its root, `id_map` the line of uid_map and gid_map that gives the
+    guest user namespace its ids.
+    """
+    gate_read, gate_write = os.pipe()
+    pid, pidfd = syscalls.clone3(
+        abi.CLONE_NEWUSER
+        | abi.CLONE_NEWNS
+        | abi.CLONE_NEWPID
+        | abi.CLONE_NEWNET
+        | abi.CLONE_NEWIPC
+        | abi.CLONE_NEWUTS,
+        exit_signal=signal.SIGCHLD,
+    )
+    if pid == 0:
+        _run(lambda: _main(channel, root_fd, gate_read, gate_write))
+    os.close(gate_read)
+    write_id_maps(f"/proc/{_pid_in_proc(pidfd)}", id_map)
+    os.write(gate_write, b"x")
+    os.close(gate_write)
+    return pid, pidfd
+
+
+def write_id_maps(proc: str, id_map: str) -> None:
+    """Map the ids of the process whose directory is `proc`; single-id maps of a normal user need no setgroups."""
+    if id_map.split()[2] == "1":
+        _write(f"{proc}/setgroups", "deny")
+    _write(f"{proc}/uid_map", id_map)
+    _write(f"{proc}/gid_map", id_map)
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def _pid_in_proc(pidfd: int) -> int:
+    """Return the process's id as the mounted /proc numbers it (the broker's /proc is the host's)."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="utf-8") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
+
+
+def _run(main: Callable[[], None]) -> NoReturn:
+    """Run the main function of a forked child and leave, whatever happens, without unwinding the parent's frames."""
+    code = 1
+    try:
+        main()
+        code = 0
+    except EOFError:
+        code = 0
+    except BaseException as error:  # noqa: BLE001  the last frame of this process
+        os.write(2, f"cellstack: {type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(code)
+
+
+def _main(channel: Channel, root_fd: int, gate_read: int, gate_write: int) -> None:
+    os.close(gate_write)
+    os.read(gate_read, 1)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # reaps: how they ended is told by init and zygote themselves
+    confine.close_fds([0, 1, 2, channel.fileno(), root_fd])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    confine.set_dumpable(True)  # a change of uid clears it, and then /proc/self belongs to nobody here
+    syscalls.set_title("cellstack-init")
+    syscalls.mount("none", "/", None, abi.MS_REC | abi.MS_PRIVATE)
+    syscalls.move_mount(root_fd, ANY_FOLDER)
+    for name, fstype in (("proc", "proc"), ("sys", "sysfs")):
+        syscalls.mount(fstype, f"{ANY_FOLDER}/{name}", fstype, init.NOSUID_NODEV_NOEXEC)
+    enter(ANY_FOLDER)
+    confine.set_name("cellstack-spawn")
+    handlers = {"init": _spawn_init, "zygote": _spawn_zygote}
+    while True:
+        message, fds = channel.receive()
+        handlers[message["op"]](channel, message, fds)
+        close_all(fds)
+
+
+def enter(new_root: str) -> None:
+    """Make the mount at `new_root` the root and let go of the old one."""
+    os.chdir(new_root)
+    syscalls.pivot_root(".", ".")
+    syscalls.umount2(".")
+    os.chdir("/")
+
+
+def _spawn_init(channel: Channel, message: dict[str, Any], fds: list[int]) -> None:
+    """Clone an init: descriptors are its channel and what to write "0" to, to join its cgroups."""
+    gate_read, gate_write = os.pipe()
+    pid, pidfd = syscalls.clone3(INIT_NAMESPACES, exit_signal=signal.SIGCHLD)
+    if pid == 0:
+        _run(lambda: init.main(fds[0], fds[1:], gate_read))
+    os.close(gate_read)
+    write_id_maps(f"/proc/{pid}", message["id_map"])
+    os.write(gate_write, b"x")
+    os.close(gate_write)
+    channel.send({"pid": pid}, [pidfd])
+    os.close(pidfd)
+
+
+def _spawn_zygote(channel: Channel, message: dict[str, Any], fds: list[int]) -> None:
+    """Clone a process rooted in an image and execute the guest: descriptors are its channel and its root."""
+    pid, pidfd = syscalls.clone3(ZYGOTE_NAMESPACES, exit_signal=signal.SIGCHLD)
+    if pid == 0:
+        _run(lambda: _become_zygote(message, fds[0], fds[1], fds[2]))
+    channel.send({"pid": pid}, [pidfd])
+    os.close(pidfd)
+
+
+def _become_zygote(message: dict[str, Any], channel: int, root_fd: int, output: int) -> None:
+    syscalls.move_mount(root_fd, NEW_ROOT)
+    syscalls.mount("proc", f"{NEW_ROOT}/proc", "proc", init.NOSUID_NODEV_NOEXEC)
+    enter(NEW_ROOT)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(channel, GUEST_CHANNEL)
+    confine.close_fds([0, 1, 2, GUEST_CHANNEL])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.execve(message["argv"][0], message["argv"], message["env"])

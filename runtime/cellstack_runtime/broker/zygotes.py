@@ -1,0 +1,129 @@
+"""The broker's side of a zygote: a warm guest process of one image, asked to fork cells."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from cellstack_runtime.broker import channel as channels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from cellstack_runtime.broker.containers import Container
+    from cellstack_runtime.broker.loop import Event
+    from cellstack_runtime.broker.server import Broker
+
+# Our own package from the guest folder whatever the image has; everything else from the image where it has it.
+BOOTSTRAP = (
+    "import sys; sys.path.insert(0, '/run/cellstack/guest'); import cellstack_guest; "
+    "sys.path.append(sys.path.pop(0)); from cellstack_guest.zygote import main; main(3)"
+)
+
+
+class Zygote:
+    """One zygote. What it says is not trusted: messages are matched with what was asked."""
+
+    def __init__(self, broker: Broker, key: str) -> None:
+        self.broker = broker
+        self.key = key
+        self.ready = broker.loop.event()
+        self.pidfd = -1
+        self.channel: channels.Channel | None = None
+        self._asked: deque[Event] = deque()
+        self._cells: dict[int, Container] = {}
+        self._unclaimed: deque[Container] = deque()
+
+    def start(self, request: dict[str, Any], reply: Callable[..., None]) -> Generator[Event, Any, None]:
+        """Root a process in the image and execute the guest; reply once it has imported."""
+        roots = self.broker.roots
+        target = f"{self.broker.run_dir}/zygote"
+        os.makedirs(target, exist_ok=True)
+        lowers = [roots.mapped(path) if host_ids else path for path, host_ids in request["root"]]
+        roots.overlay([*lowers, roots.skeleton], target)
+        roots.attach(roots.dev, f"{target}/dev")
+        roots.attach(self.broker.guest, f"{target}/run/cellstack")
+        root = roots.detach(target)
+        ours, theirs = channels.pair()
+        self.channel = ours
+        argv = [request["python"], "-P", "-X", "utf8", "-c", BOOTSTRAP]
+        spawned = self.broker.ask_spawner(
+            {"op": "zygote", "argv": argv, "env": request["env"]}, [theirs.fileno(), root, sys.stderr.fileno()]
+        )
+        theirs.close()
+        os.close(root)
+        _, (self.pidfd,) = yield spawned
+        self.broker.loop.readable(self.pidfd, self._on_death)
+        self.broker.loop.readable(ours.fileno(), self._on_message)
+        ours.send({"seccomp": request["seccomp"], "preload": request["preload"]})
+        answer = yield self.ready
+        if answer is None:
+            reply({"error": f"the image's Python ({request['python']}) could not start the guest"})
+        else:
+            reply({"modules": answer.get("modules", 0)})
+
+    def fork(self, container: Container, message: dict[str, Any], fds: Sequence[int]) -> Event:
+        """Ask for a cell's process in `container`; the event's value is ({"pid"}, [pidfd]) or (None, [])."""
+        event = self.broker.loop.event()
+        if self.channel is None:
+            event.set((None, []))
+            return event
+        self._asked.append(event)
+        self._unclaimed.append(container)
+        try:
+            self.channel.send({"fork": container.id, **message}, fds)
+        except EOFError:
+            self._fail()
+        return event
+
+    def _on_message(self) -> None:
+        assert self.channel is not None
+        try:
+            message, fds = self.channel.receive()
+        except (EOFError, ValueError, TypeError):
+            self._fail()
+            return
+        if "ready" in message:
+            self.ready.set(message)
+        elif "pid" in message and self._asked and len(fds) == 1:
+            self._cells[message["pid"]] = self._unclaimed.popleft()
+            self._asked.popleft().set((message, fds))
+            return
+        elif message.get("gone") in self._cells and isinstance(message.get("exited"), int):
+            cell = self._cells.pop(message["gone"])
+            cell.on_exit(
+                {
+                    "exited": message["exited"],
+                    "cpu": float(message.get("cpu", 0.0)),
+                    "peak": int(message.get("peak", 0)),
+                }
+            )
+        channels.close_all(fds)
+
+    def _fail(self) -> None:
+        """Its channel is closed: whoever waits for it learns that nothing will come."""
+        if self.channel is not None:
+            self.broker.loop.forget(self.channel.fileno())
+            self.channel.close()
+            self.channel = None
+        self.ready.set(None)
+        while self._asked:
+            self._asked.popleft().set((None, []))
+        self._unclaimed.clear()
+        for cell in self._cells.values():
+            cell.kill("zygote")
+            cell.on_exit({"exited": 9, "cpu": 0.0, "peak": 0})
+        self._cells.clear()
+        self.broker.zygotes.pop(self.key, None)
+
+    def _on_death(self) -> None:
+        self.broker.loop.forget(self.pidfd)
+        os.close(self.pidfd)
+        self.pidfd = -1
+        self._fail()
+
+    def stop(self) -> None:
+        """Let it end: it leaves when its channel closes."""
+        self._fail()

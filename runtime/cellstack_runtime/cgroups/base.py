@@ -1,0 +1,157 @@
+"""What both versions of control groups have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "freezer", "io")
+ENFORCED = ("memory", "cpu", "pids")
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """One controller: `path` is the directory to create groups in; `reason` says why it is writable or not."""
+
+    name: str
+    path: str | None
+    writable: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What this process can do with control groups. version: 1 (hybrid too) or 2."""
+
+    version: int
+    controllers: Mapping[str, Controller]
+
+    def writable(self, name: str) -> bool:
+        """Return whether groups with this controller can be made."""
+        found = self.controllers.get(name)
+        return found is not None and found.writable
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a group has used: bytes, bytes, seconds, processes; None where no controller tells."""
+
+    memory_bytes: int | None = None
+    memory_peak_bytes: int | None = None
+    cpu_seconds: float | None = None
+    pids: int | None = None
+
+
+class Group(ABC):
+    """The control group of one container. `path` is what a person is shown; `enforced` what it really limits."""
+
+    path: str | None = None
+    enforced: frozenset[str] = frozenset()
+
+    @abstractmethod
+    def join_fds(self) -> list[int]:
+        """Return descriptors; a process that writes b"0" to each joins the group."""
+
+    @abstractmethod
+    def metrics(self) -> Metrics:
+        """Return what the group has used so far."""
+
+    @abstractmethod
+    def oom_kills(self) -> int:
+        """Return how many processes the memory limit has killed."""
+
+    @abstractmethod
+    def pids_refused(self) -> int:
+        """Return how often the pids limit has refused a process."""
+
+    def ran_out_of_memory(self) -> bool:
+        """Return whether the event of `oom_event_fd` was an out-of-memory kill."""
+        return self.oom_kills() > 0
+
+    @abstractmethod
+    def oom_event_fd(self) -> int | None:
+        """Return a descriptor that becomes readable at an out-of-memory kill; the caller closes it."""
+
+    @abstractmethod
+    def update(self, *, memory: int | None = None, cpus: float | None = None, pids: int | None = None) -> None:
+        """Change limits; None is unlimited."""
+
+    @abstractmethod
+    def remove(self) -> bool:
+        """Remove the group; False when a process is still in it."""
+
+
+class Manager(ABC):
+    """Makes the groups of one broker, all below directories named by its scope."""
+
+    @abstractmethod
+    def directories(self) -> list[str]:
+        """Return the directories it may make, for the record that is written before they are."""
+
+    @abstractmethod
+    def create(self, name: str, *, memory: int | None, cpus: float | None, pids: int | None) -> Group:
+        """Make a group with limits; None is unlimited."""
+
+    def close(self) -> None:
+        """Remove what was made."""
+        remove_stale(self.directories())
+
+
+def write(path: str, value: str) -> None:
+    """Write one value to a control file."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)
+
+
+def read_number(path: str) -> int | None:
+    """Return the number in a control file; None when the file is not there or says "max"."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def read_fields(path: str) -> dict[str, int]:
+    """Return the "name number" lines of a control file; empty when it is not there."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return {name: int(value) for name, _, value in (line.partition(" ") for line in file)}
+    except OSError:
+        return {}
+
+
+def remove(path: str) -> bool:
+    """Remove one group; False when it is busy."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
+
+
+def remove_stale(directories: Iterable[str]) -> list[str]:
+    """Remove these groups and the groups in them; return those that could not be removed."""
+    left = []
+    for directory in directories:
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(directory):
+                if entry.is_dir(follow_symlinks=False):
+                    left += remove_stale([entry.path])
+        if not remove(directory):
+            left.append(directory)
+    return left

@@ -1,0 +1,116 @@
+"""Images and layers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cellstack_runtime.cli.output import ago, as_json, format_option, table
+from cellstack_runtime.limits import format_size
+from cellstack_runtime.store import Store
+
+if TYPE_CHECKING:
+    from cellstack_runtime.store import Layer, Session
+
+
+@click.command()
+@format_option
+def images(style: str) -> None:
+    """List the images of the store."""
+    found = Store.open().images()
+    if style == "json":
+        as_json(
+            [
+                {
+                    "Id": image.id,
+                    "Tags": list(tags),
+                    "Created": image.created,
+                    "Size": image.size,
+                    "Layers": list(image.layers),
+                }
+                for tags, image in found
+            ]
+        )
+        return
+    rows = []
+    for tags, image in found:
+        for tag in tags or ["<none>:<none>"]:
+            name, _, version = tag.rpartition(":")
+            rows.append((name, version, image.id[:12], ago(image.created), format_size(image.size)))
+    table(("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"), rows)
+
+
+@click.command()
+@click.argument("session", required=False)
+@format_option
+def layers(session: str | None, style: str) -> None:
+    """List the layers of a notebook (SESSION: its id or path; without it, the notebooks)."""
+    store = Store.open()
+    if session is None:
+        _sessions(store, style)
+        return
+    chosen = store.session(session)
+    chain = store.chain(chosen.head) if chosen.head else []
+    if style == "json":
+        as_json({"session": chosen.id, "head": chosen.head, "layers": [asdict(layer) for layer in chain]})
+        return
+    rows = [_layer_row(layer, chosen) for layer in reversed(chain)]
+    table(("LAYER", "CELL", "CREATED", "CHANGES", "SIZE", "CODE"), rows)
+
+
+def _layer_row(layer: Layer, session: Session) -> tuple[str, ...]:
+    changes = layer.changes
+    code = str(layer.cell.get("code", "")).strip().splitlines()
+    return (
+        layer.id[:12] + (" *" if layer.id == session.head else ""),
+        str(layer.cell.get("number", "")),
+        ago(layer.created),
+        f"+{changes.added} ~{changes.changed} -{changes.deleted}",
+        format_size(changes.bytes),
+        code[0][:50] if code else "",
+    )
+
+
+def _sessions(store: Store, style: str) -> None:
+    found = store.sessions()
+    if style == "json":
+        as_json(
+            [
+                {"id": s.id, "notebook": s.notebook, "image": s.image, "head": s.head, "cells": len(s.cells)}
+                for s in found
+            ]
+        )
+        return
+    rows = [(s.id, str(len(s.cells)), (s.head or "")[:12], s.notebook or "") for s in found]
+    table(("SESSION", "CELLS", "HEAD", "NOTEBOOK"), rows)
+
+
+@click.command()
+@click.argument("layer")
+@format_option
+def diff(layer: str, style: str) -> None:
+    """List what a layer added (A), changed (C) and deleted (D)."""
+    from cellstack_runtime.diff import changes_of  # noqa: PLC0415
+
+    store = Store.open()
+    found = store.find_layer(layer)
+    rows: list[dict[str, Any]] = []
+    for part, prefix in (("root", ""), ("work", "/work")):
+        lowers = _below(store, found, part)
+        rows.extend(
+            {"kind": change.kind, "path": prefix + change.path, "type": change.type, "size": change.size}
+            for change in changes_of(store.layer_path(found.id, part), lowers)  # type: ignore[arg-type]
+        )
+    if style == "json":
+        as_json(rows)
+    else:
+        for row in rows:
+            click.echo(f"{row['kind']} {row['path']}")
+
+
+def _below(store: Store, layer: Layer, part: Any) -> list[str]:
+    if layer.image is None:
+        return []
+    return store.lowers(store.image(layer.image), layer.parent, part)

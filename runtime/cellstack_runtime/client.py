@@ -1,0 +1,200 @@
+"""The client's side of a broker, for an asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import cellstack_guest
+from cellstack_runtime.broker.channel import Channel, close_all, pair
+from cellstack_runtime.errors import CellstackError, HostError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BOOTSTRAP = (
+    "import sys; sys.path[:0] = sys.argv[2:]; from cellstack_runtime.broker.server import main; main(int(sys.argv[1]))"
+)
+
+
+class BrokerClient:
+    """Asks a broker, and hands each answer to who asked. `close` ends the broker and everything it made."""
+
+    def __init__(self, process: subprocess.Popen[bytes], channel: Channel, run_dir: str) -> None:
+        self._process = process
+        self._channel = channel
+        self.run_dir = run_dir
+        self._numbers = itertools.count()
+        self._pending: dict[int, asyncio.Queue[tuple[dict[str, Any], list[int]]]] = {}
+        self._loop = asyncio.get_running_loop()
+        self.gone = False
+
+    @classmethod
+    async def start(cls, settings: dict[str, Any], *, log: int | None = None) -> BrokerClient:
+        """Start a broker with `settings` and wait until it can make containers.
+
+        HostError when this host does not let it.
+        """
+        ours, theirs = pair()
+        paths = {str(Path(package).parent.parent) for package in (__file__, cellstack_guest.__file__ or __file__)}
+        try:
+            process = subprocess.Popen(  # noqa: ASYNC220  a vfork; the child reports on its own channel
+                [sys.executable, "-I", "-S", "-B", "-c", BOOTSTRAP, str(theirs.fileno()), *sorted(paths)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+            )
+        finally:
+            theirs.close()
+        client = cls(process, ours, settings["run_dir"])
+        try:
+            ours.send(settings)
+            await client._readable()
+            answer, fds = ours.receive()
+        except EOFError:
+            client._reap()
+            raise HostError(
+                "the broker died while it was starting", hint="`cellstack doctor` says what this host allows"
+            ) from None
+        close_all(fds)
+        if "error" in answer:
+            client._reap()
+            shutil.rmtree(settings["run_dir"], ignore_errors=True)
+            raise _host_error(answer)
+        ours.sock.setblocking(False)
+        client._loop.add_reader(ours.fileno(), client._on_answer)
+        return client
+
+    async def _readable(self) -> None:
+        ready = self._loop.create_future()
+        self._loop.add_reader(self._channel.fileno(), lambda: ready.done() or ready.set_result(None))
+        try:
+            await ready
+        finally:
+            self._loop.remove_reader(self._channel.fileno())
+
+    def _on_answer(self) -> None:
+        while True:
+            try:
+                message, fds = self._channel.receive()
+            except BlockingIOError:
+                return
+            except EOFError:
+                self._lost()
+                return
+            queue = self._pending.get(message["reply"])
+            if queue is None:
+                close_all(fds)
+            else:
+                queue.put_nowait((message, fds))
+
+    def _lost(self) -> None:
+        if not self.gone:
+            self.gone = True
+            self._loop.remove_reader(self._channel.fileno())
+            for queue in self._pending.values():
+                queue.put_nowait(({"error": "the broker is gone", "errno": None}, []))
+
+    async def ask(self, op: str, fds: Sequence[int] = (), **fields: Any) -> tuple[dict[str, Any], list[int]]:
+        """Return the broker's answer to `op`; CellstackError when it could not be done."""
+        async with self.conversation(op, fds, **fields) as answers:
+            return await answers.next()
+
+    def tell(self, op: str, **fields: Any) -> None:
+        """Tell the broker something that is not answered."""
+        self.send(-1, op, (), fields)
+
+    def conversation(self, op: str, fds: Sequence[int] = (), **fields: Any) -> Conversation:
+        """Ask for something that is answered more than once."""
+        return Conversation(self, op, fds, fields)
+
+    def send(self, number: int, op: str, fds: Sequence[int], fields: dict[str, Any]) -> None:
+        """Send request `number`."""
+        if self.gone:
+            raise CellstackError("the broker is gone", hint="Restart the kernel")
+        try:
+            self._channel.send({"request": number, "op": op, **fields}, fds)
+        except EOFError:
+            self._lost()
+            raise CellstackError("the broker is gone", hint="Restart the kernel") from None
+
+    def register(self) -> tuple[int, asyncio.Queue[tuple[dict[str, Any], list[int]]]]:
+        """Return a request number and the queue of its answers."""
+        number = next(self._numbers)
+        queue = self._pending[number] = asyncio.Queue()
+        return number, queue
+
+    def unregister(self, number: int) -> None:
+        """Forget a request; what is still answered is dropped."""
+        self._pending.pop(number, None)
+
+    async def close(self) -> None:
+        """End the broker, which ends and removes everything it made."""
+        self._lost()
+        self._channel.close()
+        await asyncio.to_thread(self._reap)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(OSError):
+            self._channel.close()
+        self._process.wait()
+
+
+class Conversation:
+    """The answers to one request."""
+
+    def __init__(self, client: BrokerClient, op: str, fds: Sequence[int], fields: dict[str, Any]) -> None:
+        self._client = client
+        self._what = (op, fds, fields)
+
+    async def __aenter__(self) -> Self:
+        self._number, self._queue = self._client.register()
+        self._client.send(self._number, *self._what)
+        return self
+
+    async def next(self) -> tuple[dict[str, Any], list[int]]:
+        """Return the next answer; CellstackError when it is an error."""
+        message, fds = await self._queue.get()
+        if "error" in message:
+            close_all(fds)
+            raise _host_error(message)
+        return message, fds
+
+    async def __aexit__(self, *_: object) -> None:
+        self._client.unregister(self._number)
+
+
+def _host_error(answer: dict[str, Any]) -> CellstackError:
+    number = answer.get("errno")
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(
+            f"the disk of the store is full ({answer['error']})",
+            hint="Free some space or point CELLSTACK_HOME elsewhere",
+        )
+    return HostError(
+        f"the container could not be made: {answer['error']}",
+        hint="`cellstack doctor` says what this host allows and what to do",
+    )
+
+
+def host_pid(pidfd: int) -> int:
+    """Return the process id behind `pidfd` as this process' /proc numbers it; -1 when it is gone."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="utf-8") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
+
+
+def close_quietly(fd: int) -> None:
+    """Close a descriptor that may be closed already."""
+    with contextlib.suppress(OSError):
+        os.close(fd)

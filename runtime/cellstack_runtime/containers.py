@@ -1,0 +1,274 @@
+"""A cell's container as its client sees it: a socket, two pipes, a process, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import os
+import signal
+import socket
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cellstack_guest.protocol import Decoder, Message, ProtocolError, encode
+from cellstack_runtime.client import close_quietly, host_pid
+from cellstack_runtime.store import Changes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellstack_runtime.limits import Limits
+    from cellstack_runtime.workspace import Workspace
+
+CHUNK = 1 << 18
+MAX_QUEUED = 512  # frames; beyond it the cell waits until they are taken
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReport:
+    """How a container ended: reason is finished, signal, oom, timeout, pids, interrupt or protocol.
+
+    code: the process' exit code, None when a signal ended it. signal: that signal's name, as in "SIGSEGV".
+    """
+
+    reason: str
+    code: int | None = None
+    signal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What is known of a container once it is gone. Memory in bytes, times in seconds."""
+
+    exit: ExitReport
+    wall_seconds: float
+    cpu_seconds: float
+    memory_peak_bytes: int
+    changes: Changes
+    layer: str | None
+
+
+def exit_report(report: dict[str, Any]) -> ExitReport:
+    """Return the exit report for the broker's answer to "finish"."""
+    status = report["status"]
+    code = name = None
+    if status is not None:
+        value = os.waitstatus_to_exitcode(status)
+        code = value if value >= 0 else None
+        name = signal.Signals(-value).name if value < 0 else None
+    reason = report["reason"]
+    if reason is None:
+        reason = "signal" if name else "finished"
+        if report["pids_refused"] and (name or code):
+            reason = "pids"
+    return ExitReport(reason, code, name)
+
+
+class CellContainer:
+    """A container with a cell's process in it that waits for one request."""
+
+    def __init__(
+        self, workspace: Workspace, name: str, layer: str, limits: Limits, answer: dict[str, Any], fds: Sequence[int]
+    ) -> None:
+        self._workspace = workspace
+        self.id = name
+        self.layer = layer
+        self.limits = limits
+        self.namespaces: dict[str, int] = answer["namespaces"]
+        self.cgroup: str | None = answer["cgroup"]
+        self.enforced_by: dict[str, str] = answer["enforced_by"]
+        sock, self._out, self._err, self._pidfd, self._init_pidfd = fds
+        self.pid = host_pid(self._pidfd)
+        self._socket = socket.socket(fileno=sock)
+        self._socket.setblocking(False)
+        os.set_blocking(self._out, False)
+        os.set_blocking(self._err, False)
+        self._loop = asyncio.get_running_loop()
+        self._decoder = Decoder()
+        self._text = {fd: codecs.getincrementaldecoder("utf-8")("replace") for fd in (self._out, self._err)}
+        self._frames: deque[tuple[Message, list[bytes]] | None] = deque()
+        self._arrived = asyncio.Event()
+        self._paused = False
+        self._unsent: deque[memoryview] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._killed: str | None = None
+        self._began = 0.0
+        self._ended = 0.0
+        self._closed = False
+        self._watch()
+
+    # -- talking -----------------------------------------------------------------------------------------------
+
+    def send(self, message: Message, buffers: Sequence[bytes] = ()) -> None:
+        """Send a message; never blocks. The first one starts the clock of the wall-time limit."""
+        first = not self._began
+        if first:
+            self._began = time.monotonic()
+            if self.limits.timeout is not None:
+                self._timer = self._loop.call_later(self.limits.timeout, self.kill, "timeout")
+        waiting = bool(self._unsent)
+        self._unsent.extend(memoryview(piece).cast("B") for piece in encode(message, buffers))
+        if not waiting:
+            self._flush()
+        if first and "code" in message:
+            self._workspace.began(self, str(message["code"]))
+
+    def _flush(self) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its death is told by `receive`
+            while self._unsent:
+                try:
+                    sent = self._socket.send(self._unsent[0])
+                except BlockingIOError:
+                    self._loop.add_writer(self._socket.fileno(), self._flush)
+                    return
+                self._unsent[0] = self._unsent[0][sent:]
+                if not self._unsent[0]:
+                    self._unsent.popleft()
+        self._unsent.clear()
+        self._loop.remove_writer(self._socket.fileno())
+
+    async def receive(self) -> tuple[Message, list[bytes]] | None:
+        """Return the next message with its buffers; None once the cell's process is gone.
+
+        What is written to the descriptors 1 and 2 arrives as stream messages, all of it before the reply.
+        """
+        while not self._frames:
+            self._arrived.clear()
+            if self._paused:
+                self._watch()
+            await self._arrived.wait()
+        return self._frames.popleft()
+
+    async def changed(self) -> None:
+        """Return once there is something to receive, without taking it."""
+        while not self._frames:
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def _watch(self) -> None:
+        self._paused = False
+        self._loop.add_reader(self._socket.fileno(), self._on_socket)
+        self._loop.add_reader(self._out, self._on_output, self._out, "stdout")
+        self._loop.add_reader(self._err, self._on_output, self._err, "stderr")
+        self._loop.add_reader(self._pidfd, self._on_death)
+
+    def _unwatch(self) -> None:
+        for fd in (self._socket.fileno(), self._out, self._err, self._pidfd):
+            self._loop.remove_reader(fd)
+
+    def _put(self, frame: tuple[Message, list[bytes]] | None) -> None:
+        self._frames.append(frame)
+        self._arrived.set()
+        if len(self._frames) > MAX_QUEUED and not self._paused:
+            self._paused = True
+            self._unwatch()
+
+    def _on_socket(self) -> None:
+        try:
+            data = self._socket.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._socket.fileno())
+            return
+        try:
+            for message, buffers in self._decoder.feed(data):
+                if message["type"] == "reply":
+                    self._drain_output()
+                    self._ended = time.monotonic()
+                    if self._timer is not None:
+                        self._timer.cancel()
+                self._put((message, buffers))
+        except ProtocolError:
+            self._loop.remove_reader(self._socket.fileno())
+            self.kill("protocol")
+
+    def _on_output(self, fd: int, name: str) -> bool:
+        """Read once; return whether there may be more."""
+        try:
+            data = os.read(fd, CHUNK)
+        except BlockingIOError:
+            return False
+        text = self._text[fd].decode(data, final=not data)
+        if text:
+            self._put(({"type": "stream", "name": name, "text": text}, []))
+        if not data:
+            self._loop.remove_reader(fd)
+        return bool(data)
+
+    def _drain_output(self) -> None:
+        for fd, name in ((self._out, "stdout"), (self._err, "stderr")):
+            budget = 64  # a background process may write for ever
+            while budget and self._on_output(fd, name):
+                budget -= 1
+
+    def _on_death(self) -> None:
+        self._unwatch()
+        self._ended = self._ended or time.monotonic()
+        with contextlib.suppress(OSError):
+            while data := self._socket.recv(CHUNK):
+                try:
+                    for frame in self._decoder.feed(data):
+                        self._put(frame)
+                except ProtocolError:
+                    break
+        self._drain_output()
+        self._unwatch()
+        self._put(None)
+        self._paused = False
+
+    # -- ending ------------------------------------------------------------------------------------------------
+
+    def interrupt(self) -> None:
+        """Send SIGINT to the cell's process."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGINT)
+
+    def kill(self, reason: str) -> None:
+        """Kill every process of the container; the first reason is the one that is reported."""
+        self._killed = self._killed or reason
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._init_pidfd, signal.SIGKILL)
+
+    async def commit(self, *, state: str | None, cell: dict[str, Any]) -> Finished:
+        """End the container and make its changes a layer on head; that layer becomes head."""
+        return await self._workspace.finish(self, state=state, cell=cell)
+
+    async def discard(self) -> Finished:
+        """End the container; nothing of it remains."""
+        return await self._workspace.finish(self, state=None, cell=None)
+
+    def finished(self, report: dict[str, Any]) -> Finished:
+        """Close what is open and return what is known, from the broker's report."""
+        if self._killed and report["reason"] is None:
+            report["reason"] = self._killed
+        layer = report.get("layer")
+        changes = Changes(*layer["changes"]) if layer else Changes()
+        now = time.monotonic()
+        self.close()
+        return Finished(
+            exit=exit_report(report),
+            wall_seconds=(self._ended or now) - (self._began or now),
+            cpu_seconds=report["cpu"] or 0.0,
+            memory_peak_bytes=report["peak"] or 0,
+            changes=changes,
+            layer=layer["id"] if layer else None,
+        )
+
+    def close(self) -> None:
+        """Let go of the descriptors."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._unwatch()
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        for fd in (self._out, self._err, self._pidfd, self._init_pidfd):
+            close_quietly(fd)

@@ -1,0 +1,117 @@
+"""Bring files out of a stack of layers to the host, as `docker cp` does, without mounting anything.
+
+What is copied comes from a container, so nothing of it is followed on the host: symbolic links are resolved within
+the stack while a path is looked up, and copied as links; set-uid bits are dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+from cellstack_runtime.diff import Below, look, merged_names
+from cellstack_runtime.errors import CellstackError, NotFoundError
+
+if TYPE_CHECKING:
+    from cellstack_runtime.store import Image, Store
+
+MAX_LINKS = 40
+
+
+def copy_out(store: Store, image: Image, head: str | None, path: str, target: str) -> int:
+    """Copy the file or folder at absolute `path` of the stack to the host path `target`; return how many files.
+
+    A `target` that is a folder gets the copy inside it. NotFoundError when the stack does not have `path`;
+    files of the notebook's folder that no cell has changed are the host's own and not in the stack.
+    """
+    found, name = find(store, image, head, path)
+    destination = os.path.join(target, name) if os.path.isdir(target) else target
+    parent = os.path.dirname(os.path.abspath(destination))
+    if not os.path.isdir(parent):
+        raise NotFoundError(f"there is no folder {parent} on the host to copy to")
+    partial = f"{parent}/.{os.path.basename(destination)}.{secrets.token_hex(4)}"
+    try:
+        count = _copy(found, partial)
+        if os.path.isdir(destination) and os.path.isdir(partial):
+            shutil.copytree(partial, destination, symlinks=True, dirs_exist_ok=True)
+        else:
+            os.replace(partial, destination)
+    except OSError as error:
+        raise CellstackError(f"{path} cannot be copied to {destination}: {error.strerror}") from None
+    finally:
+        if os.path.isdir(partial) and not os.path.islink(partial):
+            shutil.rmtree(partial)
+        elif os.path.lexists(partial):
+            os.unlink(partial)
+    return count
+
+
+def find(store: Store, image: Image, head: str | None, path: str) -> tuple[Below, str]:
+    """Return what the stack has at `path`, and its name; links on the way are followed within the stack."""
+    roots = {part: tuple(store.lowers(image, head, part)) for part in ("root", "work")}
+    pending = [part for part in path.split("/") if part not in ("", ".")]
+    resolved: list[str] = []
+    hops = 0
+    found: Below | None = None
+    while pending:
+        name = pending.pop(0)
+        if name == "..":
+            resolved = resolved[:-1]
+            continue
+        found = _at(roots, [*resolved, name])
+        if found is None:
+            raise NotFoundError(
+                f"no {path!r} in this layer", hint="Files of the notebook's folder that no cell changed are on the host"
+            )
+        if stat.S_ISLNK(found.status.st_mode) and pending:
+            hops += 1
+            if hops > MAX_LINKS:
+                raise NotFoundError(f"{path!r} passes too many symbolic links")
+            link = os.readlink(found.path)
+            pending[:0] = [part for part in link.split("/") if part not in ("", ".")]
+            resolved = [] if link.startswith("/") else resolved
+        else:
+            resolved.append(name)
+    if found is None:
+        raise NotFoundError(f"{path!r} names no file or folder")
+    return found, resolved[-1]
+
+
+def _at(roots: dict[str, tuple[str, ...]], parts: list[str]) -> Below | None:
+    folders = roots["root"]
+    if parts[0] == "work" and len(parts) > 1:
+        folders, parts = roots["work"], parts[1:]
+    below = None
+    for name in parts:
+        below = look(folders, name)
+        if below is None:
+            return None
+        folders = below.folders
+    return below
+
+
+def _copy(found: Below, target: str) -> int:
+    """Copy one entry with what is below it; return the number of files."""
+    mode = found.status.st_mode
+    if stat.S_ISDIR(mode):
+        os.mkdir(target, 0o700)
+        count = 0
+        for name in sorted(merged_names(found.folders)):
+            below = look(found.folders, name)
+            if below is not None:
+                count += _copy(below, f"{target}/{name}")
+        os.chmod(target, stat.S_IMODE(mode) & 0o777 | 0o700)
+        return count
+    if stat.S_ISLNK(mode):
+        os.symlink(os.readlink(found.path), target)
+        return 1
+    if not stat.S_ISREG(mode):
+        return 0  # devices, sockets and fifos mean nothing outside of their container
+    source = os.open(found.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(source, "rb") as reader, open(target, "xb") as writer:
+        shutil.copyfileobj(reader, writer, 1 << 20)
+    os.chmod(target, stat.S_IMODE(mode) & 0o777 | 0o200)
+    return 1

@@ -1,0 +1,188 @@
+"""Files of the store: atomic writes, locks, and removal of trees that containers have made."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+from typing import TYPE_CHECKING
+
+from cellstack_runtime.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SPACE_HINT = "Make room, or set CELLSTACK_HOME to a directory elsewhere"
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def write_atomic(path: str, text: str, *, durable: bool = True) -> None:
+    """Write `text` to `path` so that a reader sees all of it or what was there before.
+
+    durable: on disk when this returns; otherwise as soon as the kernel writes it back. StoreError when it fails.
+    """
+    temporary = f"{path}.{secrets.token_hex(4)}.tmp"
+    try:
+        _write(temporary, text, durable=durable)
+        os.rename(temporary, path)
+        if durable:
+            fsync_directory(os.path.dirname(path))
+    except BaseException as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise StoreError(f"{path} cannot be written: {error.strerror or error}", hint=SPACE_HINT) from error
+        raise
+
+
+def _write(path: str, text: str, *, durable: bool) -> None:
+    fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def fsync_directory(path: str) -> None:
+    """Bring the names in directory `path` to disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def try_lock(path: str) -> int | None:
+    """Return a descriptor that holds the lock file `path` until it is closed, None when another has it."""
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+@contextlib.contextmanager
+def lock(path: str) -> Iterator[None]:
+    """Hold the lock file `path`; wait for whoever holds it."""
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def readable(folder: str) -> Iterator[None]:
+    """Keep a directory of the store open for its owner, whatever mode a cell has left it with."""
+    if os.access(folder, os.R_OK | os.X_OK):
+        yield
+        return
+    mode = stat.S_IMODE(os.lstat(folder).st_mode)
+    os.chmod(folder, mode | stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        yield
+    finally:
+        os.chmod(folder, mode)
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Return whether `path` lies in `folder`, whatever links lead to it; a link itself is not followed."""
+    parent = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+    return os.path.join(parent, os.path.basename(path)).startswith(os.path.realpath(folder).rstrip("/") + "/")
+
+
+def remove_tree(path: str, trash: str) -> None:
+    """Remove the tree at `path`, whatever is in it: links are not followed, modes and depth do not matter.
+
+    The tree is first renamed into directory `trash` (same file system), so it is gone at once; `empty_trash`
+    finishes what a crash has left there. A path that does not exist is removed already.
+    """
+    name = secrets.token_hex(8)
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        os.unlink(path)
+        return
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        os.chmod(path, 0o700)  # a directory that moves must be writable
+    try:
+        os.rename(path, f"{trash}/{name}")
+    except FileNotFoundError:
+        return
+    _empty(trash, [name])
+
+
+def empty_trash(trash: str) -> None:
+    """Remove everything in directory `trash`; another process may be at it too."""
+    with os.scandir(trash) as entries:
+        names = [entry.name for entry in entries]
+    _empty(trash, names)
+
+
+def _empty(trash: str, names: list[str]) -> None:
+    """Remove the directories `names` of `trash`.
+
+    Directories found inside are moved up into `trash` before they are emptied: no path gets longer than what
+    the kernel takes, and no recursion deeper than one, however deep a container has nested them.
+    """
+    top = os.open(trash, _OPEN_DIRECTORY)
+    pending = list(names)
+    try:
+        while pending:
+            name = pending.pop()
+            try:
+                fd = os.open(name, _OPEN_DIRECTORY, dir_fd=top)
+            except FileNotFoundError:
+                continue
+            try:
+                pending.extend(_flatten(fd, top))
+            finally:
+                os.close(fd)
+            with contextlib.suppress(FileNotFoundError):
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+
+
+def _flatten(fd: int, top: int) -> list[str]:
+    """Unlink the files of the directory `fd`, move its directories to `top`, return their new names."""
+    moved: list[str] = []
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.name, dir_fd=fd)
+                    continue
+                mode = entry.stat(follow_symlinks=False).st_mode
+                if mode & stat.S_IRWXU != stat.S_IRWXU:
+                    os.chmod(entry.name, 0o700, dir_fd=fd)
+                name = secrets.token_hex(8)
+                os.rename(entry.name, name, src_dir_fd=fd, dst_dir_fd=top)
+                moved.append(name)
+    return moved
+
+
+def make_home(home: str, folders: tuple[str, ...]) -> None:
+    """Make the store's directories; StoreError when they cannot be made or written."""
+    try:
+        os.makedirs(home, mode=0o700, exist_ok=True)
+        for folder in folders:
+            os.makedirs(f"{home}/{folder}", mode=0o700, exist_ok=True)
+        if not os.access(home, os.R_OK | os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise PermissionError(13, "Permission denied", home)
+    except OSError as error:
+        raise StoreError(
+            f"the store {home} is not writable: {error.strerror or error}",
+            hint="Set CELLSTACK_HOME to a directory that you may write to",
+        ) from error

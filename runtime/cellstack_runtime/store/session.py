@@ -1,0 +1,115 @@
+"""A session: the cell runs of one notebook, and where its head is."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from cellstack_runtime.errors import StoreError
+from cellstack_runtime.store.files import try_lock, write_atomic
+
+FILE = "session.json"
+
+
+@dataclass(slots=True)
+class Session:
+    """A notebook's cell runs; `sessions/<id>/session.json`.
+
+    One live process owns it (`acquire`) and changes it; others read it. id: 12 hex digits. notebook: absolute
+    path, None for a session without a file. image: id of the image of the following cells. head: the layer
+    the next cell starts from, None for the image itself. previous_heads: where head was before each checkout
+    or undo, oldest first. cells: one {"layer", "number", …} for each cell run that left a layer.
+    """
+
+    id: str
+    path: str
+    created: str
+    notebook: str | None
+    image: str
+    head: str | None = None
+    previous_heads: list[str | None] = field(default_factory=list)
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    _lock: int | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def state_root(self) -> str:
+        """The directory of all saved variables of this session."""
+        return f"{self.path}/state"
+
+    def state_dir(self, layer: str) -> str:
+        """Return the directory of the variables that belong to `layer`; it may not exist."""
+        return f"{self.path}/state/{layer}"
+
+    def save(self, *, durable: bool = False) -> None:
+        """Write the session; readers see the old or the new one, also after a crash of this process.
+
+        durable: after a crash of the machine too, at the price of an fsync; else `Store.sync` sees to that.
+        """
+        names = ("created", "notebook", "image", "head", "previous_heads", "cells")
+        text = json.dumps({name: getattr(self, name) for name in names}, separators=(",", ":"))
+        write_atomic(f"{self.path}/{FILE}", text, durable=durable)
+
+    def acquire(self) -> None:
+        """Make this process the session's owner, until it ends or calls `release`.
+
+        StoreError when another live process owns it.
+        """
+        if self._lock is not None:
+            return
+        self._lock = try_lock(f"{self.path}/lock")
+        if self._lock is None:
+            what = f"session {self.id}" + (f" of {self.notebook}" if self.notebook else "")
+            raise StoreError(
+                f"{what} is in use by another kernel", hint="Shut that kernel down, or start a new session"
+            )
+
+    def release(self) -> None:
+        """Let another process own the session."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def is_live(self) -> bool:
+        """Return whether a process owns the session now."""
+        if self._lock is not None:
+            return True
+        fd = try_lock(f"{self.path}/lock")
+        if fd is None:
+            return True
+        os.close(fd)
+        return False
+
+
+def load_session(path: str) -> Session:
+    """Return the session in directory `path`; StoreError when its record cannot be read."""
+    session_id = os.path.basename(path)
+    try:
+        with open(f"{path}/{FILE}", encoding="utf-8") as file:
+            data = json.load(file)
+        cells = data["cells"]
+        if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+            raise TypeError("its cells are not a list of records")  # noqa: TRY301  one place tells what is corrupt
+        return Session(
+            id=session_id,
+            path=path,
+            created=_text(data["created"]),
+            notebook=_optional(data["notebook"]),
+            image=_text(data["image"]),
+            head=_optional(data["head"]),
+            previous_heads=[_optional(head) for head in data["previous_heads"]],
+            cells=cells,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"session {session_id} is corrupt: {error}") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _optional(value: object) -> str | None:
+    return None if value is None else _text(value)

@@ -1,0 +1,437 @@
+"""One notebook's time with the engine: a broker, a zygote, a head, and a container that waits for the next cell."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cellstack_runtime import hardening
+from cellstack_runtime.broker.channel import close_all
+from cellstack_runtime.client import BrokerClient
+from cellstack_runtime.containers import CellContainer, Finished
+from cellstack_runtime.context import Context, hidden_mask, mask_is_current
+from cellstack_runtime.errors import CellstackError, HostError
+from cellstack_runtime.image import ensure_default, guest_directory
+from cellstack_runtime.limits import Limits
+from cellstack_runtime.store import Changes, Image, Layer, Session, Store
+from cellstack_runtime.sweep import sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+# A range far above the accounts of a host and outside of what systemd hands out (see its UIDS-GIDS page).
+BASE_ID = 0x70000000
+PASSED_ON = re.compile(r"LANG|LC_\w+|TZ|TERM|COLUMNS|MPLBACKEND")
+DEFAULT_ENV = {
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "TERM": "xterm-color",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+}
+MODULE = re.compile(r"[A-Za-z_]\w{0,63}(\.[A-Za-z_]\w{0,63}){0,2}")
+MAX_PRELOADED = 64
+
+
+@dataclass(frozen=True, slots=True)
+class BindMount:
+    """A host path shown in the container."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a waiting container was made for; when it differs from what is wanted, it is thrown away."""
+
+    image: str
+    head: str | None
+    limits: Limits
+    context: Context
+    mounts: tuple[BindMount, ...]
+    zygote: str | None
+
+
+class Workspace:
+    """One notebook's (or one command's) session with the engine; see `open`."""
+
+    def __init__(
+        self,
+        store: Store,
+        image: Image,
+        session: Session,
+        broker: BrokerClient,
+        *,
+        limits: Limits,
+        context: Context,
+        env: Mapping[str, str],
+        mounts: Sequence[BindMount],
+        cells: bool,
+    ) -> None:
+        self.store = store
+        self.image = image
+        self.session = session
+        self.limits = limits
+        self.context = context
+        self._broker = broker
+        self._env = dict(env)
+        self._mounts = tuple(mounts)
+        self._cells = cells
+        self._seccomp = self.seccomp_for(frozenset(), Path(store.home) / "cache")
+        self._waiting: tuple[_Plan, asyncio.Task[CellContainer]] | None = None
+        self._zygotes: dict[str, asyncio.Task[None]] = {}
+        self._chores: set[asyncio.Task[Any]] = set()
+        self._mask: tuple[str, str | None, Any] | None = None
+        self._modules: set[str] = set()
+
+    @classmethod
+    async def open(
+        cls,
+        store: Store,
+        *,
+        image: str = "default",
+        limits: Limits | None = None,
+        context: Context | None = None,
+        env: Mapping[str, str] | None = None,
+        mounts: Sequence[BindMount] = (),
+        notebook: str | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+        cells: bool = True,
+    ) -> Workspace:
+        """Start a broker and prepare the first container.
+
+        `cells` is False for `cellstack run`, whose containers need no zygote. `env` is what the person passes on,
+        besides a short list of the host's variables. HostError when this host cannot, NotFoundError for the image.
+        """
+        await asyncio.to_thread(sweep, store)
+        chosen = await asyncio.to_thread(_find_image, store, image, progress)
+        guest = await asyncio.to_thread(guest_directory, store)
+        session = store.create_session(notebook, chosen.id)
+        name = secrets.token_hex(4)
+        run_dir = f"{store.home}/runs/{name}"
+        os.makedirs(run_dir, mode=0o755)
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
+            broker = await BrokerClient.start(
+                {
+                    "home": store.home,
+                    "run_dir": run_dir,
+                    "state": session.state_root,
+                    "session": session.id,
+                    "guest": guest,
+                    "scope": f"cellstack-{name}",
+                    "base_id": BASE_ID if os.geteuid() == 0 else None,
+                }
+            )
+            undo.pop_all()
+        workspace = cls(
+            store,
+            chosen,
+            session,
+            broker,
+            limits=limits or Limits(),
+            context=context or Context("none"),
+            env=env or {},
+            mounts=mounts,
+            cells=cells,
+        )
+        if cells:
+            workspace._prepare()
+        return workspace
+
+    @property
+    def head(self) -> str | None:
+        """The layer the next cell starts from; None is the image itself."""
+        return self.session.head
+
+    async def configure(
+        self,
+        *,
+        limits: Limits | None = None,
+        image: str | None = None,
+        context: Context | None = None,
+        mounts: Sequence[BindMount] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Change what the following cells run with. Another image starts from that image, without variables."""
+        if limits is not None:
+            self.limits = limits
+        if image is not None:
+            self.image = await asyncio.to_thread(_find_image, self.store, image, lambda _: None)
+            self.session.image = self.image.id
+            self.move_head(None)
+        if context is not None:
+            self.context = context
+        if mounts is not None:
+            self._mounts = tuple(mounts)
+        if env is not None:
+            self._env = dict(env)
+        self._prepare()
+
+    def move_head(self, layer: str | None) -> None:
+        """Make `layer` the head (checkout, undo)."""
+        self.session.head = layer
+        self.session.save()
+        self._prepare()
+
+    # -- containers --------------------------------------------------------------------------------------------
+
+    async def container(self, *, limits: Limits | None = None) -> CellContainer:
+        """Return a container that has seen no code: the one that waits, or a new one."""
+        plan = self._plan(limits or self.limits)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            prepared, task = waiting
+            current = prepared == plan and (self._mask is None or mask_is_current(self._mask[2]))
+            if current:
+                return await task
+            self._throw_away(task)
+        return await self._make(plan)
+
+    def _plan(self, limits: Limits) -> _Plan:
+        return _Plan(
+            self.image.id, self.head, limits, self.context, self._mounts, self._zygote_key() if self._cells else None
+        )
+
+    def _prepare(self) -> None:
+        """Have a container made ahead for what the next cell will most likely be."""
+        if not self._cells:
+            return
+        plan = self._plan(self.limits)
+        if self._waiting is not None:
+            if self._waiting[0] == plan:
+                return
+            self._throw_away(self._waiting[1])
+        task = asyncio.create_task(self._make(plan))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told when it is asked for
+        self._waiting = (plan, task)
+
+    def _throw_away(self, task: asyncio.Task[CellContainer]) -> None:
+        async def discard() -> None:
+            with contextlib.suppress(CellstackError):
+                container = await task
+                await self._end(container, None)
+
+        self._chore(discard())
+
+    def _chore(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _make(self, plan: _Plan) -> CellContainer:
+        if plan.zygote is not None:
+            await self._zygote(plan.zygote, plan.head)
+        name = secrets.token_hex(6)
+        layer = secrets.token_hex(16)
+        answer, fds = await self._broker.ask("container", **self._request(plan, name))
+        return CellContainer(self, name, layer, plan.limits, answer, fds)
+
+    def _request(self, plan: _Plan, name: str) -> dict[str, Any]:
+        limits = plan.limits
+        return {
+            "id": name,
+            "image": plan.image,
+            "zygote": plan.zygote,
+            "limits": {"memory": limits.memory, "cpus": limits.cpus, "pids": limits.pids},
+            "root": self._lowers(plan.head, "root"),
+            "work": self._lowers(plan.head, "work"),
+            "context": self._context(plan.context),
+            "mounts": [[mount.source, mount.target, mount.read_only] for mount in plan.mounts],
+            "masked": list(hardening.MASKED_PATHS),
+            "readonly": list(hardening.READONLY_PATHS),
+        }
+
+    def _lowers(self, head: str | None, part: Any) -> list[tuple[str, bool]]:
+        """Return [path, whether its ids are the host's] top first; layers made by cells are stored with shifted ids."""
+        own = {self.store.layer_path(name, part) for name in self.image.layers if self.store.layer(name).image is None}
+        return [(path, path in own) for path in self.store.lowers(self.image, head, part)]
+
+    def _context(self, context: Context) -> dict[str, Any]:
+        if context.mode == "none" or context.folder is None:
+            return {"mode": "none", "folder": None, "mask": None}
+        if not os.path.isdir(context.folder):
+            raise CellstackError(
+                f"the notebook's folder {context.folder} is gone",
+                hint="Put it back, or run without it: %context none (--context none)",
+            )
+        mask = None
+        if context.mode == "ro":
+            mask = self._current_mask(context.folder)
+        return {"mode": context.mode, "folder": context.folder, "mask": mask}
+
+    def _current_mask(self, folder: str) -> str | None:
+        """Return a directory of whiteouts over the hidden files of `folder`, made anew when the folder has changed."""
+        if self._mask is not None and self._mask[0] == folder and mask_is_current(self._mask[2]):
+            return self._mask[1]
+        path = f"{self._broker.run_dir}/mask-{secrets.token_hex(3)}"
+        os.mkdir(path, 0o755)
+        fingerprint = hidden_mask(folder, path)
+        mask = path if os.listdir(path) else None
+        self._mask = (folder, mask, fingerprint)
+        return mask
+
+    def began(self, container: CellContainer, code: str) -> None:
+        """Let `cellstack ps` show what `container` now runs."""
+        self._broker.tell("began", id=container.id, command=["cell", *code.strip().splitlines()[:1]])
+
+    async def finish(self, container: CellContainer, *, state: str | None, cell: dict[str, Any] | None) -> Finished:
+        """End `container`; with a record in `cell`, its changes become a layer and that layer head."""
+        commit = None
+        if cell is not None:
+            layer = Layer(
+                id=container.layer,
+                parent=self.head,
+                image=self.image.id,
+                created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+                root=True,
+                work=True,
+                changes=Changes(),
+                state=state,
+                cell=cell,
+                digest=None,
+            )
+            commit = {
+                field: value for field, value in asdict(layer).items() if field not in ("changes", "root", "work")
+            }
+        finished = await self._end(container, commit)
+        if finished.layer is not None:
+            self.session.head = finished.layer
+            self.session.cells.append({"layer": finished.layer, "number": (cell or {}).get("number")})
+            self.session.save()
+            self._chore(asyncio.to_thread(self._keep_short, finished.layer))
+        self._prepare()
+        return finished
+
+    async def _end(self, container: CellContainer, commit: dict[str, Any] | None) -> Finished:
+        try:
+            report, _ = await self._broker.ask("finish", id=container.id, commit=commit)
+        except CellstackError:
+            container.close()
+            raise
+        return container.finished(report)
+
+    def _keep_short(self, head: str) -> None:
+        """Squash the stack below `head` when it has become long; overlayfs takes 500 directories at most."""
+        for part in ("root", "work"):
+            self.store.squash(self.image, head, part)
+
+    # -- programs ----------------------------------------------------------------------------------------------
+
+    async def run(
+        self, name: str, program: dict[str, Any], streams: Sequence[int]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Run `program` in a new container; return the broker's report and what it said of the container."""
+        plan = self._plan(self.limits)
+        answer, fds = await self._broker.ask("container", **self._request(plan, name))
+        close_all(fds)
+        rlimits = {}
+        if answer["enforced_by"]["memory"] == "rlimit" and plan.limits.memory:
+            rlimits["DATA"] = plan.limits.memory
+        if answer["enforced_by"]["pids"] == "rlimit" and plan.limits.pids:
+            rlimits["NPROC"] = plan.limits.pids
+        async with self._broker.conversation(
+            "start", streams, id=name, program={**program, "rlimits": rlimits}
+        ) as answers:
+            await answers.next()
+            try:
+                await asyncio.wait_for(answers.next(), plan.limits.timeout)
+            except TimeoutError:
+                await self._broker.ask("kill", id=name, reason="timeout")
+        report, _ = await self._broker.ask("finish", id=name, commit=None)
+        return report, {"id": name, **answer}
+
+    def seccomp_for(self, capabilities: frozenset[int], cache: Path) -> str:
+        """Return the seccomp program for a container with `capabilities`, in base64."""
+        return base64.b64encode(hardening.seccomp_program(cache, capabilities)).decode()
+
+    # -- zygotes -----------------------------------------------------------------------------------------------
+
+    def _zygote_key(self) -> str:
+        """Name the zygote for head: one per image, environment and last layer that changed what Python imports."""
+        root = self._import_root(self.head) or ""
+        env = repr(sorted(self._env.items()))
+        return f"{self.image.id}/{root}/{','.join(sorted(self._modules))}/{env}"
+
+    def _import_root(self, head: str | None) -> str | None:
+        """Return the newest layer of head that changes a directory on the image's sys.path, None if no layer does."""
+        for layer in reversed(self.store.chain(head)) if head else ():
+            if layer.root and any(
+                os.path.lexists(self.store.layer_path(layer.id, "root") + path)
+                for path in self.image.config["cellstack"].get("sys_path", ())
+            ):
+                return layer.id
+        return None
+
+    async def _zygote(self, key: str, head: str | None) -> None:
+        if key not in self._zygotes:
+            self._zygotes[key] = asyncio.create_task(self._start_zygote(key, head))
+        try:
+            await asyncio.shield(self._zygotes[key])
+        except CellstackError:
+            self._zygotes.pop(key, None)
+            raise
+
+    async def _start_zygote(self, key: str, head: str | None) -> None:
+        for old in [name for name in self._zygotes if name != key]:
+            self._zygotes.pop(old)
+            self._chore(self._broker.ask("drop_zygote", key=old))
+        seed = int(self.session.id[:8], 16) % 2**32
+        env = {
+            **DEFAULT_ENV,
+            **dict(entry.split("=", 1) for entry in self.image.config.get("Env", ())),
+            **{name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)},
+            "PYTHONHASHSEED": str(seed),
+            **self._env,
+        }
+        await self._broker.ask(
+            "zygote",
+            key=key,
+            python=self.image.config["cellstack"]["python"],
+            root=self._lowers(self._import_root(head), "root"),
+            env=env,
+            seccomp=self._seccomp,
+            preload=sorted(self._modules)[:MAX_PRELOADED],
+        )
+
+    def learn(self, modules: Sequence[str]) -> None:
+        """Have `modules`, which a cell has imported, in the zygote of the next cells.
+
+        The names come from a container: they are checked here and imported only there.
+        """
+        fresh = {name for name in modules if isinstance(name, str) and MODULE.fullmatch(name)} - self._modules
+        if fresh and len(self._modules) < MAX_PRELOADED:
+            self._modules |= fresh
+            self._prepare()
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Kill what runs and remove what was made; layers and the session stay."""
+        if self._waiting is not None:
+            self._throw_away(self._waiting[1])
+            self._waiting = None
+        for task in [*self._zygotes.values()]:
+            task.cancel()
+        await self._broker.close()
+        await asyncio.gather(*self._chores, *self._zygotes.values(), return_exceptions=True)
+
+
+def _find_image(store: Store, ref: str, progress: Callable[[str], None]) -> Image:
+    if ref in ("default", "cellstack/default", "cellstack/default:latest"):
+        return ensure_default(store, progress)
+    image = store.image(ref)
+    if "cellstack" not in image.config:
+        raise HostError(f"the image {ref} has no Python that this version can run cells with")
+    return image

@@ -1,0 +1,106 @@
+"""Series of timings and the rows that a table of comparisons is made of."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True)
+class Series:
+    """Milliseconds of one thing, measured several times."""
+
+    milliseconds: tuple[float, ...]
+
+    @property
+    def p50(self) -> float:
+        """Return the median."""
+        return statistics.median(self.milliseconds)
+
+    @property
+    def p95(self) -> float:
+        """Return the 95th percentile (nearest rank)."""
+        ordered = sorted(self.milliseconds)
+        return ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what was measured, beside whom, and what is to be reached.
+
+    ratio: p50 of the subject divided by that of the peer. at_most: what the ratio is to be at most.
+    skipped: why there are no numbers.
+    """
+
+    what: str
+    subject: str
+    runs: int = 0
+    p50: float | None = None
+    p95: float | None = None
+    peer: str | None = None
+    ratio: float | None = None
+    at_most: float | None = None
+    skipped: str | None = None
+
+    @property
+    def reached(self) -> bool | None:
+        """Return whether the ratio is what it is to be; None where nothing is to be reached."""
+        if self.ratio is None or self.at_most is None:
+            return None
+        return self.ratio <= self.at_most
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row for a report."""
+        return {**asdict(self), "reached": self.reached}
+
+
+def row(
+    what: str,
+    subject: str,
+    series: Series,
+    *,
+    peer: tuple[str, Series] | None = None,
+    at_most: float | None = None,
+) -> Row:
+    """Return the row of a series, compared with a peer's series where there is one."""
+    ratio = series.p50 / peer[1].p50 if peer else None
+    return Row(
+        what,
+        subject,
+        runs=len(series.milliseconds),
+        p50=series.p50,
+        p95=series.p95,
+        peer=peer[0] if peer else None,
+        ratio=ratio,
+        at_most=at_most,
+    )
+
+
+def take_turns(actions: Mapping[str, Callable[[], float]], *, runs: int, warmup: int = 2) -> dict[str, Series]:
+    """Run the actions one after the other, `runs` times round, so that all see the same noise.
+
+    Each action returns the milliseconds that count. The first `warmup` rounds are not counted.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in actions}
+    for turn in range(warmup + runs):
+        for name, action in actions.items():
+            milliseconds = action()
+            if turn >= warmup:
+                taken[name].append(milliseconds)
+    return {name: Series(tuple(values)) for name, values in taken.items()}
+
+
+def timed(action: Callable[[], object]) -> Callable[[], float]:
+    """Return an action that runs `action` and returns its milliseconds."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        action()
+        return (time.perf_counter() - start) * 1000
+
+    return run

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Set up what the tests need, run all of them, and close with one line per part.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+tests/setup/peers.sh test || exit
+make --no-print-directory .venv/.installed-test || exit
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+summary=()
+failed=0
+
+# part NAME COMMAND…: run it, keep its last line for the summary.
+part() {
+    local name=$1 status last
+    shift
+    echo "=== $name"
+    "$@" 2>&1 | tee "$logs/part"
+    status=${PIPESTATUS[0]}
+    last=$(grep -v '^[[:space:]]*$' "$logs/part" | tail -n 1)
+    if [ "$status" -eq 0 ]; then
+        summary+=("passed  $name: $last")
+    else
+        failed=1
+        summary+=("FAILED  $name (exit $status): $last")
+    fi
+}
+
+part "lint" make --no-print-directory lint
+part "unit tests" .venv/bin/python -m pytest tests/unit
+part "tests with containers, as $(id -un)" .venv/bin/python -m pytest tests --ignore=tests/unit
+if [ "$(id -u)" = 0 ]; then
+    part "tests with containers, as a normal user" tests/setup/as-user.sh
+fi
+
+echo "=== summary"
+printf '%s\n' "${summary[@]}"
+exit "$failed"

@@ -1,0 +1,87 @@
+"""The broker's loop and channel, without any container."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cellstack_runtime.broker.channel import pair
+from cellstack_runtime.broker.loop import Event, Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+def test_tasks_wait_for_events_and_get_their_values() -> None:
+    loop = Loop()
+    event = loop.event()
+    seen: list[Any] = []
+
+    def task() -> Generator[Event, Any, None]:
+        seen.append((yield event))
+        seen.append((yield event))  # already set: goes on at once
+        loop.stop()
+
+    loop.start(task())
+    assert seen == []
+    loop.soon(lambda: event.set("value"))
+    loop.run()
+    assert seen == ["value", "value"]
+
+
+def test_idle_work_waits_until_nothing_else_is_to_do() -> None:
+    loop = Loop()
+    order: list[str] = []
+    read, write = os.pipe()
+
+    def readable() -> None:
+        os.read(read, 1)
+        order.append("work")
+
+    loop.readable(read, readable)
+    os.write(write, b"x")
+    loop.idle.append(lambda: order.append("idle"))
+    loop.idle.append(loop.stop)
+    loop.run()
+    assert order == ["work", "idle"]
+    loop.forget(read)
+    os.close(read)
+    os.close(write)
+
+
+def test_timers_fire_in_order() -> None:
+    loop = Loop()
+    order: list[int] = []
+    loop.later(0.02, loop.stop)
+    loop.later(0.01, lambda: order.append(2))
+    loop.later(0.0, lambda: order.append(1))
+    loop.run()
+    assert order == [1, 2]
+
+
+def test_messages_carry_descriptors() -> None:
+    ours, theirs = pair()
+    read, write = os.pipe()
+    ours.send({"op": "hello"}, [write])
+    message, (received,) = theirs.receive()
+    os.write(received, b"through")
+    assert (message, os.read(read, 100)) == ({"op": "hello"}, b"through")
+    for fd in (read, write, received):
+        os.close(fd)
+    ours.close()
+    with pytest.raises(EOFError):
+        theirs.receive()
+    with pytest.raises(EOFError):
+        theirs.send({})
+    theirs.close()
+
+
+def test_a_message_that_is_no_object_is_refused() -> None:
+    ours, theirs = pair()
+    ours.sock.send(b"[1]")
+    with pytest.raises(TypeError):
+        theirs.receive()
+    ours.close()
+    theirs.close()

@@ -1,0 +1,483 @@
+"""Variables, functions and classes from one process to the next."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from carry_cells import Notebook
+from cellstack_guest.carry import Carrier
+from cellstack_guest.manifest import StateError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def nb(tmp_path: Path) -> Notebook:
+    return Notebook(str(tmp_path))
+
+
+def test_plain_values_are_there_in_the_next_cell(nb: Notebook) -> None:
+    ran = nb.run("a = 1\nb = 'text'\nc = [1, {'k': (2, 3)}]\nd = {1, 2}\nn = None")
+    assert ran.saved == ["a", "b", "c", "d", "n"]
+    assert nb.show("(a, b, c, d, n)") == "(1, 'text', [1, {'k': (2, 3)}], {1, 2}, None)"
+
+
+def test_new_interpreter_has_them_too(tmp_path: Path) -> None:
+    nb = Notebook(str(tmp_path), fresh=True)
+    nb.run("import math\nx = [1]\ny = x\ndef area(r):\n    return math.pi * r * r * x[0]\nclass A: pass\na = A()")
+    ran = nb.run("x.append(2)\nprint(y, round(area(1), 2), isinstance(a, A))")
+    assert ran.printed == "[1, 2] 3.14 True\n"
+
+
+def test_cell_that_uses_nothing_loads_and_writes_nothing(nb: Notebook) -> None:
+    state = nb.run("a = [1, 2]\ndef f():\n    return a").state
+    ran = nb.run("1 + 1")
+    assert (ran.state, ran.loaded, ran.saved) == (state, [], [])
+    assert not os.path.exists(os.path.join(nb.root, "layer2"))
+
+
+def test_reading_a_value_does_not_write_it_again(nb: Notebook) -> None:
+    state = nb.run("a = {'x': [1, 'x', {'y': 'x'}]}\ndef f(q='x'):\n    return a\nclass A:\n    x = 'x'\ni = A()").state
+    ran = nb.run("print(a, f(), A.x, i)")
+    assert (ran.state, ran.saved) == (state, [])
+    assert ran.loaded == ["A", "a", "f", "i"]
+
+
+def test_only_what_changed_is_written(nb: Notebook) -> None:
+    nb.run("a = [1]\nb = [2]\nc = [3]")
+    ran = nb.run("a.append(b)\nb")
+    assert ran.saved == ["a", "b"]
+    assert nb.show("(a, b, c, a[1] is b)") == "([1, [2]], [2], [3], True)"
+
+
+def test_deleted_name_is_gone_and_the_others_stay(nb: Notebook) -> None:
+    nb.run("a = [1]\nb = a\nc = 3")
+    nb.run("del a")
+    assert nb.run("print(b, c)").printed == "[1] 3\n"
+    assert "NameError" in nb.attempt("a").error
+
+
+def test_rebinding_does_not_need_the_old_value(nb: Notebook) -> None:
+    nb.run("a = [1]\nb = a")
+    ran = nb.run("a = 5")
+    assert ran.loaded == []
+    assert nb.show("(a, b)") == "(5, [1])"
+
+
+def test_aliases_survive_and_end(nb: Notebook) -> None:
+    nb.run("a = [1]\nb = {'a': a}\nc = a")
+    assert nb.run("a.append(2)").loaded == ["a", "b", "c"]
+    assert nb.show("(b, c is a)") == "({'a': [1, 2]}, True)"
+    nb.run("c = list(c)")
+    nb.run("c.append(3)")
+    assert nb.show("(a, b, c)") == "([1, 2], {'a': [1, 2]}, [1, 2, 3])"
+
+
+def test_values_that_become_one_object_stay_one(nb: Notebook) -> None:
+    nb.run("a = [1]\nb = list(a)")
+    nb.run("a = b")
+    nb.run("a.append(2)")
+    assert nb.show("(a, b)") == "([1, 2], [1, 2])"
+
+
+def test_cycles(nb: Notebook) -> None:
+    nb.run("a = []\na.append(a)\nclass N: pass\nn = N(); n.me = n\nd = {}; d['d'] = d")
+    assert nb.show("(a[0] is a, n.me is n, d['d'] is d)") == "(True, True, True)"
+
+
+def test_very_deep_structures(nb: Notebook) -> None:
+    nb.run("head = None\nfor i in range(20000):\n    head = [i, head]")
+    assert nb.run("n = 0\nwhile head:\n    n += 1\n    head = head[1]\nprint(n)").printed == "20000\n"
+
+
+def test_functions_see_names_that_later_cells_bind(nb: Notebook) -> None:
+    nb.run("k = 1\ndef f(x):\n    return x + k\ng = lambda: f(1)")
+    ran = nb.run("print(g())")
+    assert ran.printed == "2\n"
+    assert set(ran.loaded) == {"f", "g", "k"}
+    assert nb.run("k = 10\nprint(g())").printed == "11\n"
+    assert nb.run("def f(x):\n    return -x\nprint(g())").printed == "-1\n"
+    assert nb.show("g()") == "-1"
+
+
+def test_function_keeps_everything_it_has(nb: Notebook) -> None:
+    nb.run(
+        "import functools\n"
+        "def deco(f):\n"
+        "    @functools.wraps(f)\n"
+        "    def inner(*a, **k):\n"
+        "        inner.calls += 1\n"
+        "        return f(*a, **k)\n"
+        "    inner.calls = 0\n"
+        "    return inner\n"
+        "@deco\n"
+        "def fib(n: int, *, step: int = 1) -> int:\n"
+        "    'doc'\n"
+        "    return n if n < 2 else fib(n - 1) + fib(n - 2)\n"
+    )
+    ran = nb.run("r = fib(5)\nprint(r, fib.calls, fib.__doc__, fib.__annotations__, fib.__wrapped__.__kwdefaults__)")
+    assert ran.printed == "5 15 doc {'n': <class 'int'>, 'step': <class 'int'>, 'return': <class 'int'>} {'step': 1}\n"
+    assert nb.show("(fib.calls, fib.__module__, fib.__globals__ is globals())") == "(15, '__main__', True)"
+
+
+def test_closures_share_their_cells(nb: Notebook) -> None:
+    nb.run(
+        "def counter():\n    n = 0\n    def up():\n        nonlocal n\n        n += 1\n    def get():\n"
+        "        return n\n    return up, get\nup, get = counter()"
+    )
+    assert nb.run("up(); up()\nprint(get())").printed == "2\n"
+    assert nb.run("up()\nprint(get())").printed == "3\n"
+
+
+def test_recursive_inner_function(nb: Notebook) -> None:
+    nb.run("def make():\n    def fact(n):\n        return 1 if n < 2 else n * fact(n - 1)\n    return fact\nf = make()")
+    assert nb.show("f(5)") == "120"
+
+
+def test_class_and_instances_keep_their_identity(nb: Notebook) -> None:
+    nb.run("class A:\n    def __init__(self):\n        self.x = [1]\n    def get(self):\n        return self.x")
+    nb.run("a = A()\nb = [A()]")
+    nb.run("c = {'k': A()}")
+    assert nb.show("(type(a) is A, type(b[0]) is A, isinstance(c['k'], A), c['k'].get())") == "(True, True, True, [1])"
+
+
+def test_redefined_class_leaves_old_instances_with_the_old_one(nb: Notebook) -> None:
+    nb.run("class A:\n    v = 1\na = A()")
+    nb.run("class A:\n    v = 2\nb = A()")
+    assert nb.show("(a.v, b.v, A.v, isinstance(a, A), isinstance(b, A))") == "(1, 2, 2, False, True)"
+    nb.run("del a")
+    assert nb.show("(b.v, type(b) is A)") == "(2, True)"
+    with open(os.path.join(nb.root, str(nb.state), "manifest.json"), encoding="utf-8") as file:
+        assert len(json.load(file)["definitions"]) == 1
+
+
+def test_attributes_set_on_a_class_are_seen_by_its_instances(nb: Notebook) -> None:
+    nb.run("class A:\n    count = 0\na = A()")
+    ran = nb.run("A.count += 1\nA.hello = lambda self: 'hi'")
+    assert ran.saved == ["A"]
+    assert nb.show("(a.count, a.hello())") == "(1, 'hi')"
+
+
+def test_inheritance_super_properties_and_slots(nb: Notebook) -> None:
+    nb.run(
+        "import abc\n"
+        "class Base(abc.ABC):\n"
+        "    @abc.abstractmethod\n"
+        "    def f(self): ...\n"
+        "    @property\n"
+        "    def p(self): return self._p\n"
+        "    @p.setter\n"
+        "    def p(self, v): self._p = v\n"
+        "    @classmethod\n"
+        "    def make(cls): return cls()\n"
+        "    @staticmethod\n"
+        "    def s(): return 's'\n"
+    )
+    nb.run("class Child(Base):\n    def f(self):\n        return super().__init__()\nc = Child.make(); c.p = 7")
+    nb.run("class S:\n    __slots__ = ('x', '__y')\n    def __init__(self): self.x = self.__y = 1\ns = S()")
+    assert nb.show("(c.p, c.f(), Child.s(), isinstance(c, Base), Child.__mro__[1] is Base)") == (
+        "(7, None, 's', True, True)"
+    )
+    ran = nb.run(
+        "try:\n    Base()\nexcept TypeError:\n    print('abstract')\n"
+        "try:\n    s.z = 1\nexcept AttributeError:\n    print(s.x)"
+    )
+    assert ran.printed == "abstract\n1\n"
+
+
+def test_classes_that_refer_to_each_other(nb: Notebook) -> None:
+    nb.run(
+        "class Plugin:\n"
+        "    known = {}\n"
+        "    def __init_subclass__(cls, **options):\n"
+        "        super().__init_subclass__(**options)\n"
+        "        Plugin.known[cls.__name__] = cls\n"
+        "        cls.times = cls.__dict__.get('times', 0) + 1\n"
+        "class P1(Plugin): pass\n"
+        "class P2(Plugin): friend = P1\n"
+        "P1.friend = P2\n"
+        "p = P2()"
+    )
+    assert nb.show("(list(Plugin.known), Plugin.known['P1'] is P1, P1.friend is P2, type(p) is P2, P1.times)") == (
+        "(['P1', 'P2'], True, True, True, 1)"
+    )
+    nb.run("class P3(Plugin): pass")
+    assert nb.show("(list(Plugin.known), P3.times, P1.times)") == "(['P1', 'P2', 'P3'], 1, 1)"
+
+
+def test_subclass_is_complete_without_its_base_being_named(nb: Notebook) -> None:
+    nb.run("class Base:\n    def __init__(self, x):\n        self.x = x\nclass Sub(Base):\n    pass")
+    assert nb.run("s = Sub(3)\nprint(s.x)").loaded == ["Base", "Sub"]
+
+
+def test_enums(nb: Notebook) -> None:
+    nb.run(
+        "import enum\n"
+        "class Color(enum.Enum):\n"
+        "    RED = 1\n"
+        "    GREEN = 2\n"
+        "    CRIMSON = 1\n"
+        "    def label(self): return self.name.lower()\n"
+        "class Planet(enum.Enum):\n"
+        "    EARTH = (5.97, 6.37)\n"
+        "    def __init__(self, mass, radius): self.mass, self.radius = mass, radius\n"
+        "class F(enum.Flag):\n"
+        "    A = enum.auto()\n"
+        "    B = enum.auto()\n"
+        "c = Color.RED\nf = F.A | F.B\np = [Planet.EARTH]"
+    )
+    ran = nb.run(
+        "print(c is Color.RED, Color(2) is Color.GREEN, Color.CRIMSON is Color.RED, c.label(), f == F.A | F.B)\n"
+        "print(p[0] is Planet.EARTH, Planet.EARTH.mass, Planet.EARTH.radius, list(Color), Color['GREEN'])"
+    )
+    assert ran.printed == ("True True True red True\nTrue 5.97 6.37 [<Color.RED: 1>, <Color.GREEN: 2>] Color.GREEN\n")
+    assert ran.saved == []
+
+
+def test_dataclasses_and_named_tuples(nb: Notebook) -> None:
+    nb.run(
+        "import dataclasses, typing, collections\n"
+        "@dataclasses.dataclass(order=True)\n"
+        "class D:\n"
+        "    x: int\n"
+        "    y: list = dataclasses.field(default_factory=list)\n"
+        "@dataclasses.dataclass(frozen=True, slots=True)\n"
+        "class S:\n"
+        "    x: int = 1\n"
+        "class T(typing.NamedTuple):\n"
+        "    a: int\n"
+        "    b: str = 'b'\n"
+        "P = collections.namedtuple('P', 'u v')\n"
+        "class G(typing.Generic[typing.TypeVar('Q')]): pass\n"
+        "d, s, t, p, keyed, g = D(1), S(2), T(1), P(1, 2), {S(1): 'one'}, G()"
+    )
+    ran = nb.run(
+        "print(d == D(1), D(1) < D(2), [f.name for f in dataclasses.fields(D)], dataclasses.replace(s, x=3))\n"
+        "print(t == T(1), t.b, p.u, type(p) is P, keyed[S(1)], dataclasses.asdict(d), type(g) is G)"
+    )
+    assert ran.printed == "True True ['x', 'y'] S(x=3)\nTrue b 1 True one {'x': 1, 'y': []} True\n"
+
+
+def test_set_of_instances_with_their_own_hash(nb: Notebook) -> None:
+    nb.run(
+        "class K:\n    all = set()\n    def __init__(self, k): self.k = k; K.all.add(self)\n"
+        "    def __hash__(self): return hash(self.k)\n    def __eq__(self, o): return self.k == o.k\n"
+        "s = {K(1), K(2)}"
+    )
+    assert nb.show("(K(1) in s, K(3) in s, len(K.all))") == "(True, False, 3)"
+
+
+def test_metaclass(nb: Notebook) -> None:
+    nb.run(
+        "class Meta(type):\n    made = []\n    def __init__(cls, *a):\n        super().__init__(*a)\n"
+        "        Meta.made.append(cls.__name__)\n"
+        "    def __call__(cls):\n        return super().__call__()\nclass M(metaclass=Meta): pass\nm = M()"
+    )
+    assert nb.show("(Meta.made, type(M) is Meta, type(m) is M)") == "(['M'], True, True)"
+
+
+def test_exceptions_with_their_own_arguments(nb: Notebook) -> None:
+    nb.run(
+        "class E(Exception):\n    def __init__(self, code, text):\n        super().__init__(text); self.code = code\n"
+        "try:\n    try:\n        1/0\n    except ZeroDivisionError as z:\n        raise E(7, 'seven') from z\n"
+        "except E as e:\n    kept = e"
+    )
+    assert nb.show("(kept.code, str(kept), type(kept) is E, kept.__cause__)") == (
+        "(7, 'seven', True, ZeroDivisionError('division by zero'))"
+    )
+
+
+def test_modules_are_imported_again(nb: Notebook) -> None:
+    nb.run("import json as j, os.path\nfrom collections import OrderedDict as OD")
+    assert nb.show("(j.dumps([1]), os.path.sep, OD([(1, 2)])[1])") == "('[1]', '/', 2)"
+
+
+def test_globals_as_a_value(nb: Notebook) -> None:
+    nb.run("g = globals()\nholder = [g]\nx = 1")
+    assert nb.show("(g is globals(), holder[0] is g, g['x'])") == "(True, True, 1)"
+
+
+def test_what_cannot_be_carried_is_named_and_costs_nothing_else(nb: Notebook) -> None:
+    ran = nb.run(
+        "import sqlite3, threading, socket\n"
+        "conn = sqlite3.connect(':memory:')\ngen = (i for i in range(3))\nlock = threading.Lock()\n"
+        "held = [1, (i for i in [])]\nx = 5\n"
+    )
+    assert ran.not_carried == {
+        "conn": "sqlite3.Connection",
+        "gen": "generator",
+        "lock": "_thread.lock",
+        "held": "list holding generator",
+    }
+    assert ran.saved == ["socket", "sqlite3", "threading", "x"]
+    later = nb.attempt("print(x)\nconn", ask="conn")
+    assert later.printed == "5\n"
+    assert "NameError" in later.error
+    assert later.notes["conn"] == (
+        "conn made by cell [1] was not carried to this cell: sqlite3.Connection. Make it again here, or for every "
+        'cell that uses it: cellstack.provide("conn", lambda: ...)'
+    )
+    assert nb.run("conn = 3", ask="conn").state != later.state
+    assert nb.run("print(conn)", ask="conn").notes["conn"] is None
+
+
+def test_instances_of_a_class_that_cannot_be_carried(nb: Notebook) -> None:
+    ran = nb.run("class A:\n    gen = (i for i in 'ab')\na = A()\nother = 1")
+    assert ran.not_carried == {"A": "class A holding generator", "a": "class A holding generator"}
+    assert ran.saved == ["other"]
+
+
+def test_provide_makes_it_again_in_each_cell(nb: Notebook) -> None:
+    nb.run(
+        "import sqlite3, cellstack\npath = ':memory:'\n"
+        "def connect():\n    return sqlite3.connect(path)\n"
+        "conn = cellstack.provide('conn', connect)\nclass Repo: pass\nrepo = Repo(); repo.conn = conn"
+    )
+    ran = nb.run("print(conn.execute('select 1').fetchall(), repo.conn is conn)")
+    assert ran.printed == "[(1,)] True\n"
+    assert ran.not_carried == {}
+    assert "conn" in ran.loaded
+    assert nb.run("1").loaded == []
+
+
+def test_failing_factory_is_explained(nb: Notebook) -> None:
+    nb.run("import cellstack, os\ncellstack.provide('c', lambda: None if not os.path.exists('/nope') else 1)")
+    nb.run(
+        "import cellstack\ncount = [0]\ndef make():\n    count[0] += 1\n    return 1 // (2 - count[0])\n"
+        "cellstack.provide('d', make)"
+    )
+    later = nb.attempt("d", ask="d")
+    assert later.notes["d"] == "d could not be provided: ZeroDivisionError: integer division or modulo by zero"
+
+
+def test_pickle_that_cannot_be_loaded_is_kept(nb: Notebook) -> None:
+    nb.run(
+        "import os\nclass Picky:\n    def __init__(self): self.x = 1\n    def __setstate__(self, s):\n"
+        "        if os.environ.get('PICKY'): raise ValueError('not today')\n        self.__dict__.update(s)\n"
+    )
+    nb.run("p = Picky()\nq = 1")
+    os.environ["PICKY"] = "1"
+    try:
+        broken = nb.attempt("p\nq", ask="p")
+        assert broken.notes["p"] == "p is saved but could not be loaded: ValueError: not today"
+        nb.run("q = 2")
+    finally:
+        del os.environ["PICKY"]
+    assert nb.show("(p.x, q)") == "(1, 2)"
+
+
+def test_open_and_closed_files(nb: Notebook, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("one\ntwo\n")
+    ran = nb.run(
+        f"with open({str(tmp_path / 't.txt')!r}) as f:\n    pass\nr = open(f.name)\nr.readline()\n"
+        f"w = open({str(tmp_path / 'w')!r}, 'w')"
+    )
+    assert ran.not_carried == {"w": "io.TextIOWrapper"}
+    assert nb.show("(f.closed, f.mode, r.read())") == "(True, 'r', 'two\\n')"
+
+
+def test_code_that_can_reach_everything_gets_everything(nb: Notebook) -> None:
+    nb.run("a = 1\nb = [2]")
+    for code in ("eval('a')", "exec('b')", "globals()", "dir()", "get_ipython = 0\nvars()"):
+        assert nb.attempt(code).loaded == ["a", "b"]
+    assert (
+        nb.run("print(sorted(k for k in globals() if not k.startswith('_')))").printed == "['a', 'b', 'get_ipython']\n"
+    )
+
+
+def test_state_survives_many_cells(nb: Notebook) -> None:
+    nb.run("total = 0\nlog = []")
+    for number in range(12):
+        nb.run(f"total += {number}\nlog.append(total)")
+    assert nb.show("(total, log[-3:])") == "(66, [45, 55, 66])"
+
+
+def test_one_process_can_run_several_cells(nb: Notebook) -> None:
+    nb.run("a = [1]\nb = a\nclass A:\n    v = 1\nuntouched = {}")
+    codes = ["a.append(2)\nfresh = A()", "b.append(3)\nA.v = 9\nx = 1", "del x\ngen = (i for i in b)", "y = fresh"]
+    rans = nb.together(codes)
+    assert [(ran.error, ran.saved) for ran in rans] == [
+        ("", ["a", "b", "fresh"]),
+        ("", ["A", "a", "b", "x"]),
+        ("", []),
+        ("", ["fresh", "y"]),
+    ]
+    assert (
+        nb.show("(a, a is b, fresh.v, y is fresh, type(y) is A, untouched)") == "([1, 2, 3], True, 9, True, True, {})"
+    )
+    assert "NameError" in nb.attempt("x").error
+    assert nb.attempt("gen", ask="gen").notes["gen"]
+
+
+def test_warnings_as_errors_do_not_reach_saving_and_loading(nb: Notebook) -> None:
+    nb.run(
+        "import warnings\nclass W:\n    def __getstate__(self):\n"
+        "        warnings.warn('saving')\n        return {'x': 1}\n"
+        "    def __setstate__(self, s):\n        warnings.warn('loading')\n        self.__dict__ = s\n"
+        "w = W()\nwarnings.simplefilter('error')"
+    )
+    assert nb.show("w.x") == "1"
+
+
+def test_thread_that_goes_on_changing_a_dict(nb: Notebook) -> None:
+    ran = nb.run(
+        "import threading\nd = {}\ndef work():\n    n = 0\n    while True:\n        n += 1\n        d[n % 5000] = n\n"
+        "        d.pop((n * 7) % 5000, None)\nt = threading.Thread(target=work, daemon=True)\nt.start()"
+    )
+    assert ran.not_carried.keys() == {"t"}
+
+
+def test_names_that_mean_the_process_are_bound_to_the_new_one(nb: Notebook) -> None:
+    nb.run("import os, sys\nout, env, path, mods = sys.stdout, os.environ, sys.path, [sys.modules]")
+    assert nb.show("(out is sys.stdout, env is os.environ, path is sys.path, mods[0] is sys.modules)") == (
+        "(True, True, True, True)"
+    )
+
+
+def test_newer_format_is_refused(nb: Notebook) -> None:
+    nb.run("a = 1")
+    path = os.path.join(nb.root, str(nb.state), "manifest.json")
+    with open(path, encoding="utf-8") as file:
+        manifest = json.load(file)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({**manifest, "version": 99}, file)
+    with pytest.raises(StateError, match="saved in format 99; this version reads 1"):
+        Carrier({}, nb.root).begin(nb.state, "a")
+    with pytest.raises(StateError, match="variables of layer none cannot be read: FileNotFoundError"):
+        Carrier({}, nb.root).begin("none", "a")
+
+
+def test_missing_file_of_an_earlier_layer_costs_only_what_was_in_it(nb: Notebook) -> None:
+    nb.run("a = [1]")
+    nb.run("b = [2]")
+    os.unlink(os.path.join(nb.root, "layer1", "pickles"))
+    ran = nb.attempt("print(b)\na", ask="a")
+    assert ran.printed == "[2]\n"
+    assert str(ran.notes["a"]).startswith("a is saved but could not be loaded: FileNotFoundError")
+
+
+def test_extra_values_are_given_back(tmp_path: Path) -> None:
+    first = Carrier({}, str(tmp_path))
+    first.begin(None, "")
+    first.extra |= {"inputs": [(1, "x = 1")], "bad": (number for number in [0])}
+    assert first.end("one", str(tmp_path / "one")).state == "one"
+    assert first.notices == ["bad will not be carried: generator"]
+    second = Carrier({}, str(tmp_path))
+    second.begin("one", "")
+    assert second.extra == {"inputs": [(1, "x = 1")]}
+    assert second.end("two", str(tmp_path / "two")).state == "one"
+    second.extra["inputs"].append((2, "y"))
+    assert second.end("two", str(tmp_path / "two")).state == "two"
+
+
+def test_earlier_state_is_still_readable(nb: Notebook) -> None:
+    first = nb.run("a = [1]\nclass A:\n    v = 1\no = A()").state
+    nb.run("a.append(2)\nA.v = 2")
+    assert nb.show("(a, o.v)") == "([1, 2], 2)"
+    nb.state = first
+    assert nb.show("(a, o.v)") == "([1], 1)"

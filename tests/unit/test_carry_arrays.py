@@ -1,0 +1,216 @@
+"""Arrays, frames and figures from one process to the next."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np  # noqa: F401 - the cells are forked from this process and find it loaded
+import pandas as pd  # noqa: F401
+import pytest
+
+from carry_cells import Notebook
+from cellstack_guest import dirty
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMPORTS = "import numpy as np, pandas as pd\n"
+
+
+@pytest.fixture
+def nb(tmp_path: Path) -> Notebook:
+    notebook = Notebook(str(tmp_path))
+    notebook.run(IMPORTS)
+    return notebook
+
+
+def component_of(nb: Notebook, name: str) -> dict[str, Any]:
+    with open(os.path.join(nb.root, str(nb.state), "manifest.json"), encoding="utf-8") as file:
+        components = json.load(file)["components"]
+    found: dict[str, Any] = next(value for value in components.values() if name in value["keys"])
+    return found
+
+
+def size_of(nb: Notebook, layer: str | None) -> int:
+    folder = os.path.join(nb.root, str(layer))
+    return sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))
+
+
+def test_kinds_of_arrays(nb: Notebook) -> None:
+    nb.run(
+        "a = np.arange(6).reshape(2, 3)\nf = np.asfortranarray(a)\nz = np.float64(1.5)\nnil = np.zeros((0, 3))\n"
+        "d0 = np.array(5)\nt = np.array(['2020-01-01', 'NaT'], 'M8[D]')\ns = np.array(['ab', 'c'])\n"
+        "r = np.array([(1, 2.0)], dtype=[('x', 'i4'), ('y', 'f8')])\no = np.array([1, 'x', None], dtype=object)\n"
+        "b = np.array([True]); c = np.array([1j]); m = np.ma.array([1, 2], mask=[0, 1])\n"
+        "rec = r.view(np.recarray); ro = np.arange(3); ro.flags.writeable = False\n"
+        "p = np.arange(24).reshape(2, 3, 4).transpose(0, 2, 1).copy('K'); bc = np.broadcast_to(np.arange(3), (2, 3))\n"
+        "big = np.arange(100_000); bigf = np.asfortranarray(np.ones((300, 300)))"
+    )
+    ran = nb.run(
+        "print(a.tolist(), f.flags.f_contiguous, z, nil.shape, d0, t, s, r['y'], o, b, c, m, rec.x)\n"
+        "print(ro.flags.writeable, p.strides, bc.strides, bc.flags.writeable, big.sum(), bigf.flags.f_contiguous)\n"
+        "print(type(rec).__name__, a.flags.owndata, a.flags.writeable, big.flags.writeable)"
+    )
+    assert ran.printed == (
+        "[[0, 1, 2], [3, 4, 5]] True 1.5 (0, 3) 5 ['2020-01-01'        'NaT'] ['ab' 'c'] [2.] [1 'x' None] [ True] "
+        "[0.+1.j] [1 --] [1]\n"
+        "False (96, 8, 32) (0, 8) False 4999950000 True\nrecarray False True True\n"
+    )
+    assert ran.saved == []
+
+
+def test_owned_array_can_still_be_resized(nb: Notebook) -> None:
+    nb.run("a = np.arange(3)")
+    assert nb.run("a.resize(5, refcheck=False)\nprint(a)").printed == "[0 1 2 0 0]\n"
+
+
+def test_views_look_into_the_same_memory(nb: Notebook) -> None:
+    for size in (100, 100_000):
+        nb.run(
+            f"base = np.zeros({size})\nv = base[::2]\nw = base[10:20]\nm = base.reshape(2, -1)\nback = base[::-1]\n"
+            "holder = {'v': v}"
+        )
+        nb.run("v[5] = 7")
+        assert (
+            nb.show("[float(x) for x in (base[10], w[0], m[0, 10], back[-11], holder['v'][5])]")
+            == "[7.0, 7.0, 7.0, 7.0, 7.0]"
+        )
+        nb.run("del base")
+        nb.run("w[1] = 8")
+        assert nb.show("float(m[0, 11])") == "8.0"
+
+
+def test_views_of_objects(nb: Notebook) -> None:
+    nb.run("o = np.array([[1], 2, 3, 4], dtype=object)\nv = o[1:]\nsame = o[0]")
+    nb.run("v[0] = 'new'\nsame.append(5)")
+    assert nb.show("o.tolist()") == "[[1, 5], 'new', 3, 4]"
+
+
+def test_windows_made_with_stride_tricks(nb: Notebook) -> None:
+    nb.run("a = np.arange(10)\nw = np.lib.stride_tricks.sliding_window_view(a, 3)")
+    nb.run("a[0] = 50")
+    assert nb.show("(int(w[0, 0]), w.shape)") == "(50, (8, 3))"
+
+
+def test_large_memory_is_mapped_and_untouched_memory_not_written(nb: Notebook) -> None:
+    state = nb.run("big = np.zeros(2_000_000)").state
+    assert nb.run("print(big.sum())").state == state
+    ran = nb.run("big[3] = 1")
+    assert ran.saved == ["big"]
+    assert size_of(nb, ran.state) < 64 * 1024
+    assert nb.show("float(big.sum())") == "1.0"
+    nb.run("big[1_500_000] = 1")
+    assert component_of(nb, "big")["buffers"][0]["pages"] == [[0, 1], [2929, 1]]
+    assert nb.run("print(big.sum(), big[3])").state == nb.run("1").state
+    changed = nb.run("big += 1")
+    assert size_of(nb, changed.state) > 16_000_000
+    assert nb.show("float(big.sum())") == "2000002.0"
+
+
+def test_memory_that_changes_in_several_cells_of_one_process(nb: Notebook) -> None:
+    nb.run("big = np.zeros(1_000_000)")
+    rans = nb.together(
+        ["big[0] = 1", "big[500_000] = 2", "print(big[0])", "new = np.ones(100_000)", "new[5] = 3", "new"]
+    )
+    assert [ran.saved for ran in rans] == [["big"], ["big"], [], ["new"], ["new"], []]
+    assert nb.show("[float(x) for x in (big[0], big[500_000], new[5], new.sum())]") == "[1.0, 2.0, 3.0, 100002.0]"
+
+
+def test_changed_memory_is_found_without_the_page_map(nb: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dirty, "dirty_pages", lambda _mapping: None)
+    state = nb.run("big = np.zeros(100_000)").state
+    assert nb.run("print(big.sum())").state == state
+    nb.run("big[99_999] = 4")
+    assert nb.show("float(big.sum())") == "4.0"
+
+
+def test_dirty_pages_are_those_written_to(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(bytes(10 * dirty.PAGE))
+    mapping, view = dirty.map_file(str(tmp_path / "f"), dirty.PAGE, 8 * dirty.PAGE)
+    assert view[5] == 0
+    assert dirty.dirty_pages(mapping) == []
+    view[3 * dirty.PAGE] = view[7 * dirty.PAGE] = 1
+    assert dirty.dirty_pages(mapping) == [3, 7]
+    assert dirty.page_ranges([3, 4, 7]) == [(3, 2), (7, 1)]
+    assert mapping.alive
+    del view
+    assert not mapping.alive
+
+
+def test_short_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(bytes(100))
+    with pytest.raises(OSError, match="shorter than the 4096 bytes"):
+        dirty.map_file(str(tmp_path / "f"), 0, dirty.PAGE)
+
+
+def test_frames(nb: Notebook) -> None:
+    nb.run(
+        "df = pd.DataFrame({'a': range(5), 'b': list('vwxyz'), 'c': pd.date_range('2020', periods=5), 'd': 1.5})\n"
+        "df['e'] = pd.Categorical(list('xxyyx'))\ng = df.groupby('e', observed=True)\ns = df['a']\n"
+        "mi = df.set_index(['e', 'b'])\nbig = pd.DataFrame({'x': np.arange(100_000.0)})"
+    )
+    ran = nb.run(
+        "print(df.dtypes.astype(str).tolist(), g['a'].sum().tolist(), s.tolist(), mi.loc['x'].shape, big.x.sum())"
+    )
+    assert ran.printed == (
+        "['int64', 'str', 'datetime64[us]', 'float64', 'category'] [5, 5] [0, 1, 2, 3, 4] (3, 3) 4999950000.0\n"
+    )
+    nb.run("df.loc[0, 'a'] = 100\ndf['new'] = 1")
+    assert nb.show("(int(df.a.sum()), int(df.new.sum()), s.tolist())") == "(110, 5, [0, 1, 2, 3, 4])"
+
+
+@pytest.mark.parametrize("size", [10, 50_000])
+def test_frames_that_share_memory_still_copy_on_write(nb: Notebook, size: int) -> None:
+    nb.run(
+        f"df = pd.DataFrame({{'a': np.zeros({size})}})\nlazy = df.copy(deep=False)\n"
+        "col = df['a']\nidx = pd.Series(df.index)"
+    )
+    nb.run("df.iloc[0, 0] = 7")
+    assert nb.show("[float(x) for x in (df.a[0], lazy.a[0], col[0])]") == "[7.0, 0.0, 0.0]"
+    nb.run("lazy.iloc[1, 0] = 8")
+    assert nb.show("[float(x) for x in (df.a[1], lazy.a[1], col[1])]") == "[0.0, 8.0, 0.0]"
+
+
+def test_generators_of_random_numbers(nb: Notebook) -> None:
+    nb.run(
+        "rng = np.random.default_rng(3)\nref = np.random.default_rng(3).random(4).tolist()\n"
+        "old = np.random.RandomState(1)"
+    )
+    nb.run("first = [rng.random(), rng.random()]")
+    assert nb.show("(first + [rng.random(), rng.random()] == ref)") == "True"
+
+
+def test_memmap_is_opened_again(nb: Notebook, tmp_path: Path) -> None:
+    nb.run(f"m = np.memmap({str(tmp_path / 'm')!r}, dtype='f8', mode='w+', shape=(10,))\nm[3] = 2")
+    nb.run("m[4] = 5")
+    assert nb.show("(type(m).__name__, float(m[3]), float(m[4]), m.mode)") == "('memmap', 2.0, 5.0, 'r+')"
+
+
+def test_subclass_keeps_its_attributes(nb: Notebook) -> None:
+    nb.run("class Named(np.ndarray): pass\na = np.arange(3).view(Named)\na.label = 'x'")
+    assert nb.show("(a.label, type(a) is Named, a.tolist())") == "('x', True, [0, 1, 2])"
+
+
+def test_names_imported_from_random_modules_stay_the_global_ones(nb: Notebook) -> None:
+    nb.run("from random import randint, seed\nfrom numpy.random import rand\nimport random")
+    ran = nb.run(
+        "seed(1); a = randint(0, 10**9)\nrandom.seed(1)\nprint(a == randint(0, 10**9))\n"
+        "np.random.seed(1); x = rand(); np.random.seed(1); print(x == rand())"
+    )
+    assert ran.printed == "True\nTrue\n"
+
+
+def test_figures_are_drawn_again(nb: Notebook) -> None:
+    nb.run(
+        "import matplotlib\nmatplotlib.use('agg')\nimport matplotlib.pyplot as plt\n"
+        "fig, ax = plt.subplots()\nax.plot([1, 2, 3], label='one')\nplt.close('all')"
+    )
+    ran = nb.run(
+        "import io\nax.plot([3, 2, 1]); ax.set_title('T'); ax.legend()\nf = io.BytesIO(); fig.savefig(f)\n"
+        "print(len(f.getvalue()) > 5000, ax.figure is fig, len(plt.get_fignums()))"
+    )
+    assert ran.printed == "True True 0\n"
+    assert ran.not_carried == {}
+    assert nb.show("(len(fig.axes[0].lines), fig.axes[0].get_title())") == "(2, 'T')"

@@ -1,0 +1,87 @@
+"""Settings of the process from one cell to the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from carry_cells import Notebook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(params=["fork", "new interpreter"])
+def nb(tmp_path: Path, request: pytest.FixtureRequest) -> Notebook:
+    return Notebook(str(tmp_path), fresh=request.param == "new interpreter")
+
+
+def test_settings_of_the_interpreter(nb: Notebook, tmp_path: Path) -> None:
+    nb.run(
+        f"import os, sys, warnings, decimal, random\nos.chdir({str(tmp_path)!r})\nos.environ['NEW'] = 'v'\n"
+        "os.environ.pop('HOME', None)\nsys.path.append('/extra')\nwarnings.simplefilter('ignore', UserWarning)\n"
+        "decimal.getcontext().prec = 5\nsys.setrecursionlimit(1234)\nos.umask(0o27)\nsys.set_int_max_str_digits(9999)"
+    )
+    ran = nb.run(
+        "print(os.getcwd(), os.environ['NEW'], os.getenv('NEW'), 'HOME' in os.environ, '/extra' in sys.path)\n"
+        "warnings.warn('no one hears')\nprint(decimal.Decimal(1) / 3, sys.getrecursionlimit(), oct(os.umask(0o27)))\n"
+        "print(sys.get_int_max_str_digits())"
+    )
+    assert ran.printed == f"{tmp_path} v v False True\n0.33333 1234 0o27\n9999\n"
+    assert ran.saved == []
+    assert ran.notices == []
+    nb.run("os.environ['HOME'] = '/root'; del os.environ['NEW']")
+    assert nb.show("('NEW' in os.environ, os.environ['HOME'])") == "(False, '/root')"
+
+
+def test_seeded_numbers_go_on(nb: Notebook) -> None:
+    nb.run("import random, numpy as np\nrandom.seed(5); np.random.seed(5)\na = [random.random(), np.random.random()]")
+    nb.run("a += [random.random(), np.random.random()]")
+    ran = nb.run(
+        "random.seed(5); np.random.seed(5)\n"
+        "print(a == [random.random(), np.random.random(), random.random(), np.random.random()])"
+    )
+    assert ran.printed == "True\n"
+
+
+def test_unseeded_numbers_differ_between_forks(tmp_path: Path) -> None:
+    import numpy as np
+
+    np.random.random()  # noqa: NPY002 - the generator that every fork inherits
+    code = "import random, numpy.random as r\nprint(random.random(), r.random())"
+    printed = {Notebook(str(tmp_path / str(number))).run(code).printed for number in range(3)}
+    assert len(printed) == 3
+
+
+def test_settings_of_libraries(nb: Notebook) -> None:
+    nb.run(
+        "import numpy as np, pandas as pd, matplotlib as mpl\n"
+        "np.set_printoptions(precision=2)\nnp.seterr(divide='raise')\n"
+        "pd.set_option('display.max_rows', 7)\nmpl.rcParams['lines.linewidth'] = 9\n"
+        "rc = mpl.rcParams\npd.options.display.width = 33"
+    )
+    ran = nb.run(
+        "import numpy, matplotlib.pyplot as plt\n"
+        "print(np.array([1/3]), np.geterr()['divide'], pd.get_option('display.max_rows'), "
+        "pd.get_option('display.width'))\n"
+        "print(plt.rcParams['lines.linewidth'], rc is plt.rcParams, mpl is plt.matplotlib)"
+    )
+    assert ran.printed == "[0.33] raise 7 33\n9.0 True True\n"
+    assert ran.notices == []
+    assert nb.run("import matplotlib\nmatplotlib.rcdefaults()").error == ""
+
+
+def test_settings_wait_for_the_import(nb: Notebook) -> None:
+    nb.run("import numpy\nnumpy.set_printoptions(precision=2)\nnumpy.random.seed(1)\ndel numpy")
+    nb.run("1")
+    ran = nb.run(
+        "import numpy as n\nprint(n.array([1/3]), n.random.rand() == n.random.RandomState(1).rand(), n.__spec__.loader)"
+    )
+    assert ran.printed.startswith("[0.33] True <_frozen_importlib_external.SourceFileLoader")
+
+
+def test_nothing_is_written_for_settings_that_did_not_change(nb: Notebook) -> None:
+    assert nb.run("1 + 1").state is None
+    assert nb.run("import os").state == "layer2"
+    assert nb.run("os.getcwd()").state == "layer2"

@@ -1,0 +1,654 @@
+"""What a notebook gets from a cell: the frames and the reply of real forks of a warm guest process."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from guest_cells import RUNTIME, Cells
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Cells]:
+    cells = Cells()
+    yield cells
+    cells.close()
+
+
+@pytest.fixture
+def notebook(warm: Cells) -> Cells:
+    warm.new()
+    return warm
+
+
+def plain(text: str) -> str:
+    return ANSI.sub("", text)
+
+
+def test_a_value_is_shown_and_numbered(notebook: Cells) -> None:
+    run = notebook.run("1 + 1")
+    (result,) = run.all("execute_result")
+    assert result["data"] == {"text/plain": "2"}
+    assert result["execution_count"] == 1
+    assert run.content == {"status": "ok", "execution_count": 1, "user_expressions": {}, "payload": []}
+    assert run.frames[0] == {"type": "ready"}
+    assert run.frames[-1]["type"] == "reply"
+
+
+def test_a_semicolon_hides_the_value(notebook: Cells) -> None:
+    assert notebook.run("1 + 1;").result is None
+    assert notebook.run("';'").result == "';'"
+
+
+def test_silent_runs_show_nothing_and_keep_their_variables(notebook: Cells) -> None:
+    run = notebook.run("x = 5\nx", silent=True)
+    assert run.result is None
+    assert run.content["execution_count"] == 0
+    assert notebook.run("x").result == "5"
+
+
+def test_runs_without_history_keep_their_variables(notebook: Cells) -> None:
+    notebook.run("y = 6\ny", store_history=False)
+    run = notebook.run("y, In")
+    assert run.result == "(6, ['', 'y, In'])"
+
+
+def test_variables_and_functions_carry(notebook: Cells) -> None:
+    notebook.run("base = 1\ndef add(n):\n    return n + base")
+    notebook.run("base = 10")
+    assert notebook.run("add(1)").result == "11"
+
+
+def test_history_is_that_of_earlier_cells(notebook: Cells) -> None:
+    notebook.run("'first'")
+    notebook.run("%pwd")
+    notebook.run("'third'")
+    run = notebook.run("_, __.startswith('/'), ___, Out[1], _3, In[1], _i, _ii, _i1, sorted(Out)")
+    assert run.result is not None
+    assert ast.literal_eval(run.result) == (
+        *("third", True, "first", "first", "third"),
+        *("'first'", "'third'", "%pwd", "'first'", [1, 2, 3]),
+    )
+    assert "%pwd" in notebook.run("%history").stdout
+
+
+def test_a_result_shares_its_object_with_the_variable(notebook: Cells) -> None:
+    notebook.run("x = [1]\nx")
+    notebook.run("x.append(2)")
+    assert notebook.run("_1 is x, _1").result == "(True, [1, 2])"
+
+
+def test_an_underscore_of_the_persons_own_is_kept(notebook: Cells) -> None:
+    notebook.run("_ = 'mine'")
+    notebook.run("'result'")
+    assert notebook.run("_").result == "'mine'"
+
+
+def test_a_builtin_name_can_be_rebound(notebook: Cells) -> None:
+    notebook.run("open = 5")
+    assert notebook.run("open + 1").result == "6"
+
+
+def test_history_survives_many_cells(notebook: Cells) -> None:
+    for number in range(70):
+        notebook.run(f"n = {number}")
+    assert notebook.run("In[3], In[70], len(In)").result == "('n = 2', 'n = 69', 72)"
+
+
+def test_an_error_has_name_text_and_traceback(notebook: Cells) -> None:
+    run = notebook.run("x = 1\n1/0")
+    (error,) = run.all("error")
+    assert (error["ename"], error["evalue"]) == ("ZeroDivisionError", "division by zero")
+    text = plain(run.traceback)
+    assert "Cell In[1], line 2" in text
+    assert "----> 2 1/0" in text
+    assert run.content["status"] == "error"
+    assert run.content["traceback"] == error["traceback"]
+    assert "cellstack_guest" not in text
+    assert notebook.run("x").result == "1"
+
+
+def test_a_traceback_shows_lines_of_earlier_cells(notebook: Cells) -> None:
+    notebook.run("def fail():\n    raise ValueError('inside')")
+    notebook.run("pass")
+    run = notebook.run("fail()")
+    text = plain(run.traceback)
+    assert "Cell In[1], line 2, in fail()" in text
+    assert "raise ValueError('inside')" in text
+    assert "Cell In[3], line 1" in text
+
+
+def test_source_of_a_function_of_an_earlier_cell(notebook: Cells) -> None:
+    notebook.run("def f():\n    return 'unmistakable'")
+    assert "unmistakable" in notebook.run("import inspect\nprint(inspect.getsource(f))").stdout
+    assert "unmistakable" in str(notebook.run("f??").content["payload"])
+
+
+def test_a_syntax_error_names_the_line(notebook: Cells) -> None:
+    run = notebook.run("a = 1\nb = = 2")
+    assert run.content["ename"] == "SyntaxError"
+    assert "Cell In[1], line 2" in plain(run.traceback)
+    assert "b = = 2" in plain(run.traceback)
+
+
+def test_an_error_in_a_repr_fails_the_cell(notebook: Cells) -> None:
+    run = notebook.run("class Broken:\n    def __repr__(self):\n        raise RuntimeError('no repr')\nBroken()")
+    assert run.content["status"] == "error"
+    assert run.content["ename"] == "RuntimeError"
+
+
+def test_an_error_whose_text_fails_is_shown(notebook: Cells) -> None:
+    run = notebook.run("class Odd(Exception):\n    def __str__(self):\n        raise TypeError\nraise Odd")
+    assert run.content["ename"] == "Odd"
+
+
+def test_top_level_await(notebook: Cells) -> None:
+    code = "import asyncio\nasync def f():\n    await asyncio.sleep(0.001)\n    return 7\nawait f()"
+    assert notebook.run(code).result == "7"
+    run = notebook.run("t = asyncio.create_task(f())\nawait t")
+    assert run.result == "7"
+    assert notebook.run("asyncio.run(f())").result == "7"
+    run = notebook.run("await asyncio.sleep(0)\n1/0")
+    assert run.content["ename"] == "ZeroDivisionError"
+
+
+def test_a_task_that_is_left_is_told(notebook: Cells) -> None:
+    run = notebook.run("import asyncio\nt = asyncio.create_task(asyncio.sleep(60))")
+    assert run.content["status"] == "ok"
+    assert "1 asyncio task was still running and ended with the cell" in run.notices
+
+
+def test_display_update_and_clear(notebook: Cells) -> None:
+    code = (
+        "from IPython.display import display, HTML, clear_output\n"
+        "h = display(HTML('<i>a</i>'), display_id='here')\nh.update(HTML('<i>b</i>'))\nclear_output(wait=True)"
+    )
+    run = notebook.run(code)
+    shown, updated, cleared = run.frames[1:4]
+    assert (shown["type"], shown["data"]["text/html"]) == ("display_data", "<i>a</i>")
+    assert shown["transient"] == {"display_id": "here"}
+    assert (updated["type"], updated["data"]["text/html"]) == ("update_display_data", "<i>b</i>")
+    assert cleared == {"type": "clear_output", "wait": True}
+
+
+def test_bytes_dates_and_numbers_of_other_types_can_be_displayed(notebook: Cells) -> None:
+    code = (
+        "import datetime, fractions\nfrom IPython.display import display\n"
+        "data = {'when': datetime.date(2020, 1, 2), 'n': fractions.Fraction(1, 2)}\n"
+        "display({'image/png': b'png', 'x/y': data}, raw=True)"
+    )
+    (shown,) = notebook.run(code).all("display_data")
+    assert shown["data"] == {"image/png": "cG5n", "x/y": {"when": "2020-01-02", "n": 0.5}}
+
+
+def test_user_expressions(notebook: Cells) -> None:
+    notebook.run("value = 3")
+    run = notebook.run("pass", user_expressions={"twice": "value * 2", "bad": "nonsense"})
+    assert run.content["user_expressions"]["twice"]["data"] == {"text/plain": "6"}
+    assert run.content["user_expressions"]["bad"]["ename"] == "NameError"
+
+
+def test_payloads(notebook: Cells) -> None:
+    notebook.run("x = [1]")
+    (page,) = notebook.run("x?").content["payload"]
+    assert page["source"] == "page"
+    assert "list" in page["data"]["text/plain"]
+    run = notebook.run("get_ipython().set_next_input('next')")
+    assert run.content["payload"] == [{"source": "set_next_input", "text": "next", "replace": False}]
+    assert notebook.run("exit()").content["payload"] == [{"source": "ask_exit", "keepkernel": False}]
+    assert notebook.run("quit").content["payload"] == [{"source": "ask_exit", "keepkernel": False}]
+
+
+def test_sys_exit_is_an_error(notebook: Cells) -> None:
+    run = notebook.run("import sys\nsys.exit(3)")
+    assert (run.content["ename"], run.content["evalue"]) == ("SystemExit", "3")
+
+
+def test_text_appears_while_the_cell_computes(notebook: Cells) -> None:
+    run = notebook.start(code="print('now')\nimport time\ntime.sleep(30)")
+    assert run.until("stream")["text"] == "now\n"
+    run.interrupt()
+    assert notebook.finish(run).content["ename"] == "KeyboardInterrupt"
+
+
+def test_text_and_displays_keep_their_order(notebook: Cells) -> None:
+    run = notebook.run(
+        "import sys\nprint('a')\ndisplay(1)\nprint('b')\nprint('c', file=sys.stderr)\nprint('d')\n'last'"
+    )
+    order = [frame.get("text") or frame["type"] for frame in run.frames[1:-1]]
+    assert order == ["a\n", "display_data", "b\n", "c\n", "d\n", "execute_result"]
+
+
+def test_text_of_programs_keeps_its_place(notebook: Cells) -> None:
+    code = (
+        "import os, subprocess\nprint('a')\nsubprocess.run(['echo', 'b'])\nprint('c')\nos.system('echo d')\nprint('e')"
+    )
+    run = notebook.run(code)
+    assert run.order == ["a\n", "b\n", "c\n", "d\n", "e\n"]
+
+
+def test_much_text_arrives_whole(notebook: Cells) -> None:
+    run = notebook.run("for i in range(50_000): print(i)\nprint('x' * 3_000_000)")
+    assert run.stdout == "".join(f"{i}\n" for i in range(50_000)) + "x" * 3_000_000 + "\n"
+    assert len(run.all("stream")) < 1000
+
+
+def test_text_of_threads_is_not_torn(notebook: Cells) -> None:
+    code = (
+        "import threading\nlines = ['%d' % n * 50 for n in range(8)]\n"
+        "def work(line):\n    for _ in range(200): print(line + '\\n', end='')\n"
+        "threads = [threading.Thread(target=work, args=(line,)) for line in lines]\n"
+        "for t in threads: t.start()\nfor t in threads: t.join()"
+    )
+    lines = notebook.run(code).stdout.splitlines()
+    assert len(lines) == 1600
+    assert {len(line) for line in lines} == {50}
+
+
+def test_a_forked_child_writes_to_the_pipe_and_never_replies(notebook: Cells) -> None:
+    code = "import os\npid = os.fork()\nprint('child' if pid == 0 else 'parent')\nif pid: os.waitpid(pid, 0)"
+    run = notebook.run(code)
+    assert run.stdout == "parent\n"
+    assert run.text["stdout"] == "child\n"
+    assert len(run.all("reply")) == 1
+
+
+def test_multiprocessing_works(notebook: Cells) -> None:
+    code = (
+        "import multiprocessing as mp\ndef f(n):\n    return n * n\n"
+        "with mp.get_context('fork').Pool(2) as p:\n    r = p.map(f, [1, 2, 3])\nr"
+    )
+    assert notebook.run(code).result == "[1, 4, 9]"
+
+
+def test_input_and_getpass(notebook: Cells) -> None:
+    run = notebook.start(
+        code="import getpass\na = input('name? ')\nb = getpass.getpass('secret? ')\n(a, b)", allow_stdin=True
+    )
+    assert run.until("input_request") == {"type": "input_request", "prompt": "name? ", "password": False}
+    run.send({"type": "input_reply", "value": "ada"})
+    run.until("input_request", password=True)
+    run.send({"type": "input_reply", "value": "xyz"})
+    assert notebook.finish(run).result == "('ada', 'xyz')"
+
+
+def test_input_where_nobody_can_answer(notebook: Cells) -> None:
+    run = notebook.run("input('?')")
+    assert run.content["ename"] == "StdinNotImplementedError"
+
+
+def test_input_can_be_interrupted(notebook: Cells) -> None:
+    run = notebook.start(code="kept = 1\ninput('?')", allow_stdin=True)
+    run.until("input_request")
+    run.interrupt()
+    run = notebook.finish(run)
+    assert (run.content["ename"], run.content["evalue"]) == ("KeyboardInterrupt", "Interrupted by user")
+    assert notebook.run("kept").result == "1"
+
+
+def test_the_debugger_asks_through_input(notebook: Cells) -> None:
+    notebook.run("def f(n):\n    return 1 / n")
+    run = notebook.start(code="n = 2\nbreakpoint()\nf(n)", allow_stdin=True)
+    run.until("input_request")
+    run.send({"type": "input_reply", "value": "p n + 40"})
+    while len(run.all("input_request")) < 2:
+        assert run._read(30)
+    run.send({"type": "input_reply", "value": "c"})
+    run = notebook.finish(run)
+    assert "42" in run.stdout
+    assert run.result == "0.5"
+
+
+def test_an_interrupt_is_an_error_and_commits(notebook: Cells) -> None:
+    run = notebook.start(code="done = True\nprint('go')\nwhile True: pass")
+    run.until("stream")
+    run.interrupt()
+    run = notebook.finish(run)
+    assert run.content["ename"] == "KeyboardInterrupt"
+    assert "while True: pass" in plain(run.traceback)
+    assert notebook.run("done").result == "True"
+
+
+@pytest.mark.parametrize("code", ["await asyncio.sleep(60)", "await asyncio.sleep(0)\nwhile True: pass"])
+def test_an_interrupt_ends_an_await(notebook: Cells, code: str) -> None:
+    run = notebook.start(code=f"import asyncio\nprint('go')\n{code}")
+    run.until("stream")
+    run.interrupt()
+    run = notebook.finish(run)
+    assert run.content["ename"] == "KeyboardInterrupt"
+    assert "Cell In[1], line" in plain(run.traceback)
+
+
+def test_an_interrupt_in_the_middle_of_printing_tears_nothing(notebook: Cells) -> None:
+    run = notebook.start(code="print('go')\nwhile True: print('0123456789' * 1000)")
+    run.until("stream")
+    run.interrupt()
+    run = notebook.finish(run)
+    assert run.content["ename"] == "KeyboardInterrupt"
+    assert set(run.stdout.removeprefix("go\n").split("\n")) <= {"0123456789" * 1000, ""}
+
+
+def test_alarms_that_raise_tear_nothing(notebook: Cells) -> None:
+    code = (
+        "import signal\n"
+        "class Alarm(Exception): pass\n"
+        "def ring(*_): raise Alarm\n"
+        "signal.signal(signal.SIGALRM, ring)\nsignal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)\n"
+        "count = 0\n"
+        "while count < 200:\n"
+        "    try:\n"
+        "        while True: print('x' * 5000)\n"
+        "    except Alarm: count += 1\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0)\nprint('end')"
+    )
+    run = notebook.run(code)
+    assert run.content["status"] == "ok"
+    assert run.stdout.endswith("end\n")
+
+
+def test_shell_lines_and_script_magics(notebook: Cells) -> None:
+    notebook.run("word = 'hello'")
+    run = notebook.run("!echo $word {word}; exit 3\n_exit_code")
+    assert run.stdout == "hello hello\r\n"
+    assert run.result == "3"
+    assert notebook.run("%%bash\necho from bash").stdout == "from bash\n"
+    assert notebook.run("files = !echo one two\nfiles").result == "['one two']"
+
+
+def test_a_shell_line_can_be_interrupted(notebook: Cells) -> None:
+    run = notebook.start(code="!echo go; sleep 60")
+    run.until("stream")
+    run.interrupt()
+    assert notebook.finish(run).content["ename"] == "KeyboardInterrupt"
+
+
+def test_shell_cells(notebook: Cells) -> None:
+    notebook.run("import os\nos.mkdir('sub')\nos.chdir('sub')\nos.environ['COLOUR'] = 'green'")
+    run = notebook.shell("basename $PWD; echo $COLOUR; echo oops >&2")
+    assert run.text == {"stdout": "sub\ngreen\n", "stderr": "oops\n"}
+    assert run.content["status"] == "ok"
+    assert "%%sh" in notebook.run("In[2], _i2").result  # type: ignore[operator]
+
+
+def test_a_shell_cell_that_fails(notebook: Cells) -> None:
+    notebook.run("x = 1")
+    run = notebook.shell("exit 3")
+    assert (run.content["status"], run.content["evalue"]) == ("error", "shell exited with 3")
+    assert run.all("error")[0]["evalue"] == "shell exited with 3"
+    assert notebook.shell("kill -9 $$").content["evalue"] == "shell was killed by SIGKILL"
+    assert notebook.run("x").result == "1"
+
+
+def test_a_long_shell_cell(notebook: Cells) -> None:
+    run = notebook.shell(": " + "x" * 300_000 + "\necho done; exit 4")
+    assert run.text["stdout"] == "done\n"
+    assert run.content["evalue"] == "shell exited with 4"
+
+
+def test_a_shell_cell_can_be_interrupted(notebook: Cells) -> None:
+    run = notebook.start("shell", code="echo go; sleep 60; echo never")
+    while not run.text["stdout"]:
+        assert run._read(30)
+    run.interrupt()
+    run = notebook.finish(run)
+    assert run.content["ename"] == "KeyboardInterrupt"
+    assert run.text["stdout"] == "go\n"
+
+
+def test_magics_of_ipython(notebook: Cells) -> None:
+    notebook.run("def f(n):\n    return n + 1\nzulu = 5")
+    assert "Wall time" in notebook.run("%time f(1)").stdout
+    assert "loop" in notebook.run("%timeit -n1 -r1 f(zulu)").stdout
+    assert notebook.run("%%capture out\nprint('caught')\ndisplay(1)").stdout == ""
+    assert "zulu" in notebook.run("%whos").stdout
+    assert "zulu" in notebook.run("who").stdout
+    notebook.run("%load_ext autoreload\n%autoreload 2")
+    assert notebook.run("%%writefile script.py\nanswer = 42").content["status"] == "ok"
+    notebook.run("%run script.py")
+    assert notebook.run("answer").result == "42"
+    notebook.run("%reset -f")
+    assert notebook.run("zulu").content["ename"] == "NameError"
+
+
+def test_redirected_output(notebook: Cells) -> None:
+    code = "import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()) as s: print('x')\ns.getvalue()"
+    run = notebook.run(code)
+    assert (run.stdout, run.result) == ("", r"'x\n'")
+
+
+def test_what_is_not_carried_is_told_once_and_explained_later(notebook: Cells) -> None:
+    run = notebook.run("gen = (i for i in 'ab')\nlock = 1")
+    assert [text for text in run.notices if text.startswith("'gen' will not be carried: ")]
+    assert notebook.run("lock").notices == []
+    run = notebook.run("gen")
+    assert run.content["ename"] == "NameError"
+    assert "not carried" in plain(run.traceback)
+
+
+def test_a_result_that_cannot_be_carried_is_no_news(notebook: Cells) -> None:
+    assert notebook.run("(i for i in 'ab')").notices == []
+
+
+def test_a_memory_error_names_the_limit(notebook: Cells) -> None:
+    info = {"limits": {"memory": 2**29, "enforced_by": {"memory": "rlimit"}}}
+    run = notebook.run("raise MemoryError", layer_info=info)
+    expected = "the cell may use 512 MiB (enforced by rlimit). Raise it with %limits memory=1g"
+    assert run.traceback.endswith(f"{expected}\n") or run.traceback.endswith(expected)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import errno\nraise OSError(errno.ENETUNREACH, 'Network is unreachable')",
+        "import socket\nraise socket.gaierror(-3, 'Temporary failure in name resolution')",
+        "import socket, urllib.error\nraise urllib.error.URLError(socket.gaierror(-3, 'no'))",
+        "import socket\ntry:\n    raise socket.gaierror(-3, '')\nexcept OSError as e:\n    raise RuntimeError from e",
+    ],
+)
+def test_a_network_error_names_the_missing_network(notebook: Cells, code: str) -> None:
+    run = notebook.run(code, layer_info={"limits": {"network": "none"}})
+    assert "no network (network=none)" in run.traceback
+    assert "no network" not in notebook.run(code, layer_info={"limits": {"network": "bridge"}}).traceback
+
+
+def test_the_cellstack_module(notebook: Cells) -> None:
+    info = {"layer": "abc", "limits": {"pids": 7}}
+    assert (
+        notebook.run("import cellstack\ncellstack.layer, cellstack.limits['pids']", layer_info=info).result
+        == "('abc', 7)"
+    )
+    notebook.run("cellstack.provide('lazy', lambda: iter('ab'))")
+    assert notebook.run("next(lazy)").result == "'a'"
+
+
+def test_state_that_cannot_be_read_is_an_error_and_not_lost(notebook: Cells) -> None:
+    notebook.run("x = 1")
+    run = notebook.start(code="x", state="nowhere").finish()
+    assert run.content["status"] == "error"
+    assert run.reply["state"] == "nowhere"
+    assert notebook.run("x").result == "1"
+
+
+def test_a_state_that_cannot_be_written_is_told_and_the_old_one_stays(notebook: Cells) -> None:
+    notebook.run("x = 1")
+    run = notebook.run("import os\nx = 2\nclass E:\n    def __reduce__(self): raise SystemExit\ne = E()\nx")
+    assert run.content["status"] == "ok"
+    assert run.notices
+    assert notebook.run("x").result in ("1", "2")
+
+
+def test_completion(notebook: Cells) -> None:
+    notebook.run("unmistakable_name = 'abc'")
+    reply = notebook.ask("complete", code="unmistak", cursor_pos=8)
+    assert reply["matches"] == ["unmistakable_name"]
+    assert (reply["cursor_start"], reply["cursor_end"], reply["status"]) == (0, 8, "ok")
+    reply = notebook.ask("complete", code="unmistakable_name.upp", cursor_pos=21)
+    assert reply["matches"] == ["upper"] or reply["matches"] == [".upper"]
+    (kind,) = reply["metadata"]["_jupyter_types_experimental"]
+    assert {"start", "end", "text", "type", "signature"} == set(kind)
+    assert "zip" in notebook.ask("complete", code="zi", cursor_pos=2)["matches"]
+
+
+def test_inspection(notebook: Cells) -> None:
+    notebook.run("def documented():\n    'what it does'")
+    reply = notebook.ask("inspect", code="documented(", cursor_pos=10, detail_level=0)
+    assert reply["found"]
+    assert "what it does" in reply["data"]["text/plain"]
+    reply = notebook.ask("inspect", code="documented(", cursor_pos=10, detail_level=1)
+    assert "def documented" in plain(reply["data"]["text/plain"])
+    assert notebook.ask("inspect", code="nothing_of_the_kind", cursor_pos=3) == {
+        "status": "ok",
+        "found": False,
+        "data": {},
+        "metadata": {},
+    }
+
+
+def test_is_complete(notebook: Cells) -> None:
+    assert notebook.ask("is_complete", code="1 + 1") == {"status": "complete"}
+    assert notebook.ask("is_complete", code="for i in x:") == {"status": "incomplete", "indent": "    "}
+    assert notebook.ask("is_complete", code="b = = 2") == {"status": "invalid"}
+
+
+def test_comms_travel_both_ways(notebook: Cells) -> None:
+    code = (
+        "import comm\nc = comm.create_comm(target_name='t', data={'a': 1}, buffers=[b'xyz'])\n"
+        "got = []\nc.on_msg(lambda m: got.append((m['content']['data'], bytes(m['buffers'][0]))))\n"
+        "input()\ngot"
+    )
+    run = notebook.start(code=code, allow_stdin=True)
+    opened = run.until("comm", msg_type="comm_open")
+    assert opened["content"]["target_name"] == "t"
+    assert opened["content"]["data"] == {"a": 1}
+    assert run.buffers[run.frames.index(opened)] == [b"xyz"]
+    run.until("input_request")
+    content = {"comm_id": opened["content"]["comm_id"], "data": {"b": 2}}
+    run.send({"type": "comm", "msg_type": "comm_msg", "content": content}, (b"back",))
+    run.send({"type": "comm", "msg_type": "comm_msg", "content": {"comm_id": "unknown", "data": {}}})
+    run.send({"type": "input_reply", "value": ""})
+    assert notebook.finish(run).result == "[({'b': 2}, b'back')]"
+
+
+def test_widgets_display(notebook: Cells) -> None:
+    pytest.importorskip("ipywidgets")
+    run = notebook.run("import ipywidgets\nipywidgets.IntSlider()")
+    assert any(frame["msg_type"] == "comm_open" for frame in run.all("comm"))
+    assert "application/vnd.jupyter.widget-view+json" in run.all("execute_result")[0]["data"]
+
+
+def test_figures_are_shown_at_the_end(notebook: Cells) -> None:
+    pytest.importorskip("matplotlib")
+    run = notebook.run("import matplotlib.pyplot as plt\nplt.plot([1, 2]);")
+    (figure,) = run.all("display_data")
+    assert figure["data"]["image/png"].startswith("iVBOR")
+    run = notebook.run("plt.figure()\nplt.plot([2, 1])\nplt.show()\nprint('after')")
+    assert [frame["type"] for frame in run.frames[1:-1]] == ["display_data", "stream"]
+    assert notebook.run("%matplotlib inline").content["status"] == "ok"
+
+
+def test_libraries_take_the_shell_for_a_notebook(notebook: Cells) -> None:
+    code = (
+        "s = get_ipython()\n"
+        "type(s).__name__, 'IPKernelApp' in s.config, s.kernel is not None, type(globals()), __name__"
+    )
+    assert notebook.run(code).result == "('ZMQInteractiveShell', True, True, dict, '__main__')"
+
+
+def test_open_files_are_flushed(notebook: Cells) -> None:
+    notebook.run("f = open('log.txt', 'w')\nf.write('half')")
+    assert notebook.run("open('log.txt').read()").result == "'half'"
+
+
+def test_a_thread_that_is_left_is_told(notebook: Cells) -> None:
+    code = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='worker').start()"
+    assert notebook.run(code).notices == ["thread 'worker' was still running and ended with the cell"]
+
+
+def test_no_thread_of_ours_shows(notebook: Cells) -> None:
+    assert notebook.run("print('x')\nimport threading\nthreading.active_count()").result == "1"
+
+
+def test_what_was_set_in_the_shell_holds_in_later_cells(notebook: Cells) -> None:
+    notebook.run("%precision 3")
+    notebook.run("get_ipython().ast_node_interactivity = 'all'")
+    run = notebook.run("1 / 3\n2 / 3")
+    assert [result["data"]["text/plain"] for result in run.all("execute_result")] == ["0.333", "0.667"]
+    notebook.run("%xmode Minimal")
+    assert plain(notebook.run("1/0").traceback).strip() == "ZeroDivisionError: division by zero"
+    notebook.run("from __future__ import annotations")
+    assert notebook.run("def f(x: nonsense): pass").content["status"] == "ok"
+    notebook.run("%alias greet echo hello")
+    assert notebook.run("greet you").stdout == "hello you\r\n"
+
+
+def test_magics_and_extensions_of_a_notebook_hold_in_later_cells(notebook: Cells) -> None:
+    notebook.run(
+        "from IPython.core.magic import register_line_magic\nfactor = 2\n"
+        "@register_line_magic\ndef double(line):\n    return factor * int(line)"
+    )
+    notebook.run("factor = 10")
+    assert notebook.run("%double 4").result == "40"
+    source = (
+        "def load_ipython_extension(shell):\n    shell.events.register('post_run_cell', lambda result: print('ran'))"
+    )
+    notebook.run(f"open('noisy.py', 'w').write({source!r});")
+    notebook.run("%load_ext noisy")
+    assert notebook.run("1").stdout == "ran\n"
+    assert notebook.run("!rm noisy.py").content["status"] == "ok"
+    (notice,) = notebook.run("2").notices
+    assert notice.startswith("extension noisy could not be loaded: ModuleNotFoundError")
+
+
+def test_figures_keep_the_format_that_was_asked_for(notebook: Cells) -> None:
+    pytest.importorskip("matplotlib")
+    notebook.run("%matplotlib inline\n%config InlineBackend.figure_format = 'svg'")
+    run = notebook.run("import matplotlib.pyplot as plt\nplt.plot([1]);")
+    assert "image/svg+xml" in run.all("display_data")[0]["data"]
+    assert "image/svg+xml" in notebook.run("plt.plot([1]);").all("display_data")[0]["data"]
+
+
+def test_loading_says_nothing(notebook: Cells) -> None:
+    notebook.run("open('chatty.py', 'w').write('print(\"hello\")');")
+    assert notebook.run("import chatty").stdout == "hello\n"
+    assert notebook.run("chatty.__name__").stdout == ""
+
+
+def test_history_of_the_notebook_can_be_listed_and_searched(notebook: Cells) -> None:
+    for code in ("alpha = 1", "beta = 2", "gamma = 3"):
+        notebook.run(code)
+    assert notebook.run("%history -l 2").stdout == "beta = 2\ngamma = 3\n"
+    assert "alpha = 1" in notebook.run("%history -g alpha").stdout
+    assert notebook.run("%rerun 2\nbeta").result == "2"
+
+
+def test_a_fork_right_after_text_finds_one_thread(notebook: Cells) -> None:
+    code = (
+        "import os\nprint('text')\n"
+        "os.register_at_fork(before=lambda: None)\n"
+        "pid = os.fork()\n"
+        "if pid == 0: os._exit(len(os.listdir('/proc/self/task')) - 1)\n"
+        "os.waitpid(pid, 0)[1], len(os.listdir('/proc/self/task'))"
+    )
+    assert notebook.run(code).result == "(0, 1)"
+
+
+def test_nothing_of_jupyter_is_needed() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('ipykernel', 'jupyter_client', 'jupyter_core', 'zmq', 'tornado', 'comm', 'jedi', 'psutil'):\n"
+        "    sys.modules[name] = None\n"
+        "from cellstack_guest import cell\ncell.warm()\n"
+        "import os, threading\nos._exit(threading.active_count() + len(os.listdir('/proc/self/task')) - 2)"
+    )
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": RUNTIME}, check=True)

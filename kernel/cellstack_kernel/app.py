@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 from ipykernel.kernelapp import IPKernelApp
-from ipykernel.zmqshell import ZMQDisplayHook  # noqa: F401  what the base class' trait names
 
 from cellstack_kernel.kernel import CellstackKernel
 

@@ -96,7 +96,7 @@ class CellstackKernel(Kernel):  # type: ignore[misc]
         name = os.environ.get("JPY_SESSION_NAME")
         path = name if name and name.endswith(".ipynb") and os.path.isdir(os.path.dirname(os.path.abspath(name))) else None
         return await Notebook.open(
-            store, path=path, folder=os.getcwd(), limits=default_limits(store.home), progress=self._tell
+            store, path=path, folder=os.getcwd(), limits=default_limits(), progress=self._tell
         )
 
     def _tell(self, text: str) -> None:

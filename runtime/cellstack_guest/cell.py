@@ -47,6 +47,9 @@ WARM_UP = (
 )
 REHEARSAL = ("print(1)\n1+1", "x = [1]\nx")
 REST_SECONDS = 0.002
+FOLDER = "/work"  # its modules change between cells and are never preloaded
+MODULE_DEPTH = 2
+MAX_MODULES = 500
 POOL_PREFIXES = ("ThreadPoolExecutor", "asyncio_")
 TYPES_KEY = "_jupyter_types_experimental"
 
@@ -68,6 +71,7 @@ class Cell:
         self._namespace: dict[str, Any] = shell.user_ns
         self.preferences = Observer(shell)
         self._initial = dict(shell.user_ns), dict(shell.user_ns_hidden)
+        self.known: frozenset[str] = frozenset()
         self._pid = 0
         self._carrier: Carrier
         self._inbox: comms.Inbox
@@ -176,7 +180,19 @@ class Cell:
             "content": content,
             "state": carried.state,
             "carried": {"saved": carried.saved, "loaded": carried.loaded, "not_carried": carried.not_carried},
+            "modules": self._imported(),
         }
+
+    def _imported(self) -> list[str]:
+        """Return the library modules that this run has imported, for the zygote of the next cells."""
+        return sorted(
+            name
+            for name, module in list(sys.modules.items())
+            if name not in self.known
+            and name.count(".") < MODULE_DEPTH
+            and not any(part.startswith("_") for part in name.split("."))
+            and not (getattr(module, "__file__", None) or f"{FOLDER}/").startswith(f"{FOLDER}/")
+        )[:MAX_MODULES]
 
     def _load(self, request: Message) -> None:
         carrier, shell, code, count = self._carrier, self.shell, request["code"], self.shell.execution_count
@@ -330,6 +346,7 @@ def warm(make_carrier: MakeCarrier = Carrier) -> Cell:
     cell = Cell(make_shell(outputs), outputs, make_carrier)
     cell.rehearse(WARM_UP)
     cell.preferences.learn()  # of the magics that running has loaded
+    cell.known = frozenset(sys.modules)
     return cell
 
 

@@ -47,8 +47,8 @@ class RefusedError(Exception):
 class Pickled:
     """A pickle and what was learned while it was written.
 
-    shared: ids of the mutable objects in it (of which `alive` keeps those that exist for the pickler only). needs: ids of the classes it refers to.
-    reach: globals that its functions use, None for any.
+    shared: ids of the mutable objects in it, kept from being given to others by `alive`. needs: ids of the classes
+    it refers to. reach: globals that its functions use, None for any.
     """
 
     data: bytes
@@ -185,11 +185,20 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> P
     reach = None if pickler.reach is None else frozenset(pickler.reach)
     alive: list[object] = []
     shared: frozenset[int] = frozenset()
-    if with_shared:
+    if with_shared and all(map(_is_flat, values.values())):
+        shared = frozenset(map(id, values.values()))
+    elif with_shared:
         mutable = {key: obj for key, (_, obj) in pickler.memo.copy().items() if not _IMMUTABLE[type(obj)]}
         alive = list(mutable.values())
-        shared = (mutable.keys() | pickler.functions) - pickler.fixed.keys() - pickler.provided.keys()
-    return Pickled(file.getvalue(), buffers, frozenset(pickler.needs), reach, frozenset(shared), alive)
+        shared = frozenset((mutable.keys() | pickler.functions) - pickler.fixed.keys() - pickler.provided.keys())
+    return Pickled(file.getvalue(), buffers, frozenset(pickler.needs), reach, shared, alive)
+
+
+def _is_flat(value: object) -> bool:
+    """Whether a container, perhaps of millions, holds nothing that could be shared but itself."""
+    if type(value) is dict:
+        return set(map(type, value)) | set(map(type, value.values())) <= ATOMS
+    return type(value) in (list, set) and set(map(type, value)) <= ATOMS  # type: ignore[call-overload]
 
 
 def load(data: bytes | memoryview, registry: Registry, buffers: Sequence[Any] = ()) -> Any:

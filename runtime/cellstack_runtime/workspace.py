@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -39,7 +40,7 @@ DEFAULT_ENV = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
 MODULE = re.compile(r"[A-Za-z_]\w{0,63}(\.[A-Za-z_]\w{0,63}){0,2}")
-MAX_PRELOADED = 64
+MAX_PRELOADED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,8 @@ class Workspace:
         self._chores: set[asyncio.Task[Any]] = set()
         self._mask: tuple[str, str | None, Any] | None = None
         self._modules: set[str] = set()
+        self._generations: dict[str, int] = {}
+        self._stale = self._renewing = False
 
     @classmethod
     async def open(
@@ -361,8 +364,9 @@ class Workspace:
     def _zygote_key(self) -> str:
         """Name the zygote for head: one per image, environment and last layer that changed what Python imports."""
         root = self._import_root(self.head) or ""
-        env = repr(sorted(self._env.items()))
-        return f"{self.image.id}/{root}/{','.join(sorted(self._modules))}/{env}"
+        what = repr((self.image.id, root, sorted(self._env.items())))
+        base = hashlib.sha256(what.encode()).hexdigest()[:16]
+        return f"{base}.{self._generations.get(base, 0)}"
 
     def _import_root(self, head: str | None) -> str | None:
         """Return the newest layer of head that changes a directory on the image's sys.path, None if no layer does."""
@@ -377,6 +381,7 @@ class Workspace:
     async def _zygote(self, key: str, head: str | None) -> None:
         if key not in self._zygotes:
             self._zygotes[key] = asyncio.create_task(self._start_zygote(key, head))
+            self._drop_zygotes(key)
         try:
             await asyncio.shield(self._zygotes[key])
         except CellstackError:
@@ -384,9 +389,6 @@ class Workspace:
             raise
 
     async def _start_zygote(self, key: str, head: str | None) -> None:
-        for old in [name for name in self._zygotes if name != key]:
-            self._zygotes.pop(old)
-            self._chore(self._broker.ask("drop_zygote", key=old))
         seed = int(self.session.id[:8], 16) % 2**32
         env = {
             **DEFAULT_ENV,
@@ -402,18 +404,49 @@ class Workspace:
             root=self._lowers(self._import_root(head), "root"),
             env=env,
             seccomp=self._seccomp,
-            preload=sorted(self._modules)[:MAX_PRELOADED],
+            preload=sorted(self._modules),
         )
 
     def learn(self, modules: Sequence[str]) -> None:
         """Have `modules`, which a cell has imported, in the zygote of the next cells.
 
-        The names come from a container: they are checked here and imported only there.
+        The names come from a container: they are checked here and imported only there. The zygote that is there
+        serves until its successor has imported them.
         """
-        fresh = {name for name in modules if isinstance(name, str) and MODULE.fullmatch(name)} - self._modules
+        fresh = {name for name in modules if MODULE.fullmatch(name)} - self._modules
         if fresh and len(self._modules) < MAX_PRELOADED:
             self._modules |= fresh
-            self._prepare()
+            self._stale = True
+            if not self._renewing:
+                self._renewing = True
+                self._chore(self._renew())
+
+    async def _renew(self) -> None:
+        """Start zygotes until one has all modules learned so far, and switch to it."""
+        try:
+            while self._stale:
+                self._stale = False
+                old = self._zygote_key()
+                base, _, generation = old.partition(".")
+                new = f"{base}.{int(generation) + 1}"
+                await self._start_zygote(new, self.head)
+                if self._zygote_key() != old:  # head or image have moved on: this one is of no use
+                    await self._broker.ask("drop_zygote", key=new)
+                    continue
+                self._zygotes[new] = asyncio.ensure_future(asyncio.sleep(0))
+                self._generations[base] = int(generation) + 1
+                self._prepare()
+                self._drop_zygotes(new)
+        except CellstackError:
+            pass  # the zygote that is there goes on serving; a module that cannot be imported ahead is imported in cells
+        finally:
+            self._renewing = False
+
+    def _drop_zygotes(self, kept: str) -> None:
+        """Let all zygotes but `kept` go, once the containers they are asked for exist."""
+        for old in [name for name in self._zygotes if name != kept]:
+            self._zygotes.pop(old)
+            self._chore(self._broker.ask("drop_zygote", key=old))
 
     # -- the end -----------------------------------------------------------------------------------------------
 

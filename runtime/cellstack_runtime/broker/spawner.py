@@ -153,6 +153,7 @@ def _spawn_zygote(channel: Channel, message: dict[str, Any], fds: list[int]) -> 
 def _become_zygote(message: dict[str, Any], channel: int, root_fd: int, output: int) -> None:
     syscalls.move_mount(root_fd, NEW_ROOT)
     syscalls.mount("proc", f"{NEW_ROOT}/proc", "proc", init.NOSUID_NODEV_NOEXEC)
+    syscalls.mount("tmpfs", f"{NEW_ROOT}/tmp", "tmpfs", abi.MS_NOSUID | abi.MS_NODEV, "mode=1777,size=64m")
     enter(NEW_ROOT)
     os.dup2(output, 1)
     os.dup2(output, 2)

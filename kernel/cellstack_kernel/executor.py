@@ -77,6 +77,7 @@ class Executor:
         """Run one cell. CellstackError when no container could be made for it."""
         workspace = self.workspace
         limits = request.limits or workspace.limits
+        await workspace.settled()
         parent = workspace.head
         before = workspace.store.layer(parent).state if parent else None
         container = await workspace.container(limits=limits)
@@ -190,6 +191,7 @@ class Executor:
     async def query(self, message: Message) -> dict[str, Any] | None:
         """Answer a question about code (complete, inspect, is_complete) in a container of its own; None when it died."""
         workspace = self.workspace
+        await workspace.settled()
         state = workspace.store.layer(workspace.head).state if workspace.head else None
         container = await workspace.container()
         container.send({**message, "state": state})

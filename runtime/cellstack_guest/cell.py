@@ -13,6 +13,8 @@ import io
 import os
 import pdb  # noqa: T100
 import select
+import secrets
+import shutil
 import signal
 import sys
 import tempfile
@@ -32,7 +34,7 @@ from cellstack_guest.shell import Static, ZMQInteractiveShell, error_content, ma
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from cellstack_guest.carry import Carried
 
@@ -89,8 +91,7 @@ class Cell:
         self.outputs.bind(sock)
         self.outputs.send({"type": "ready"})
         if not _arrives(sock, REST_SECONDS):
-            # The pages that a run writes to are copied now, while nobody waits for an answer. In a row of cells,
-            # where somebody does, a rehearsal would only come on top.
+            # While nobody waits for an answer. In a row of cells, where somebody does, it would only come on top.
             self.rehearse(REHEARSAL)
         self._start(sock, state_root)
         message, _ = self._inbox.receive()
@@ -101,7 +102,7 @@ class Cell:
         handler = signal.getsignal(signal.SIGINT)
         with contextlib.ExitStack() as stack:
             try:
-                root = stack.enter_context(tempfile.TemporaryDirectory())
+                root = stack.enter_context(_scratch_folder())
             except OSError:
                 return  # a temporary folder that is read-only or full: the first run is slower, that is all
             state = None
@@ -354,6 +355,21 @@ def _first_of_site() -> int:
     """Return where IPython puts the working directory: before what was installed, after the standard library."""
     folders = ("site-packages", "dist-packages")
     return next((i for i, path in enumerate(sys.path) if os.path.basename(path) in folders), len(sys.path))
+
+
+@contextlib.contextmanager
+def _scratch_folder() -> Iterator[str]:
+    """Make a folder that is removed again; its path stays good when this process is given another root meanwhile."""
+    parent = os.open(tempfile.gettempdir(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        path = f"/proc/self/fd/{parent}/{secrets.token_hex(8)}"
+        os.mkdir(path, 0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path)
+    finally:
+        os.close(parent)
 
 
 def _arrives(sock: socket.socket, seconds: float) -> bool:

@@ -71,10 +71,10 @@ class CellContainer:
     """A container with a cell's process in it that waits for one request."""
 
     def __init__(
-        self, workspace: Workspace, name: str, layer: str, limits: Limits, answer: dict[str, Any], fds: Sequence[int]
+        self, workspace: Workspace, layer: str, limits: Limits, answer: dict[str, Any], fds: Sequence[int]
     ) -> None:
         self._workspace = workspace
-        self.id = name
+        self.id: str = answer["id"]
         self.layer = layer
         self.limits = limits
         self.namespaces: dict[str, int] = answer["namespaces"]
@@ -247,8 +247,6 @@ class CellContainer:
         """Close what is open and return what is known, from the broker's report."""
         if self._killed and report["reason"] is None:
             report["reason"] = self._killed
-        layer = report.get("layer")
-        changes = Changes(*layer["changes"]) if layer else Changes()
         now = time.monotonic()
         self.close()
         return Finished(
@@ -256,8 +254,8 @@ class CellContainer:
             wall_seconds=(self._ended or now) - (self._began or now),
             cpu_seconds=report["cpu"] or 0.0,
             memory_peak_bytes=report["peak"] or 0,
-            changes=changes,
-            layer=layer["id"] if layer else None,
+            changes=Changes(*report.get("changes", ())),
+            layer=self.layer if "changes" in report else None,
         )
 
     def close(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import tempfile
 from dataclasses import dataclass, field
@@ -90,7 +89,7 @@ class Engine:
                 if capture_output:
                     outputs = [files.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
                     streams = [null.fileno(), *(file.fileno() for file in outputs)]
-                report, answer = await workspace.run(secrets.token_hex(6), self._program(spec, workspace), streams)
+                report, answer = await workspace.run(self._program(spec, workspace), streams)
                 captured = []
                 for file in outputs:
                     file.seek(0)

@@ -10,20 +10,20 @@ import os
 import re
 import secrets
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime import hardening
 from cellstack_runtime.broker.channel import close_all
-from cellstack_runtime.client import BrokerClient
+from cellstack_runtime.client import BrokerClient, Conversation
 from cellstack_runtime.containers import CellContainer, Finished
 from cellstack_runtime.context import Context, hidden_mask, mask_is_current
 from cellstack_runtime.errors import CellstackError, HostError
 from cellstack_runtime.image import ensure_default, guest_directory
 from cellstack_runtime.limits import Limits
-from cellstack_runtime.store import Changes, Image, Layer, Session, Store
+from cellstack_runtime.store import Image, Session, Store
 from cellstack_runtime.sweep import sweep
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Workspace:
         self._waiting: tuple[_Plan, asyncio.Task[CellContainer]] | None = None
         self._zygotes: dict[str, asyncio.Task[None]] = {}
         self._chores: set[asyncio.Task[Any]] = set()
+        self._committing: asyncio.Task[None] | None = None
         self._mask: tuple[str, str | None, Any] | None = None
         self._modules: set[str] = set()
         self._generations: dict[str, int] = {}
@@ -183,7 +184,7 @@ class Workspace:
         self._prepare()
 
     def move_head(self, layer: str | None) -> None:
-        """Make `layer` the head (checkout, undo)."""
+        """Make `layer` the head (checkout, undo). The last cell must have `settled`."""
         self.session.head = layer
         self.session.save()
         self._prepare()
@@ -192,6 +193,7 @@ class Workspace:
 
     async def container(self, *, limits: Limits | None = None) -> CellContainer:
         """Return a container that has seen no code: the one that waits, or a new one."""
+        await self.settled()
         plan = self._plan(limits or self.limits)
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
@@ -224,7 +226,8 @@ class Workspace:
         async def discard() -> None:
             with contextlib.suppress(CellstackError):
                 container = await task
-                await self._end(container, None)
+                await self._told(container, None)
+                container.close()
 
         self._chore(discard())
 
@@ -236,15 +239,12 @@ class Workspace:
     async def _make(self, plan: _Plan) -> CellContainer:
         if plan.zygote is not None:
             await self._zygote(plan.zygote, plan.head)
-        name = secrets.token_hex(6)
-        layer = secrets.token_hex(16)
-        answer, fds = await self._broker.ask("container", **self._request(plan, name))
-        return CellContainer(self, name, layer, plan.limits, answer, fds)
+        answer, fds = await self._broker.ask("container", **self._request(plan))
+        return CellContainer(self, secrets.token_hex(16), plan.limits, answer, fds)
 
-    def _request(self, plan: _Plan, name: str) -> dict[str, Any]:
+    def _request(self, plan: _Plan) -> dict[str, Any]:
         limits = plan.limits
         return {
-            "id": name,
             "image": plan.image,
             "zygote": plan.zygote,
             "limits": {"memory": limits.memory, "cpus": limits.cpus, "pids": limits.pids},
@@ -291,39 +291,59 @@ class Workspace:
 
     async def finish(self, container: CellContainer, *, state: str | None, cell: dict[str, Any] | None) -> Finished:
         """End `container`; with a record in `cell`, its changes become a layer and that layer head."""
-        commit = None
-        if cell is not None:
-            layer = Layer(
-                id=container.layer,
-                parent=self.head,
-                image=self.image.id,
-                created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-                root=True,
-                work=True,
-                changes=Changes(),
-                state=state,
-                cell=cell,
-                digest=None,
-            )
-            commit = {
-                field: value for field, value in asdict(layer).items() if field not in ("changes", "root", "work")
-            }
-        finished = await self._end(container, commit)
-        if finished.layer is not None:
-            self.session.head = finished.layer
-            self.session.cells.append({"layer": finished.layer, "number": (cell or {}).get("number")})
-            self.session.save()
-            self._chore(asyncio.to_thread(self._keep_short, finished.layer))
-        self._prepare()
+        if cell is None:
+            report, _ = await self._told(container, None)
+            self._prepare()
+            return container.finished(report)
+        record = {
+            "id": container.layer,
+            "parent": self.head,
+            "image": self.image.id,
+            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "state": state,
+            "cell": cell,
+            "digest": None,
+        }
+        report, answers = await self._told(container, record)
+        finished = container.finished(report)
+        self._committing = asyncio.create_task(self._commit(answers, container.layer, self.head, cell))
+        self.session.head = container.layer
         return finished
 
-    async def _end(self, container: CellContainer, commit: dict[str, Any] | None) -> Finished:
+    async def _told(
+        self, container: CellContainer, commit: dict[str, Any] | None
+    ) -> tuple[dict[str, Any], Conversation]:
+        """Ask the broker to end `container`; return its first answer, and what follows."""
+        answers = self._broker.conversation("finish", id=container.id, commit=commit)
         try:
-            report, _ = await self._broker.ask("finish", id=container.id, commit=commit)
+            await answers.__aenter__()
+            report, _ = await answers.next()
         except CellstackError:
             container.close()
             raise
-        return container.finished(report)
+        if commit is None:
+            await answers.__aexit__()
+        return report, answers
+
+    async def _commit(self, answers: Conversation, layer: str, before: str | None, cell: dict[str, Any]) -> None:
+        """Wait until the layer is there, then note it and prepare the next container on it."""
+        try:
+            await answers.next()
+        except CellstackError as error:
+            self.session.head = before
+            raise CellstackError(f"the last cell's result could not be kept: {error}") from None
+        finally:
+            await answers.__aexit__()
+        self.session.cells.append({"layer": layer, "number": cell.get("number")})
+        self._prepare()
+        self.session.save()
+        self._chore(asyncio.to_thread(self._keep_short, layer))
+
+    async def settled(self) -> None:
+        """Wait until the last cell's layer is committed; CellstackError when it could not be."""
+        committing, self._committing = self._committing, None
+        if committing is not None:
+            await committing
 
     def _keep_short(self, head: str) -> None:
         """Squash the stack below `head` when it has become long; overlayfs takes 500 directories at most."""
@@ -337,8 +357,9 @@ class Workspace:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Run `program` in a new container; return the broker's report and what it said of the container."""
         plan = self._plan(self.limits)
-        answer, fds = await self._broker.ask("container", **self._request(plan, name))
+        answer, fds = await self._broker.ask("container", **self._request(plan))
         close_all(fds)
+        name = answer["id"]
         rlimits = {}
         if answer["enforced_by"]["memory"] == "rlimit" and plan.limits.memory:
             rlimits["DATA"] = plan.limits.memory
@@ -353,7 +374,7 @@ class Workspace:
             except TimeoutError:
                 await self._broker.ask("kill", id=name, reason="timeout")
         report, _ = await self._broker.ask("finish", id=name, commit=None)
-        return report, {"id": name, **answer}
+        return report, answer
 
     def seccomp_for(self, capabilities: frozenset[int], cache: Path) -> str:
         """Return the seccomp program for a container with `capabilities`, in base64."""
@@ -452,6 +473,8 @@ class Workspace:
 
     async def close(self) -> None:
         """Kill what runs and remove what was made; layers and the session stay."""
+        with contextlib.suppress(CellstackError):
+            await self.settled()
         if self._waiting is not None:
             self._throw_away(self._waiting[1])
             self._waiting = None

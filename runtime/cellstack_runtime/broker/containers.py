@@ -31,79 +31,101 @@ class ContainerError(Exception):
 class Container:
     """A container of this broker."""
 
-    def __init__(self, broker: Broker, request: dict[str, Any]) -> None:
+    def __init__(self, broker: Broker, zygote: str | None, limits: dict[str, Any]) -> None:
         self.broker = broker
-        self.request = request
-        self.id: str = request["id"]
+        self.zygote = zygote
+        self.limits = limits
+        self.id = os.urandom(6).hex()
         self.directory = f"{broker.run_dir}/{self.id}"
+        self.request: dict[str, Any] = {}
         self.reason: str | None = None
         self.born = time.monotonic()
         self.died = 0.0
         loop = broker.loop
-        self.ready, self.rooted, self.dead, self.exited = (loop.event() for _ in range(4))
-        self.started = loop.event()
+        self.begun, self.ready, self.rooted, self.dead, self.exited, self.started = (loop.event() for _ in range(6))
         self.init_pidfd = -1
         self.channel: channels.Channel | None = None
         self.group: Group | None = None
         self.supervisor: Supervisor | None = None
-        self._oom_fd: int | None = None
         self.cell_pid: int | None = None
+        self._oom_fd: int | None = None
+        self._gate_write = -1
+        self._fds: list[int] = []  # for the client: the cell's socket, its output pipes, its pidfd
 
     # -- making it ---------------------------------------------------------------------------------------------
 
-    def prepare(self, reply: Reply) -> Steps:
-        """Make the container up to where it waits for code (a cell) or for its program (`cellstack run`)."""
-        broker, request = self.broker, self.request
+    def begin(self) -> Steps:
+        """Make what does not depend on head: cgroup, namespaces, init, the cell's process. Sets `begun`.
+
+        The event's value is None, or what went wrong.
+        """
+        try:
+            yield from self._begin()
+        except (ContainerError, OSError, EOFError) as error:
+            self.begun.set(str(error))
+        else:
+            self.begun.set(None)
+
+    def _begin(self) -> Steps:
+        broker, limits = self.broker, self.limits
         self._make_directories()
-        limits = request["limits"]
         self.group = broker.manager.create(self.id, memory=limits["memory"], cpus=limits["cpus"], pids=limits["pids"])
         joins = self.group.join_fds()
-        ours, theirs = channels.pair()
-        self.channel = ours
-        broker.loop.readable(ours.fileno(), self._on_init)
-        spawned = broker.ask_spawner({"op": "init", "id_map": broker.inner_map}, [theirs.fileno(), *joins])
-        theirs.close()
-        root = self._build_root()  # while the spawner clones
-        _, (self.init_pidfd,) = yield spawned
-        broker.loop.readable(self.init_pidfd, self._on_death)
-        inodes = yield self.ready
-        if inodes is None:
-            raise ContainerError("the container's init died while it was starting")
-        gate_read, gate_write = os.pipe2(os.O_CLOEXEC)
-        ours.send(
-            {
-                "hostname": self.id[:12],
-                "tmp_bytes": limits["memory"],
-                "masked": request["masked"],
-                "readonly": request["readonly"],
-            },
-            [root] if request["zygote"] is None else [root, gate_write],
-        )
-        os.close(root)
-        os.close(gate_write)
-        answer = {
-            "namespaces": inodes,
-            "cgroup": self.group.path,
-            "enforced_by": {
-                name: "cgroup" if name in self.group.enforced else "rlimit" for name in ("memory", "cpu", "pids")
-            },
-        }
-        fds: list[int] = []
-        if request["zygote"] is not None:
-            forked, fds = self._fork_cell(gate_read, joins)
-            message, received = yield forked
-            if message is None:
-                raise ContainerError("the zygote died; its image could not be imported")
-            self.cell_pid = message["pid"]
-            fds.extend(received)
-        os.close(gate_read)
-        channels.close_all(joins)
+        gate_read, self._gate_write = os.pipe2(os.O_CLOEXEC)
+        try:
+            self.channel, theirs = channels.pair()
+            broker.loop.readable(self.channel.fileno(), self._on_init)
+            spawned = broker.ask_spawner({"op": "init", "id_map": broker.inner_map}, [theirs.fileno(), *joins])
+            theirs.close()
+            _, (self.init_pidfd,) = yield spawned
+            broker.loop.readable(self.init_pidfd, self._on_death)
+            if (yield self.ready) is None:
+                raise ContainerError("the container's init died while it was starting")
+            if self.zygote is not None:
+                forked = self._fork_cell(gate_read, joins)
+                message, received = yield forked
+                if message is None:
+                    raise ContainerError("the zygote died; its image could not be imported")
+                self.cell_pid = message["pid"]
+                self._fds.extend(received)
+        finally:
+            channels.close_all([gate_read, *joins])
+
+    def complete(self, request: dict[str, Any], reply: Reply) -> Steps:
+        """Give it its root; reply when it waits for code (a cell) or for its program (`cellstack run`)."""
+        self.request = request
+        root = self._build_root()  # while the spawner clones, if the container is just being begun
+        try:
+            failure = yield self.begun
+            if failure is not None:
+                raise ContainerError(failure)
+            assert self.channel is not None
+            assert self.group is not None
+            self.channel.send(
+                {
+                    "hostname": self.id[:12],
+                    "tmp_bytes": self.limits["memory"],
+                    "masked": request["masked"],
+                    "readonly": request["readonly"],
+                },
+                [root] if self.zygote is None else [root, self._gate_write],
+            )
+        finally:
+            os.close(root)
         if (yield self.rooted) is None:
             raise ContainerError("the container's init died while it was mounting")
         self._watch_memory()
         self.record("waiting", [])
-        reply(answer, [*fds, self.init_pidfd])
-        channels.close_all(fds)
+        enforced = self.group.enforced
+        answer = {
+            "id": self.id,
+            "namespaces": self.ready.value,
+            "cgroup": self.group.path,
+            "enforced_by": {name: "cgroup" if name in enforced else "rlimit" for name in ("memory", "cpu", "pids")},
+        }
+        reply(answer, [*self._fds, self.init_pidfd])
+        channels.close_all([*self._fds, self._gate_write])
+        self._fds, self._gate_write = [], -1
 
     def record(self, status: str, command: list[str]) -> None:
         """Write down for `cellstack ps` what this container is and does."""
@@ -115,7 +137,7 @@ class Container:
             "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "status": status,
             "command": command,
-            "limits": self.request["limits"],
+            "limits": self.limits,
             "namespaces": self.ready.value,
             "cgroup": self.group.path,
         }
@@ -172,26 +194,27 @@ class Container:
         """Paths of `entries`, [path, whether its ids are the host's]: an image's own layers are mapped."""
         return [self.broker.roots.mapped(path) if host_ids else path for path, host_ids in entries]
 
-    def _fork_cell(self, gate_read: int, joins: list[int]) -> tuple[Event, list[int]]:
-        """Ask the zygote for the cell's process; return the event of its answer and the host's descriptors."""
+    def _fork_cell(self, gate_read: int, joins: list[int]) -> Event:
+        """Ask the zygote for the cell's process; return the event of its answer."""
         ours, theirs = socket.socketpair()
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
         for fd in (out_write, err_write):
             os.fchmod(fd, 0o666)  # so that the container's root may open /dev/stdout anew
         guest = [self.init_pidfd, theirs.fileno(), out_write, err_write, gate_read, *joins]
-        limits = self.request["limits"]
+        limits = self.limits
         rlimits: dict[str, int] = {}
         assert self.group is not None
         if "memory" not in self.group.enforced and limits["memory"]:
             rlimits["DATA"] = limits["memory"]
         if "pids" not in self.group.enforced and limits["pids"]:
             rlimits["NPROC"] = limits["pids"]
-        event = self.broker.zygotes[self.request["zygote"]].fork(self, {"rlimits": rlimits}, guest)
+        event = self.broker.zygotes[self.zygote or ""].fork(self, {"rlimits": rlimits}, guest)
         theirs.close()
         os.close(out_write)
         os.close(err_write)
-        return event, [ours.detach(), out_read, err_read]
+        self._fds = [ours.detach(), out_read, err_read]
+        return event
 
     def _watch_memory(self) -> None:
         assert self.group is not None
@@ -201,7 +224,7 @@ class Container:
                 self.broker.loop.readable(self._oom_fd, self._on_oom)
         else:
             self.supervisor = Supervisor(
-                self.broker.loop, self.init_pidfd, self.request["limits"]["memory"], lambda: self.kill("oom")
+                self.broker.loop, self.init_pidfd, self.limits["memory"], lambda: self.kill("oom")
             )
 
     # -- what happens to it ------------------------------------------------------------------------------------
@@ -256,7 +279,15 @@ class Container:
     # -- its end -----------------------------------------------------------------------------------------------
 
     def finish(self, commit: dict[str, Any] | None, reply: Reply) -> Steps:
-        """Kill what is left, make the layer if `commit` holds its record, report, and clean up when idle."""
+        """End the container and, if `commit` holds a layer's record, make its changes that layer.
+
+        Replies with what is known at once when the cell has answered (its process is only in the way then), and a
+        second time when nothing of it runs and the layer is committed. A container that is thrown away, or whose
+        cell has not answered, gets one reply, after its death.
+        """
+        if commit is not None:
+            counted = self.broker.count(self)
+            reply({**self._report(None), "changes": counted})
         self.kill()
         if self.init_pidfd >= 0 and not self.dead.done:
             yield self.dead
@@ -265,10 +296,10 @@ class Container:
             end = yield self.exited  # the zygote reaps it
         elif self.exited.done:
             end = self.exited.value
-        report = self._report(end)
-        if commit is not None:
-            report["layer"] = self.broker.commit(self, commit)
-        reply(report)
+        if commit is None:
+            reply(self._report(end))
+        else:
+            reply(self.broker.commit(self, commit))
         self.broker.forget(self)
 
     def _report(self, end: dict[str, Any] | None) -> dict[str, Any]:
@@ -303,7 +334,10 @@ class Container:
             self.channel.close()
             self.channel = None
         if self.init_pidfd >= 0:
+            if not self.dead.done:
+                self.broker.loop.forget(self.init_pidfd)
             os.close(self.init_pidfd)
             self.init_pidfd = -1
+        channels.close_all([fd for fd in (*self._fds, self._gate_write) if fd >= 0])
         group = self.group
         return [*([group.remove] if group is not None else []), lambda: self.broker.remove_tree(self.directory)]

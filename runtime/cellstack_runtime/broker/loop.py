@@ -104,7 +104,8 @@ class Loop:
                 timeout = max(0.0, self._timers[0][0] - time.monotonic())
             ready = self._selector.select(timeout)
             for key, _ in ready:
-                key.data()
+                if self._selector.get_map().get(key.fd) is key:  # not forgotten by an earlier callback
+                    key.data()
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 heapq.heappop(self._timers)[2]()

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 from collections import deque
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cellstack_guest import confine
@@ -70,6 +71,7 @@ class Broker:
         self.loop.readable(client.fileno(), self._on_client)
         self.containers: dict[str, Container] = {}
         self.zygotes: dict[str, Zygote] = {}
+        self._spare: Container | None = None
 
     def _record(self) -> int:
         """Write down what this broker is about to make, and lock the record."""
@@ -149,15 +151,39 @@ class Broker:
         self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
     ) -> Generator[Event, Any, None]:
         """Make a container; a failure leaves nothing of it."""
-        container = self.containers[message["id"]] = Container(self, message)
+        container = self._take_spare(message["zygote"], message["limits"])
+        if container is None:
+            container = self._new(message["zygote"], message["limits"])
         try:
-            yield from container.prepare(reply)
+            yield from container.complete(message, reply)
         except BaseException:
-            container.kill()
-            if container.init_pidfd >= 0 and not container.dead.done:
-                yield container.dead
-            self.forget(container)
+            yield from self._abandon(container)
             raise
+
+    def _new(self, zygote: str | None, limits: dict[str, Any]) -> Container:
+        container = Container(self, zygote, limits)
+        self.containers[container.id] = container
+        self.loop.start(container.begin())
+        return container
+
+    def _take_spare(self, zygote: str | None, limits: dict[str, Any]) -> Container | None:
+        """Return the container that was begun ahead, if it is of the right kind; one of another kind goes."""
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return None
+        if spare.zygote == zygote and spare.limits == limits and not (spare.begun.done and spare.begun.value):
+            return spare
+        self.loop.start(self._abandon(spare))
+        return None
+
+    def _abandon(self, container: Container) -> Generator[Event, Any, None]:
+        """End a container that nobody was given."""
+        if not container.begun.done:
+            yield container.begun
+        container.kill()
+        if container.init_pidfd >= 0 and not container.dead.done:
+            yield container.dead
+        self.forget(container)
 
     def do_start(
         self, message: dict[str, Any], fds: list[int], reply: Callable[..., None]
@@ -178,10 +204,12 @@ class Broker:
     def do_began(
         self, message: dict[str, Any], _fds: list[int], _reply: Callable[..., None]
     ) -> Generator[Event, Any, None]:
-        """Note that a cell has been sent to a container; nobody waits for an answer."""
+        """Note that a cell has been sent to a container, and begin the next one while it runs. Not answered."""
         container = self.containers.get(message["id"])
         if container is not None:
             container.record("running", message["command"])
+            if container.zygote is not None and self._spare is None:
+                self._spare = self._new(container.zygote, container.limits)
         yield from ()
 
     def do_kill(
@@ -202,27 +230,25 @@ class Broker:
 
     # -- layers and cleaning up --------------------------------------------------------------------------------
 
-    def commit(self, container: Container, record: dict[str, Any]) -> dict[str, Any]:
-        """Make the container's upper directories a layer; return the layer's changes and which parts it has."""
-        prepared = f"{container.directory}/layer"
-        request = container.request
+    def count(self, container: Container) -> list[int]:
+        """Return what a container has changed: added, changed, deleted, bytes."""
+        prepared, request = f"{container.directory}/layer", container.request
         root = count(f"{prepared}/root", [path for path, _ in request["root"]])
         context = request["context"]
         folder = [context["folder"]] if context["mode"] == "ro" else []
         work = count(f"{prepared}/work", [*(path for path, _ in request["work"]), *folder])
-        changes = Changes(
-            root.added + work.added, root.changed + work.changed, root.deleted + work.deleted, root.bytes + work.bytes
-        )
-        parts = {part: bool(next(os.scandir(f"{prepared}/{part}"), None)) for part in ("root", "work")}
-        layer = Layer(**{**record, "changes": changes, **parts})
+        return [one + other for one, other in zip(astuple(root), astuple(work), strict=True)]
+
+    def commit(self, container: Container, record: dict[str, Any]) -> dict[str, Any]:
+        """Make the upper directories of a dead container a layer; return its id and its changes."""
+        prepared = f"{container.directory}/layer"
+        changes = self.count(container)
+        parts = {part: bool(os.listdir(f"{prepared}/{part}")) for part in ("root", "work")}
+        layer = Layer(**{**record, "changes": Changes(*changes), **parts})
         if layer.state == layer.id:
             os.rename(f"{container.directory}/state", f"{self.session_state}/{layer.id}")
         self.store.commit(prepared, layer)
-        return {
-            "id": layer.id,
-            "changes": [changes.added, changes.changed, changes.deleted, changes.bytes],
-            **parts,
-        }
+        return {"id": layer.id, "changes": changes}
 
     def _on_child(self) -> None:
         """Reap whoever has died: processes of ours, whose pidfds tell what follows, and orphans of a dead zygote."""

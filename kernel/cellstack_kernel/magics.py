@@ -1,16 +1,387 @@
-"""Temporary."""
-from dataclasses import dataclass
-@dataclass(frozen=True)
+"""Magics that the host answers. All others go to IPython in the container."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cellstack_kernel import references, views
+from cellstack_runtime.cli.containers import live_containers, parse_mount
+from cellstack_runtime.context import resolve_context
+from cellstack_runtime.diff import changes_of
+from cellstack_runtime.errors import CellstackError, UsageError
+from cellstack_runtime.extract import copy_out
+from cellstack_runtime.limits import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cellstack_kernel.executor import FrontEnd
+    from cellstack_kernel.notebook import Notebook
+
+    Magic = Callable[[Notebook, list[str], FrontEnd], Awaitable[views.Shown]]
+
+LIMIT_OPTIONS = ("memory", "cpus", "pids", "timeout", "network")
+CELL_OPTIONS = ("image", *LIMIT_OPTIONS, "commit")
+NOT_YET = ("export", "cache", "dashboard")
+LINE = re.compile(r"%(?P<name>[a-z]+)(?P<help>\?)?(?:\s+(?P<rest>.*))?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One host magic of a cell: its name and arguments, or a question about it (`%layers?`)."""
+
+    name: str
+    args: tuple[str, ...] = ()
+    about: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
-    calls: tuple = ()
-    code: str = ""
+    """A cell without its host magics. kind: "execute" or "shell". options: those of %%container."""
+
+    calls: tuple[Call, ...]
+    code: str
     kind: str = "execute"
-    options: dict = None
-def parse(code):
-    if code.startswith("%%sh\n"):
-        return Parsed((), code[5:], "shell", {})
-    if code.startswith("%%container"):
-        head, _, rest = code.partition("\n")
-        return Parsed((), rest, "execute", dict(x.split("=") for x in head.split()[1:]))
-    return Parsed((), code, "execute", {})
-async def call(*a): pass
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def parse(code: str) -> Parsed:
+    """Take the host magics at the top of a cell out of it; UsageError when one is not well-formed.
+
+    Their lines stay as empty ones, so that tracebacks count right.
+    """
+    lines = code.split("\n")
+    calls: list[Call] = []
+    for index, line in enumerate(lines):
+        stripped = line.strip()
+        if not stripped or (stripped.startswith("#") and not calls):
+            continue
+        match = LINE.match(stripped)
+        if match is None or match["name"] not in {*_MAGICS, *NOT_YET}:
+            break
+        if line[0] != "%":
+            break
+        calls.append(Call(match["name"], tuple(_split(match["rest"] or "")), about=bool(match["help"])))
+        lines[index] = ""
+    return _cell_magic(tuple(calls), lines) if "%%" in code else Parsed(tuple(calls), "\n".join(lines))
+
+
+def _cell_magic(calls: tuple[Call, ...], lines: list[str]) -> Parsed:
+    first = next((i for i, line in enumerate(lines) if line.strip()), None)
+    options: dict[str, str] = {}
+    if first is not None and re.match(r"%%container\b", lines[first]):
+        options = _options("%%container", _split(lines[first][len("%%container") :]), CELL_OPTIONS)
+        if options.get("commit", "yes") not in ("yes", "no"):
+            raise UsageError(f"commit={options['commit']} is neither yes nor no")
+        if "image" in options:
+            raise UsageError(
+                "%%container image= is not in this version", hint="%image REF chooses the image of the following cells"
+            )
+        lines[first] = ""
+        first = next((i for i, line in enumerate(lines) if line.strip()), None)
+    if first is not None and re.match(r"%%build\b", lines[first]):
+        raise UsageError("%%build is not in this version", hint="Images come from this environment: %images")
+    if first is not None and re.match(r"%%sh\s*$", lines[first]):
+        return Parsed(calls, "\n".join(["", *lines[first + 1 :]]).lstrip("\n"), "shell", options)
+    return Parsed(calls, "\n".join(lines), "execute", options)
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text, comments=True)
+    except ValueError as error:
+        raise UsageError(f"{text.strip()!r} cannot be split into words: {error}") from None
+
+
+def _options(magic: str, args: list[str] | tuple[str, ...], known: tuple[str, ...]) -> dict[str, str]:
+    """Return name=value arguments; UsageError lists the valid names."""
+    options = {}
+    for arg in args:
+        name, given, value = arg.partition("=")
+        if name not in known or not given:
+            raise UsageError(f"{magic} does not know {arg!r}", hint=f"Options are: {', '.join(f'{n}=' for n in known)}")
+        options[name] = value
+    return options
+
+
+async def call(notebook: Notebook, magic: Call, front: FrontEnd) -> None:
+    """Do what a host magic says and show what there is to see."""
+    if magic.name in NOT_YET:
+        raise UsageError(f"%{magic.name} is not in this version")
+    function, usage = _MAGICS[magic.name]
+    if magic.about:
+        text, html = views.sentence(f"{usage}: {(function.__doc__ or '').splitlines()[0]}")
+    else:
+        await notebook.workspace.settled()
+        text, html = await function(notebook, list(magic.args), front)
+    front.publish("display_data", {"data": {"text/plain": text, "text/html": html}, "metadata": {}, "transient": {}})
+
+
+def _none(magic: str, args: list[str]) -> None:
+    if args:
+        raise UsageError(f"%{magic} takes no argument, not {args[0]!r}")
+
+
+def _at_most(magic: str, args: list[str], most: int) -> None:
+    if len(args) > most:
+        raise UsageError(f"%{magic} takes at most {most} argument{'' if most == 1 else 's'}: {_MAGICS[magic][1]}")
+
+
+async def _layers(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Show the layers of this notebook, with what each changed."""
+    _none("layers", args)
+    workspace = notebook.workspace
+    found = [workspace.store.layer(entry["layer"]) for entry in workspace.session.cells]
+    return views.layers(found, workspace.head, workspace.image.id)
+
+
+async def _diff(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Show the files that a layer (head), or the layers from A to B, added (A), changed (C) and deleted (D)."""
+    _at_most("diff", args, 2)
+    workspace = notebook.workspace
+    store = workspace.store
+    end = references.resolve(workspace, args[-1] if args else "head")
+    if end is None:
+        return views.sentence("The image changes nothing: it is what layers are compared with.")
+    chain = [layer.id for layer in store.chain(end)]
+    start = references.resolve(workspace, args[0]) if len(args) == 2 else store.layer(end).parent
+    if start is not None and start not in chain:
+        raise UsageError(f"{args[0]} is not below {args[1]}", hint="%layers shows which layer stands on which")
+    between = chain[chain.index(start) + 1 :] if start is not None else chain
+    changed: dict[str, tuple[str, str]] = {}
+    for name in between:
+        for part, prefix in (("root", ""), ("work", "/work")):
+            lowers = store.lowers(workspace.image, store.layer(name).parent, part)  # type: ignore[arg-type]
+            if part == "work" and workspace.context.mode == "ro" and workspace.context.folder:
+                lowers = [*lowers, workspace.context.folder]
+            for change in changes_of(store.layer_path(name, part), lowers):  # type: ignore[arg-type]
+                _merge(changed, prefix + change.path, change.kind, format_size(change.size))
+    rows = [(kind, path, size) for path, (kind, size) in sorted(changed.items())]
+    return views.table(("", "PATH", "SIZE"), rows) if rows else views.sentence("No file was changed.")
+
+
+def _merge(changed: dict[str, tuple[str, str]], path: str, kind: str, size: str) -> None:
+    """Add one layer's change of a path to those of the layers below it."""
+    before = changed.get(path, ("", ""))[0]
+    if kind == "D" and before == "A":
+        del changed[path]
+    elif kind == "C" and before == "A":
+        changed[path] = ("A", size)
+    elif kind == "A" and before == "D":
+        changed[path] = ("C", size)
+    else:
+        changed[path] = (kind, size)
+
+
+async def _checkout(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Make a layer the head: files and variables are as they were after that cell."""
+    if len(args) != 1:
+        raise UsageError("%checkout takes one layer: an id, a cell number, head~2 or image")
+    return _move(notebook, references.resolve(notebook.workspace, args[0]))
+
+
+async def _undo(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Go back N cells (one): files and variables are as they were before them."""
+    _at_most("undo", args, 1)
+    if args and not args[0].isdecimal():
+        raise UsageError(f"%undo takes a number of cells, not {args[0]!r}")
+    return _move(notebook, references.back(notebook.workspace, int(args[0]) if args else 1))
+
+
+def _move(notebook: Notebook, layer: str | None) -> views.Shown:
+    workspace = notebook.workspace
+    workspace.session.previous_heads.append(workspace.head)
+    workspace.move_head(layer)
+    if layer is None:
+        return views.sentence("head is the image: no cell has run on it.")
+    number = workspace.store.layer(layer).cell.get("number", "?")
+    return views.sentence(f"head is {layer[:12]}, the result of cell [{number}].")
+
+
+async def _tag(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Make head an image of the store, with a name."""
+    if len(args) != 1:
+        raise UsageError("%tag takes one name: %tag NAME[:TAG]")
+    return views.sentence(tag_head(notebook, args[0]))
+
+
+def tag_head(notebook: Notebook, name: str) -> str:
+    """Give head a name among the images; return what was done in one sentence."""
+    workspace = notebook.workspace
+    store = workspace.store
+    chain = [layer.id for layer in store.chain(workspace.head)] if workspace.head else []
+    image = store.put_image((*workspace.image.layers, *chain), workspace.image.config)
+    store.tag(image.id, name)
+    return f"{name} is the image {image.id[:12]} of {len(image.layers)} layers."
+
+
+async def _limits(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
+    """Show or change the limits of the following cells."""
+    workspace = notebook.workspace
+    if args:
+        wanted = workspace.limits.updated(_options("%limits", args, LIMIT_OPTIONS))
+        await notebook.check_limits(wanted, front)
+        await workspace.configure(limits=wanted)
+    limits = workspace.limits
+    rows = [
+        ("memory", "unlimited" if limits.memory is None else format_size(limits.memory)),
+        ("cpus", "unlimited" if limits.cpus is None else f"{limits.cpus:g}"),
+        ("pids", "unlimited" if limits.pids is None else str(limits.pids)),
+        ("timeout", "none" if limits.timeout is None else f"{limits.timeout:g} s"),
+        ("network", limits.network),
+    ]
+    return views.table(("LIMIT", "OF A CELL"), rows)
+
+
+async def _container(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Say what a container is made for: scope=cell, a new one for each."""
+    options = _options("%container", args, ("scope",))
+    if options.get("scope", "cell") != "cell":
+        raise UsageError(f"scope={options['scope']} is not in this version", hint="Each cell gets a container (scope=cell)")
+    return views.sentence(f"Every cell runs in a container of its own, from the image {notebook.workspace.image.id[:12]}.")
+
+
+async def _image(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Show or choose the image of the following cells."""
+    _at_most("image", args, 1)
+    workspace = notebook.workspace
+    if args:
+        await workspace.configure(image=args[0])
+    image = workspace.image
+    return views.sentence(f"Image {image.id[:12]}: {len(image.layers)} layers, {format_size(image.size)}.")
+
+
+async def _images(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """List the images of the store."""
+    _none("images", args)
+    rows = [
+        (", ".join(tags) or "<none>", image.id[:12], str(len(image.layers)), format_size(image.size))
+        for tags, image in notebook.workspace.store.images()
+    ]
+    return views.table(("NAME", "IMAGE ID", "LAYERS", "SIZE"), rows)
+
+
+def _last(notebook: Notebook) -> dict[str, Any]:
+    if not notebook.last:
+        raise CellstackError("no cell has run yet", hint="Run one, then ask again")
+    return notebook.last
+
+
+async def _namespaces(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Show the eight namespaces of the last cell beside the host's, and what each isolates."""
+    _none("namespaces", args)
+    host = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in views.ISOLATES}
+    return views.namespaces(_last(notebook)["namespaces"], host)
+
+
+async def _cgroup(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Show what the last cell used, its limits, and who held them."""
+    _none("cgroup", args)
+    last = _last(notebook)
+    limits = last["limits"]
+    held = limits["enforced_by"]
+    memory = "unlimited" if limits["memory"] is None else format_size(limits["memory"])
+    rows = [
+        ("memory", format_size(last["memory_peak_bytes"]) + " at its peak", memory, held["memory"]),
+        ("cpu", f"{last['cpu_seconds']:.3f} s", _or_unlimited(limits["cpus"]), held.get("cpu", "")),
+        ("pids", "", _or_unlimited(limits["pids"]), held.get("pids", "")),
+        ("wall time", f"{last['wall_seconds']:.3f} s", _or_unlimited(limits["timeout"]), "kernel"),
+    ]
+    return views.table(("RESOURCE", "USED", "LIMIT", "HELD BY"), rows, title=last["host"]["cgroup"] or "no cgroup")
+
+
+def _or_unlimited(value: float | None) -> str:
+    return "unlimited" if value is None else f"{value:g}"
+
+
+async def _containers(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """List the containers of all kernels and commands of this store."""
+    _none("containers", args)
+    rows = [
+        (r["id"], r["session"], r["status"], " ".join(r["command"])[:50])
+        for r in live_containers(notebook.workspace.store)
+    ]
+    return views.table(("CONTAINER ID", "SESSION", "STATUS", "COMMAND"), rows)
+
+
+async def _state(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Show what the last cell did with variables: loaded, saved, and not carried (with the reason)."""
+    _none("state", args)
+    carried = _last(notebook)["carried"]
+    rows = [(name, "loaded", "") for name in carried["loaded"]]
+    rows += [(name, "saved", "") for name in carried["saved"]]
+    rows += [(name, "not carried", why) for name, why in carried["not_carried"].items()]
+    return views.table(("VARIABLE", "LAST CELL", "WHY"), rows) if rows else views.sentence("It touched no variable.")
+
+
+async def _cp(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
+    """Copy a file or folder of head out to the host; both paths may be relative to the notebook's folder."""
+    if len(args) != 2:
+        raise UsageError("%cp takes two paths: %cp PATH HOSTPATH")
+    source = args[0] if args[0].startswith("/") else f"/work/{args[0]}"
+    folder = os.path.dirname(os.path.abspath(notebook.path)) if notebook.path else os.getcwd()
+    target = os.path.realpath(os.path.join(folder, os.path.expanduser(args[1])))
+    if os.path.commonpath([target, os.path.realpath(folder)]) != os.path.realpath(folder):
+        await notebook.grants.require(f"copy:{target}", f"--copy-out {source}:{target}", front)
+    workspace = notebook.workspace
+    count = copy_out(workspace.store, workspace.image, workspace.head, source, target)
+    return views.sentence(f"{count} file{'' if count == 1 else 's'} copied to {target}.")
+
+
+async def _context(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
+    """Show or choose how /work sees the notebook's folder: ro, rw (a grant) or none."""
+    _at_most("context", args, 1)
+    workspace = notebook.workspace
+    if args:
+        folder = os.path.dirname(os.path.abspath(notebook.path)) if notebook.path else os.getcwd()
+        wanted = resolve_context(folder, args[0], store=workspace.store.home)
+        if wanted.mode == "rw":
+            await notebook.grants.require("context:rw", "--context rw", front)
+        await workspace.configure(context=wanted)
+    context = workspace.context
+    note = f" ({context.note})" if context.note else ""
+    return views.sentence(f"/work shows {context.folder or 'no folder of the host'}, mode {context.mode}{note}.")
+
+
+async def _grants(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """List what the person has granted to this notebook."""
+    _none("grants", args)
+    granted = notebook.grants.granted
+    return views.table(("GRANTED",), [(what,) for what in granted]) if granted else views.sentence("Nothing is granted.")
+
+
+async def _mount(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
+    """Ask for a host path in the containers of the following cells: HOST:CONTAINER[:ro]."""
+    if len(args) != 1:
+        raise UsageError("%mount takes one HOST:CONTAINER[:ro]")
+    mount = parse_mount(args[0])
+    await notebook.grants.require(f"mount:{args[0]}", f"--mount {args[0]}", front)
+    workspace = notebook.workspace
+    kept = [other for other in workspace.mounts if other.target != mount.target]
+    await workspace.configure(mounts=[*kept, mount])
+    return views.sentence(f"{mount.target} shows {mount.source}{' (read-only)' if mount.read_only else ''}.")
+
+
+_MAGICS: dict[str, tuple[Magic, str]] = {
+    "layers": (_layers, "%layers"),
+    "diff": (_diff, "%diff [A [B]]"),
+    "checkout": (_checkout, "%checkout REF"),
+    "undo": (_undo, "%undo [N]"),
+    "tag": (_tag, "%tag NAME[:TAG]"),
+    "limits": (_limits, "%limits [memory=512m cpus=1 pids=256 timeout=60 network=none]"),
+    "container": (_container, "%container [scope=cell|notebook]"),
+    "image": (_image, "%image [REF]"),
+    "images": (_images, "%images"),
+    "namespaces": (_namespaces, "%namespaces"),
+    "cgroup": (_cgroup, "%cgroup"),
+    "containers": (_containers, "%containers"),
+    "state": (_state, "%state"),
+    "cp": (_cp, "%cp PATH HOSTPATH"),
+    "context": (_context, "%context [ro|rw|none]"),
+    "grants": (_grants, "%grants"),
+    "mount": (_mount, "%mount HOST:CONTAINER[:ro]"),
+}

@@ -10,7 +10,7 @@ from cellstack_kernel import magics
 from cellstack_kernel.executor import Executor, FrontEnd, Outcome, Request
 from cellstack_kernel.grants import Grants
 from cellstack_runtime.context import resolve_context
-from cellstack_runtime.errors import CellstackError
+from cellstack_runtime.errors import CellstackError, HostError
 from cellstack_runtime.workspace import BindMount, Workspace
 
 if TYPE_CHECKING:
@@ -73,7 +73,10 @@ class Notebook:
                 await magics.call(self, call, front)
             if parsed.calls and not parsed.code.strip():
                 return Outcome({"status": "ok", "execution_count": request.number, **_EMPTY}, {})
-            outcome = await self.executor.run(self._request(request, parsed), front)
+            wanted = self._request(request, parsed)
+            if wanted.limits is not None:
+                await self.check_limits(wanted.limits, front)
+            outcome = await self.executor.run(wanted, front)
         except CellstackError as error:
             return failed(error, request, front)
         self.last = outcome.record
@@ -84,6 +87,14 @@ class Notebook:
         commit = options.pop("commit", "yes") != "no"
         limits = self.workspace.limits.updated(options) if options else None
         return replace(request, code=parsed.code, kind=parsed.kind, limits=limits, commit=commit)
+
+    async def check_limits(self, wanted: Limits, front: FrontEnd) -> None:
+        """Pass when the notebook may have these limits; GrantError or HostError says why not."""
+        if wanted.network != "none":
+            raise HostError(
+                f"network={wanted.network} is not in this version", hint="Cells run with network=none, loopback only"
+            )
+        await self.grants.require_limits(wanted, front)
 
     async def close(self) -> None:
         """End what runs; layers and session stay."""

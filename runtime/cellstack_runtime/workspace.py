@@ -87,7 +87,7 @@ class Workspace:
         self.context = context
         self._broker = broker
         self._env = dict(env)
-        self._mounts = tuple(mounts)
+        self.mounts = tuple(mounts)
         self._cells = cells
         self._seccomp = self.seccomp_for(frozenset(), Path(store.home) / "cache")
         self._waiting: tuple[_Plan, asyncio.Task[CellContainer]] | None = None
@@ -178,7 +178,7 @@ class Workspace:
         if context is not None:
             self.context = context
         if mounts is not None:
-            self._mounts = tuple(mounts)
+            self.mounts = tuple(mounts)
         if env is not None:
             self._env = dict(env)
         self._prepare()
@@ -206,7 +206,7 @@ class Workspace:
 
     def _plan(self, limits: Limits) -> _Plan:
         return _Plan(
-            self.image.id, self.head, limits, self.context, self._mounts, self._zygote_key() if self._cells else None
+            self.image.id, self.head, limits, self.context, self.mounts, self._zygote_key() if self._cells else None
         )
 
     def _prepare(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cellstack_kernel.frames import FrameError, checked
+from cellstack_kernel.records import cell_record
 from cellstack_runtime.limits import format_size
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Request:
     user_expressions: dict[str, Any] = field(default_factory=dict)
     allow_stdin: bool = False
     cell_id: str | None = None
+    parent: dict[str, Any] = field(default_factory=dict)  # the header of the message that asked
     limits: Limits | None = None
     commit: bool = True
 
@@ -116,7 +118,7 @@ class Executor:
             finished = await container.discard()
         if content.get("status") == "error" and not shown_error and not request.silent:
             front.publish("error", {name: content.get(name, "") for name in ("ename", "evalue", "traceback")})
-        return Outcome(content, _record(request, container, finished, parent, content, reply["carried"]))
+        return Outcome(content, cell_record(request.number, container, finished, parent, content, reply["carried"]))
 
     def _frame(self, request: Request, container: CellContainer, state: str | None) -> Message:
         return {
@@ -128,6 +130,7 @@ class Executor:
             "allow_stdin": request.allow_stdin,
             "execution_count": request.number,
             "cell_id": request.cell_id,
+            "parent": {"header": request.parent},
             "state": state,
             "layer": container.layer,
             "layer_info": {
@@ -186,7 +189,7 @@ class Executor:
         if not request.silent:
             front.publish("error", error)
         content = {"status": "error", "execution_count": request.number, **error}
-        return Outcome(content, _record(request, container, finished, self.workspace.head, content, None))
+        return Outcome(content, cell_record(request.number, container, finished, self.workspace.head, content, None))
 
     async def query(self, message: Message) -> dict[str, Any] | None:
         """Answer a question about code (complete, inspect, is_complete) in a container of its own; None when it died."""
@@ -251,40 +254,3 @@ def _next_size(limit: int) -> str:
         if size >= factor and size % factor == 0:
             return f"{size // factor}{unit}"
     return str(size)
-
-
-def _record(
-    request: Request,
-    container: CellContainer,
-    finished: Finished,
-    parent: str | None,
-    content: dict[str, Any],
-    carried: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Return the cell's record as the contract has it."""
-    status = content.get("status", "ok")
-    reason = finished.exit.reason
-    if carried is None:
-        status = "killed"
-    elif status == "error":
-        reason = "interrupt" if content.get("ename") == "KeyboardInterrupt" else "exception"
-    else:
-        reason = "finished"
-    changes = finished.changes
-    return {
-        "status": status,
-        "execution_count": request.number,
-        "layer": finished.layer or parent,
-        "parent": parent,
-        "changes": {"added": changes.added, "changed": changes.changed, "deleted": changes.deleted},
-        "bytes": changes.bytes,
-        "wall_seconds": round(finished.wall_seconds, 6),
-        "cpu_seconds": round(finished.cpu_seconds, 6),
-        "memory_peak_bytes": finished.memory_peak_bytes,
-        "exit": {"reason": reason, "signal": finished.exit.signal if status == "killed" else None},
-        "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},
-        "namespaces": container.namespaces,
-        "host": {"pid": container.pid, "cgroup": container.cgroup},
-        "cache": "off",
-        "carried": carried or {"saved": [], "loaded": [], "not_carried": {}},
-    }

@@ -14,9 +14,9 @@ import zmq
 import zmq.asyncio
 from ipykernel.kernelbase import Kernel
 
-from cellstack_kernel.defaults import default_limits
 from cellstack_kernel.executor import Request
 from cellstack_kernel.notebook import Notebook, failed
+from cellstack_kernel.settings import Settings, metadata_of, notebook_path
 from cellstack_runtime.errors import CellstackError
 from cellstack_runtime.store import Store
 
@@ -93,11 +93,9 @@ class CellstackKernel(Kernel):  # type: ignore[misc]
 
     async def _open(self) -> Notebook:
         store = await asyncio.to_thread(Store.open)
-        name = os.environ.get("JPY_SESSION_NAME")
-        path = name if name and name.endswith(".ipynb") and os.path.isdir(os.path.dirname(os.path.abspath(name))) else None
-        return await Notebook.open(
-            store, path=path, folder=os.getcwd(), limits=default_limits(), progress=self._tell
-        )
+        path = notebook_path(os.environ)
+        asked = Settings.from_metadata(await asyncio.to_thread(metadata_of, path)) if path else Settings()
+        return await Notebook.open(store, path=path, folder=os.getcwd(), asked=asked, progress=self._tell)
 
     def _tell(self, text: str) -> None:
         """Show a line of progress under the request that waits for it."""
@@ -153,6 +151,7 @@ class CellstackKernel(Kernel):  # type: ignore[misc]
             user_expressions=user_expressions or {},
             allow_stdin=allow_stdin,
             cell_id=cell_id,
+            parent={name: parent["header"].get(name) for name in ("msg_id", "msg_type", "session", "username")},
         )
         if store_history:
             self._history.append((0, number, code))

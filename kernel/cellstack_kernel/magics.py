@@ -15,6 +15,7 @@ from cellstack_runtime.diff import changes_of
 from cellstack_runtime.errors import CellstackError, UsageError
 from cellstack_runtime.extract import copy_out
 from cellstack_runtime.limits import format_size
+from cellstack_runtime.store.store import now
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -214,7 +215,7 @@ def tag_head(notebook: Notebook, name: str) -> str:
     workspace = notebook.workspace
     store = workspace.store
     chain = [layer.id for layer in store.chain(workspace.head)] if workspace.head else []
-    image = store.put_image((*workspace.image.layers, *chain), workspace.image.config)
+    image = store.put_image((*workspace.image.layers, *chain), workspace.image.config, now())
     store.tag(image.id, name)
     return f"{name} is the image {image.id[:12]} of {len(image.layers)} layers."
 
@@ -319,17 +320,30 @@ async def _state(notebook: Notebook, args: list[str], _front: FrontEnd) -> views
 
 
 async def _cp(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
-    """Copy a file or folder of head out to the host; both paths may be relative to the notebook's folder."""
+    """Copy a file or folder of head out to the host; both paths may be relative to the notebook's folder.
+
+    A new file in that folder takes no grant; what is hidden, there already, or elsewhere does: the notebook's code
+    could change what the person runs.
+    """
     if len(args) != 2:
         raise UsageError("%cp takes two paths: %cp PATH HOSTPATH")
     source = args[0] if args[0].startswith("/") else f"/work/{args[0]}"
-    folder = os.path.dirname(os.path.abspath(notebook.path)) if notebook.path else os.getcwd()
+    folder = notebook.folder or os.getcwd()
     target = os.path.realpath(os.path.join(folder, os.path.expanduser(args[1])))
-    if os.path.commonpath([target, os.path.realpath(folder)]) != os.path.realpath(folder):
+    if not _is_new_below(os.path.realpath(folder), target, os.path.basename(source)):
         await notebook.grants.require(f"copy:{target}", f"--copy-out {source}:{target}", front)
     workspace = notebook.workspace
     count = copy_out(workspace.store, workspace.image, workspace.head, source, target)
     return views.sentence(f"{count} file{'' if count == 1 else 's'} copied to {target}.")
+
+
+def _is_new_below(folder: str, target: str, name: str) -> bool:
+    """Whether copying to `target` adds something to `folder` that is neither hidden nor there already."""
+    if os.path.isdir(target):
+        target = f"{target}/{name}"
+    if not target.startswith(folder.rstrip("/") + "/") or os.path.lexists(target):
+        return False
+    return not any(part.startswith(".") for part in target[len(folder) :].split("/"))
 
 
 async def _context(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
@@ -337,7 +351,7 @@ async def _context(notebook: Notebook, args: list[str], front: FrontEnd) -> view
     _at_most("context", args, 1)
     workspace = notebook.workspace
     if args:
-        folder = os.path.dirname(os.path.abspath(notebook.path)) if notebook.path else os.getcwd()
+        folder = notebook.folder or os.getcwd()
         wanted = resolve_context(folder, args[0], store=workspace.store.home)
         if wanted.mode == "rw":
             await notebook.grants.require("context:rw", "--context rw", front)

@@ -7,28 +7,36 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cellstack_kernel import magics
+from cellstack_kernel.defaults import default_limits
 from cellstack_kernel.executor import Executor, FrontEnd, Outcome, Request
 from cellstack_kernel.grants import Grants
+from cellstack_kernel.records import record_without_container
+from cellstack_kernel.settings import Settings
+from cellstack_runtime.config import Config
 from cellstack_runtime.context import resolve_context
-from cellstack_runtime.errors import CellstackError, HostError
-from cellstack_runtime.workspace import BindMount, Workspace
+from cellstack_runtime.errors import CellstackError, GrantError, HostError
+from cellstack_runtime.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from cellstack_runtime.limits import Limits
     from cellstack_runtime.store import Store
+
+NOTHING = Settings()
 
 
 class Notebook:
     """A notebook's session. `last` is the record of the last cell run, None before the first."""
 
-    def __init__(self, workspace: Workspace, grants: Grants, path: str | None) -> None:
+    def __init__(self, workspace: Workspace, grants: Grants, path: str | None, folder: str | None) -> None:
         self.workspace = workspace
         self.grants = grants
         self.path = path
+        self.folder = folder
         self.executor = Executor(workspace)
         self.last: dict[str, Any] | None = None
+        self._wishes: tuple[list[tuple[str, str]], dict[str, Any]] | None = None
 
     @classmethod
     async def open(
@@ -36,49 +44,77 @@ class Notebook:
         store: Store,
         *,
         path: str | None,
-        image: str = "default",
-        limits: Limits,
-        context_mode: str = "ro",
         folder: str | None = None,
+        asked: Settings = NOTHING,
+        given: Settings = NOTHING,
         env: Mapping[str, str] | None = None,
-        mounts: Sequence[BindMount] = (),
-        grants: Grants | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> Notebook:
-        """Open the session of the notebook file `path`; its folder (else `folder`) is the context.
+        """Open a session for the notebook file `path`; its folder (else `folder`) is the context.
 
-        HostError when this host cannot run containers, NotFoundError for the image or the folder.
+        asked: what the notebook's metadata says. given, env: what the person says, which goes before it and is
+        granted by that. HostError when this host cannot run containers, NotFoundError for the image or the folder,
+        UsageError for a setting that is none.
         """
         where = os.path.dirname(os.path.abspath(path)) if path else folder
-        context = resolve_context(where, context_mode, store=store.home)
+        flags = [what for what, _ in given.grants()]
+        grants = Grants(Config(store.home), path, flags=flags)
+        own = {name: value for name, value in asked.limits.items() if name not in given.limits}
+        wished = grants.default_limits(default_limits()).updated(own)
+        limits = wished.updated(given.limits)
+        if limits.network != "none":
+            raise _no_network(limits.network, granted="network" in given.limits)
+        mode = given.context or asked.context or "ro"
+        mounts = [*given.bind_mounts(), *asked.bind_mounts()]
+        wants = grants.beyond(wished) + asked.grants()
+        open_wishes = [(what, flag) for what, flag in wants if what not in grants.granted]
+        context = resolve_context(where, mode, store=store.home)
         if context.note:
             progress(context.note)
+        final = {"limits": limits, "context": context, "mounts": mounts}
+        first = dict(final)
+        if open_wishes:  # nothing of what is not granted yet
+            first["limits"] = grants.default_limits(default_limits()).updated(given.limits)
+            first["context"] = resolve_context(where, given.context or "ro", store=store.home)
+            first["mounts"] = given.bind_mounts()
         workspace = await Workspace.open(
             store,
-            image=image,
-            limits=limits,
-            context=context,
+            image=given.image or asked.image or "default",
             env=env,
-            mounts=mounts,
             notebook=os.path.abspath(path) if path else None,
             progress=progress,
+            **first,
         )
-        return cls(workspace, grants or Grants(store.home, path), path)
+        notebook = cls(workspace, grants, path, where)
+        notebook._wishes = (open_wishes, final) if open_wishes else None
+        return notebook
+
+    async def settle_wishes(self, front: FrontEnd) -> None:
+        """Ask the person for what the notebook's metadata asks for and nobody has granted; GrantError when refused."""
+        if self._wishes is not None:
+            wants, settings = self._wishes
+            for what, flag in wants:
+                await self.grants.require(what, flag, front)
+            self._wishes = None
+            await self.workspace.configure(**settings)
 
     async def execute(self, request: Request, front: FrontEnd) -> Outcome:
         """Answer the host magics of a cell, then run what is left of it in a container."""
         try:
+            await self.settle_wishes(front)
             parsed = magics.parse(request.code)
             for call in parsed.calls:
                 await magics.call(self, call, front)
             if parsed.calls and not parsed.code.strip():
-                return Outcome({"status": "ok", "execution_count": request.number, **_EMPTY}, {})
+                content = {"status": "ok", "execution_count": request.number, **_EMPTY}
+                return Outcome(content, record_without_container(self.workspace, request.number, "ok"))
             wanted = self._request(request, parsed)
             if wanted.limits is not None:
                 await self.check_limits(wanted.limits, front)
             outcome = await self.executor.run(wanted, front)
         except CellstackError as error:
-            return failed(error, request, front)
+            return Outcome(failed(error, request, front).content, record_without_container(self.workspace, request.number, "error"))
+        outcome.record["grants"] = self.grants.granted
         self.last = outcome.record
         return outcome
 
@@ -91,10 +127,9 @@ class Notebook:
     async def check_limits(self, wanted: Limits, front: FrontEnd) -> None:
         """Pass when the notebook may have these limits; GrantError or HostError says why not."""
         if wanted.network != "none":
-            raise HostError(
-                f"network={wanted.network} is not in this version", hint="Cells run with network=none, loopback only"
-            )
-        await self.grants.require_limits(wanted, front)
+            raise _no_network(wanted.network, granted=False)
+        for what, flag in self.grants.beyond(wanted):
+            await self.grants.require(what, flag, front)
 
     async def close(self) -> None:
         """End what runs; layers and session stay."""
@@ -102,6 +137,18 @@ class Notebook:
 
 
 _EMPTY: dict[str, Any] = {"payload": [], "user_expressions": {}}
+
+
+def _no_network(network: str, *, granted: bool) -> CellstackError:
+    """Return why there is no network but none."""
+    if granted:
+        return HostError(
+            f"network={network} is not in this version", hint="Cells run with network=none: loopback and nothing else"
+        )
+    return GrantError(
+        f"network={network} is not granted to this notebook",
+        hint=f"It takes `--network {network}` on the command line, and this version has network=none only",
+    )
 
 
 def failed(error: CellstackError, request: Request, front: FrontEnd) -> Outcome:

@@ -161,6 +161,38 @@ def set_function_state(function: types.FunctionType, state: tuple[dict[str, Any]
         _fill(cell, content)
 
 
+def reduce_code(code: types.CodeType) -> Any:
+    """Return the reduction of a code object: cloudpickle's (since 3.1.3) loses the file name, and with it the source."""
+    return (
+        types.CodeType,
+        (
+            code.co_argcount,
+            code.co_posonlyargcount,
+            code.co_kwonlyargcount,
+            code.co_nlocals,
+            code.co_stacksize,
+            code.co_flags,
+            code.co_code,
+            code.co_consts,
+            # Copies: which equal strings are one object differs between processes, and pickles show it.
+            tuple(map(_copy, code.co_names)),
+            tuple(map(_copy, code.co_varnames)),
+            _copy(code.co_filename),
+            _copy(code.co_name),
+            _copy(code.co_qualname),
+            code.co_firstlineno,
+            code.co_linetable,
+            code.co_exceptiontable,
+            tuple(map(_copy, code.co_freevars)),
+            tuple(map(_copy, code.co_cellvars)),
+        ),
+    )
+
+
+def _copy(text: str) -> str:
+    return "".join(list(text))
+
+
 def reduce_cell(cell: types.CellType) -> tuple[Any, ...]:
     """Return the reduction of a closure's cell: functions that share it share it again."""
     return (types.CellType, (), _contents(cell), None, None, _fill)

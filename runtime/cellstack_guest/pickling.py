@@ -315,7 +315,7 @@ class _Immutable(dict[type, bool]):
         return self[cls]
 
 
-_HANDLERS = _Handlers({types.CellType: definitions.reduce_cell})
+_HANDLERS = _Handlers({types.CellType: definitions.reduce_cell, types.CodeType: definitions.reduce_code})
 _EXACT = (
     *(str, bytes, tuple, frozenset, int, float, complex, bool, range, slice, type(None), types.CodeType),
     *(dt.date, dt.datetime, dt.timedelta, dt.time, dt.timezone),

@@ -42,7 +42,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class _Below:
+class Below:
     """What the merged lower directories have at one name; `folders` are its merged directories, top first."""
 
     status: os.stat_result
@@ -78,9 +78,9 @@ def _walk(folder: str, lowers: tuple[str, ...], path: str, *, hiding: bool) -> I
     with readable(folder):
         hiding = hiding or (bool(path) and bool(lowers) and is_opaque(folder))
         present = set(os.listdir(folder))
-        for name in sorted(present | _merged_names(lowers) if hiding else present):
+        for name in sorted(present | merged_names(lowers) if hiding else present):
             here, shown = f"{folder}/{name}", f"{path}/{name}"
-            below = _look(lowers, name)
+            below = look(lowers, name)
             status = os.lstat(here) if name in present else None
             if status is None or is_whiteout(here, status):
                 if below is not None:
@@ -96,7 +96,7 @@ def _type(status: os.stat_result) -> str:
     return _TYPES[stat.S_IFMT(status.st_mode)]
 
 
-def _look(folders: tuple[str, ...], name: str) -> _Below | None:
+def look(folders: tuple[str, ...], name: str) -> Below | None:
     """Return what the merge of `folders` (top first) shows at `name`."""
     status: os.stat_result | None = None
     merged: list[str] = []
@@ -117,10 +117,10 @@ def _look(folders: tuple[str, ...], name: str) -> _Below | None:
         merged.append(path)
         if is_opaque(path):
             break
-    return None if status is None else _Below(status, tuple(merged))
+    return None if status is None else Below(status, tuple(merged))
 
 
-def _merged_names(folders: tuple[str, ...]) -> set[str]:
+def merged_names(folders: tuple[str, ...]) -> set[str]:
     names: set[str] = set()
     for folder in folders:
         with contextlib.suppress(PermissionError):

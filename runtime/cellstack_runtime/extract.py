@@ -82,9 +82,10 @@ def find(store: Store, image: Image, head: str | None, path: str) -> tuple[Below
 
 def _at(roots: dict[str, tuple[str, ...]], parts: list[str]) -> Below | None:
     folders = roots["root"]
-    if parts[0] == "work" and len(parts) > 1:
-        folders, parts = roots["work"], parts[1:]
     below = None
+    if parts[0] == "work" and roots["work"]:
+        folders, parts = roots["work"], parts[1:]
+        below = Below(os.lstat(folders[0]), folders)
     for name in parts:
         below = look(folders, name)
         if below is None:

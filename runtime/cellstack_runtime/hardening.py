@@ -187,8 +187,3 @@ def _allow(seccomp: object, rules: object, name: str) -> None:
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.EINVAL, errno.EDOM, errno.EFAULT):
             raise
-
-
-def machine_has_seccomp() -> bool:
-    """Return whether the kernel filters system calls."""
-    return os.path.exists("/proc/sys/kernel/seccomp/actions_avail")

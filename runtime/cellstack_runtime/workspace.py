@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellstack_runtime import hardening
+from cellstack_runtime import hardening, idmap
 from cellstack_runtime.broker.channel import close_all
 from cellstack_runtime.client import BrokerClient, Conversation
 from cellstack_runtime.containers import CellContainer, Finished
@@ -29,8 +29,6 @@ from cellstack_runtime.sweep import sweep
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-# A range far above the accounts of a host and outside of what systemd hands out (see its UIDS-GIDS page).
-BASE_ID = 0x70000000
 PASSED_ON = re.compile(r"LANG|LC_\w+|TZ|TERM|COLUMNS|MPLBACKEND")
 DEFAULT_ENV = {
     "HOME": "/root",
@@ -135,7 +133,7 @@ class Workspace:
                     "session": session.id,
                     "guest": guest,
                     "scope": f"cellstack-{name}",
-                    "base_id": BASE_ID if os.geteuid() == 0 else None,
+                    "base_id": idmap.base_id(),
                 }
             )
             undo.pop_all()
@@ -353,7 +351,7 @@ class Workspace:
     # -- programs ----------------------------------------------------------------------------------------------
 
     async def run(
-        self, name: str, program: dict[str, Any], streams: Sequence[int]
+        self, program: dict[str, Any], streams: Sequence[int]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Run `program` in a new container; return the broker's report and what it said of the container."""
         plan = self._plan(self.limits)

@@ -15,6 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 HOST = ("runtime/cellstack_runtime", "kernel/cellstack_kernel")
 MODULES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "joblib", "jsonpickle"}
 BUILTINS = {"eval", "exec", "compile", "__import__"}
+# The distributions that are given to the guest are named by the host, which imports none of them.
+NAMED = {"runtime/cellstack_runtime/image/guest.py": ["the name 'cloudpickle' as a string"]}
 # Attributes through which a value becomes code, whatever module they are taken from.
 LOADERS = {"exec_module", "load_module", "read_pickle", "run_path", "run_module"}
 
@@ -46,7 +48,8 @@ def means_to_execute(source: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", host_files(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_host_file_has_no_means_to_execute_data(path: Path) -> None:
-    assert list(means_to_execute(path.read_text())) == []
+    found = [line.partition(": ")[2] for line in means_to_execute(path.read_text())]
+    assert found == NAMED.get(str(path.relative_to(REPOSITORY)), [])
 
 
 @pytest.mark.parametrize(

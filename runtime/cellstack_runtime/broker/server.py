@@ -22,7 +22,7 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cellstack_guest import confine
-from cellstack_runtime import abi, cgroups, syscalls
+from cellstack_runtime import abi, cgroups, idmap, syscalls
 from cellstack_runtime.broker import spawner
 from cellstack_runtime.broker.channel import Channel, close_all, pair
 from cellstack_runtime.broker.containers import Container, ContainerError
@@ -34,8 +34,6 @@ from cellstack_runtime.store import Changes, Layer, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
-
-GUEST_IDS = 65536
 
 
 class Broker:
@@ -56,7 +54,7 @@ class Broker:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         self.loop.readable(self._wake, self._on_child)
         self.roots = Roots(self.run_dir, base)
-        count_ids = 1 if base is None else GUEST_IDS
+        count_ids = 1 if base is None else idmap.ID_COUNT
         self.inner_map = f"0 0 {count_ids}"
         self._spawner, theirs = pair()
         root = self.roots.pod()
@@ -310,14 +308,10 @@ def main(fd: int) -> NoReturn:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     flags = abi.CLONE_NEWNS | abi.CLONE_NEWPID
-    uid, gid = os.geteuid(), os.getegid()
     client = Channel(socket.socket(fileno=fd))
     try:
-        if uid != 0:
-            syscalls.unshare(abi.CLONE_NEWUSER)
-            for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-                with open(f"/proc/self/{name}", "w", encoding="utf-8") as file:
-                    file.write(text)
+        if idmap.base_id() is None:
+            idmap.enter_user_namespace()
         syscalls.unshare(flags)
         syscalls.mount("none", "/", None, abi.MS_REC | abi.MS_PRIVATE)
     except OSError as error:

@@ -13,7 +13,7 @@ import signal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cellstack_guest import confine
-from cellstack_runtime import abi, syscalls
+from cellstack_runtime import abi, idmap, syscalls
 from cellstack_runtime.broker import init
 from cellstack_runtime.broker.channel import Channel, close_all
 
@@ -54,26 +54,10 @@ def start(channel: Channel, root_fd: int, id_map: str) -> tuple[int, int]:
     if pid == 0:
         _run(lambda: _main(channel, root_fd, gate_read, gate_write))
     os.close(gate_read)
-    write_id_maps(f"/proc/{_pid_in_proc(pidfd)}", id_map)
+    idmap.write_maps(f"/proc/{_pid_in_proc(pidfd)}", id_map, id_map)
     os.write(gate_write, b"x")
     os.close(gate_write)
     return pid, pidfd
-
-
-def write_id_maps(proc: str, id_map: str) -> None:
-    """Map the ids of the process whose directory is `proc`; single-id maps of a normal user need no setgroups."""
-    if id_map.split()[2] == "1":
-        _write(f"{proc}/setgroups", "deny")
-    _write(f"{proc}/uid_map", id_map)
-    _write(f"{proc}/gid_map", id_map)
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
 
 
 def _pid_in_proc(pidfd: int) -> int:
@@ -134,7 +118,7 @@ def _spawn_init(channel: Channel, message: dict[str, Any], fds: list[int]) -> No
     if pid == 0:
         _run(lambda: init.main(fds[0], fds[1:], gate_read))
     os.close(gate_read)
-    write_id_maps(f"/proc/{pid}", message["id_map"])
+    idmap.write_maps(f"/proc/{pid}", message["id_map"], message["id_map"])
     os.write(gate_write, b"x")
     os.close(gate_write)
     channel.send({"pid": pid}, [pidfd])

@@ -55,7 +55,7 @@ def _platform() -> str:
 @format_option
 def info(style: str) -> None:
     """Show the engine: its store and what is in it, cgroups, who it runs as."""
-    from cellstack_runtime import cgroups  # noqa: PLC0415
+    from cellstack_runtime import cgroups, idmap  # noqa: PLC0415
     from cellstack_runtime.cli.containers import live_containers  # noqa: PLC0415
     from cellstack_runtime.store import Store  # noqa: PLC0415
 
@@ -69,7 +69,7 @@ def info(style: str) -> None:
         "Containers": len(live_containers(store)),
         "CgroupVersion": support.version,
         "CgroupControllers": sorted(name for name, found in support.controllers.items() if found.writable),
-        "Rootless": os.geteuid() != 0,
+        "Rootless": idmap.base_id() is None,
         "Kernel": platform.release(),
         "CPUs": os.cpu_count(),
         "MemoryBytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

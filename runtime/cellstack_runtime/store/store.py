@@ -123,7 +123,7 @@ class Store:
     def lowers(self, image: Image, head: str | None, part: Part) -> list[str]:
         """Return the directories to stack for `part` at `head`, top first and without empty ones.
 
-        For "root" the list ends with the image's layers; for "work" it is empty at first. Where layers have
+        The list ends with the image's layers; the default image has nothing in "work". Where layers have
         been squashed, one directory stands for all of them.
         """
         paths = []
@@ -134,8 +134,7 @@ class Store:
                 break
             if layer.has(part):
                 paths.append(self.layer_path(layer.id, part))
-        if part == "root":
-            paths += [self.layer_path(layer, part) for layer in reversed(image.layers) if self.layer(layer).root]
+        paths += [self.layer_path(layer, part) for layer in reversed(image.layers) if self.layer(layer).has(part)]
         return paths
 
     def squash(self, image: Image, head: str, part: Part) -> bool:

@@ -1,0 +1,99 @@
+"""Outputs of cells into a notebook, by nbclient's rules: updates of displays, cleared outputs, the state of widgets."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from nbclient import NotebookClient
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cellstack_kernel.executor import Executor
+
+CHAIN = "comm_open", "comm_msg", "comm_close"
+
+
+class Recorder:
+    """The front end of a notebook that is run headless: records outputs, answers no questions.
+
+    parent: the id of the request whose outputs are recorded now, which widgets ask for.
+    """
+
+    def __init__(self, node: Any, executor: Executor) -> None:
+        self._node = node
+        self._client = NotebookClient(node, record_timing=False)
+        self._client.reset_execution_trackers()
+        self._client.kc = _Widgets(executor)  # type: ignore[assignment]
+        self._index = 0
+        self.parent = ""
+
+    def clear(self, index: int) -> None:
+        """Forget what an earlier run has left in a cell."""
+        cell = self._node.cells[index]
+        cell.outputs, cell.execution_count = [], None
+
+    def begin(self, index: int) -> None:
+        """Record for the cell at `index` from now on."""
+        self._index = index
+        self._client.clear_before_next_output = False
+        self.parent = uuid.uuid4().hex
+
+    def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
+        """Take one output."""
+        message = {
+            "msg_type": msg_type,
+            "header": {"msg_type": msg_type},
+            "parent_header": {"msg_id": self.parent},
+            "content": content,
+            "metadata": parts.get("metadata") or {},
+            "buffers": list(parts.get("buffers") or ()),
+        }
+        cell = self._node.cells[self._index]
+        if msg_type in CHAIN:
+            try:
+                self._client.process_message(message, cell, self._index)
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, AssertionError) as error:
+                # It comes from a container and need not be what widgets say.
+                text = f"a message of a widget was not understood ({type(error).__name__}: {error})\n"
+                self.publish("stream", {"name": "stderr", "text": text})
+            return
+        self._client.process_message(message, cell, self._index)
+        _join_streams(cell.outputs)
+
+    async def ask(self, prompt: str, *, password: bool) -> str | None:  # noqa: ARG002
+        """Say that nobody is there to answer."""
+        return None
+
+    def finish(self) -> None:
+        """Put the state of widgets into the notebook's metadata."""
+        self._client.set_widgets_metadata()
+
+
+def _join_streams(outputs: list[Any]) -> None:
+    """Join the last output to the one before when both are text of one stream, as front ends show them."""
+    if len(outputs) < 2:  # noqa: PLR2004
+        return
+    before, last = outputs[-2:]
+    if before.output_type == last.output_type == "stream" and before.name == last.name:
+        before.text += last.text
+        outputs.pop()
+
+
+class _Widgets:
+    """What nbclient's model of the Output widget needs of a kernel's client: messages to the cell that runs."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self.session = self
+        self.shell_channel = self
+
+    def msg(self, msg_type: str, content: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """Return a message."""
+        return {"type": "comm", "msg_type": msg_type, "content": content}
+
+    def send(self, message: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """Send it to the cell that runs, if one does."""
+        if self._executor.running is not None:
+            self._executor.running.send(message, buffers)

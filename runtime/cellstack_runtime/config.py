@@ -1,0 +1,77 @@
+"""`config.toml` beside the store: what the person has set and granted. A notebook's content never changes it.
+
+    [defaults]                      # limits of cells where a notebook says nothing
+    memory = "4g"
+    [ceiling]                       # what a notebook may raise its limits to without asking
+    memory = "8g"
+    [notebooks."/home/me/a.ipynb"]
+    granted = ["context:rw", "mount:/data:/data:ro"]
+"""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from cellstack_runtime.errors import UsageError
+from cellstack_runtime.store.files import lock, write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE = "config.toml"
+
+
+class Config:
+    """The settings of the store at `home`. UsageError for a file that is not what the module's page shows."""
+
+    def __init__(self, home: str) -> None:
+        self.path = f"{home}/{FILE}"
+        self._lock = f"{home}/locks/config"
+        self._read()
+
+    def _read(self) -> None:
+        self._settings = _parse(self.path)
+
+    def limits(self, section: str) -> dict[str, str]:
+        """Return the limits in a section ("defaults", "ceiling") as text, as `Limits.updated` takes them."""
+        return {name: str(value) for name, value in self._table(self._settings, section).items()}
+
+    def granted(self) -> Mapping[str, list[str]]:
+        """Return what was granted to each notebook, by its path."""
+        notebooks = self._table(self._settings, "notebooks")
+        return {path: [str(what) for what in self._list(notebooks, path)] for path in notebooks}
+
+    def grant(self, notebook: str, what: str) -> None:
+        """Remember that the person has granted `what` to the notebook at this path."""
+        import tomli_w  # noqa: PLC0415  only when something is remembered
+
+        with lock(self._lock):
+            self._read()  # another kernel may have written meanwhile
+            entry = self._settings.setdefault("notebooks", {}).setdefault(notebook, {})
+            entry["granted"] = sorted({*entry.get("granted", []), what})
+            write_atomic(self.path, tomli_w.dumps(self._settings))
+
+    def _table(self, where: dict[str, Any], name: str) -> dict[str, Any]:
+        found = where.get(name, {})
+        if not isinstance(found, dict):
+            raise UsageError(f"{self.path}: {name} is not a table", hint="README.md shows one that is")
+        return found
+
+    def _list(self, where: dict[str, Any], name: str) -> list[Any]:
+        found = self._table(where, name).get("granted", [])
+        if not isinstance(found, list):
+            raise UsageError(f"{self.path}: granted of {name} is not a list", hint="README.md shows one that is")
+        return found
+
+
+def _parse(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}", hint="Repair it or move it away") from None

@@ -84,6 +84,13 @@ def _comm_type(value: Any) -> str:
     return str(value)
 
 
+def _comm_content(value: Any) -> dict[str, Any]:
+    content = _object(value)
+    _name(content.get("comm_id"))
+    _object(content.get("data"))
+    return content
+
+
 def _layer(value: Any) -> str | None:
     if value is None:
         return None
@@ -116,10 +123,10 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "stream": {"name": _stream, "text": _text},
     "display_data": {"data": _mime, "metadata": _object, "transient": _object},
     "update_display_data": {"data": _mime, "metadata": _object, "transient": _object},
-    "execute_result": {"data": _mime, "metadata": _object, "execution_count": _integer},
+    "execute_result": {"data": _mime, "metadata": _object, "execution_count": _integer, "transient": _object},
     "clear_output": {"wait": bool},
     "error": {"ename": _text, "evalue": _text, "traceback": _texts},
-    "comm": {"msg_type": _comm_type, "content": _object, "metadata": _object},
+    "comm": {"msg_type": _comm_type, "content": _comm_content, "metadata": _object},
     "input_request": {"prompt": _text, "password": bool},
     "notice": {"text": _text},
     "reply": {"content": _content, "state": _layer, "carried": _carried, "modules": _modules},

@@ -17,7 +17,7 @@ from cellstack_guest import protocol
 
 try:
     import comm
-    from comm.base_comm import BaseComm, CommManager
+    import comm.base_comm
 except ImportError:  # an image without ipywidgets needs none
     comm = None  # type: ignore[assignment]
 
@@ -100,34 +100,45 @@ def handle(message: protocol.Message, buffers: list[bytes]) -> None:
     getattr(manager, kind)(None, None, envelope)
 
 
+class Comm(comm.base_comm.BaseComm if comm is not None else object):  # type: ignore[misc]
+    """A comm of this cell. One that is carried to another cell goes on there, without being opened anew."""
+
+    outputs: Outputs
+
+    def publish_msg(
+        self,
+        msg_type: str,
+        data: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+        buffers: list[bytes] | None = None,
+        **keys: Any,
+    ) -> None:
+        """Send one message to the front end."""
+        self.outputs.send(
+            {
+                "type": "comm",
+                "msg_type": msg_type,
+                "content": {"data": data or {}, "comm_id": self.comm_id, **keys},
+                "metadata": metadata or {},
+            },
+            buffers or (),
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if not self._closed:  # a copy that is only looked at does not take the place of the one that is there
+            comm.get_comm_manager().comms.setdefault(self.comm_id, self)
+
+    def __del__(self) -> None:
+        """Close nothing: a copy that goes is not the end of the comm, and the manager holds the others."""
+
+
 def install(outputs: Outputs) -> Any:
     """Make the `comm` package, if there is one, send over `outputs`; return its manager, else None."""
     if comm is None:
         return None
-
-    class Comm(BaseComm):
-        """A comm of this cell."""
-
-        def publish_msg(
-            self,
-            msg_type: str,
-            data: dict[str, Any] | None = None,
-            metadata: dict[str, Any] | None = None,
-            buffers: list[bytes] | None = None,
-            **keys: Any,
-        ) -> None:
-            """Send one message to the front end."""
-            outputs.send(
-                {
-                    "type": "comm",
-                    "msg_type": msg_type,
-                    "content": {"data": data or {}, "comm_id": self.comm_id, **keys},
-                    "metadata": metadata or {},
-                },
-                buffers or (),
-            )
-
-    manager = CommManager()
+    Comm.outputs = outputs
+    manager = comm.base_comm.CommManager()
     comm.create_comm = Comm
     comm.get_comm_manager = lambda: manager
     return manager

@@ -101,8 +101,8 @@ def setrlimit(name: str, limit: int) -> None:
 
 
 def _data_bytes() -> int:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmData:"))
+    with open("/proc/self/status", "rb") as file:  # text of another encoding than UTF-8 would need an import
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(b"VmData:"))
 
 
 def lock_down(program: bytes, keep: frozenset[int] = frozenset()) -> None:

@@ -26,6 +26,8 @@ from traitlets import observe
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+OUTPUT_TYPES = ("stream", "display_data", "update_display_data", "execute_result", "clear_output", "error")
+
 
 class CellCompiler(CachingCompiler):
     """Names the code of a cell by its text, so that every process finds the same name for it.
@@ -164,11 +166,27 @@ class CellMagics(Magics):
         page.page(self.shell.getoutput(f"man {line} | col -b", split=False))
 
 
+class Session:
+    """What libraries send on ipykernel's iopub socket by hand: outputs of this cell."""
+
+    def __init__(self, outputs: Any) -> None:
+        self._outputs = outputs
+
+    def send(self, _stream: object, msg_type: str, content: dict[str, Any] | None = None, **_: Any) -> None:
+        """Send one output; the kernel puts it under the cell's header, whatever `parent` says."""
+        if msg_type not in OUTPUT_TYPES:
+            raise ValueError(f"a cell can send {', '.join(OUTPUT_TYPES)}, not {msg_type!r}")
+        self._outputs.send({**(content or {}), "type": msg_type})
+
+
 class Kernel:
     """What libraries ask `get_ipython().kernel` for."""
 
-    def __init__(self, shell: InteractiveShell, comm_manager: Any) -> None:
+    iopub_socket = None  # there is one way out of a cell
+
+    def __init__(self, shell: InteractiveShell, comm_manager: Any, outputs: Any) -> None:
         self.shell = shell
+        self.session = Session(outputs)
         self.comm_manager = comm_manager
         self._parent_header: dict[str, Any] = {}
 

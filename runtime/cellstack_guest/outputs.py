@@ -79,6 +79,7 @@ class Outputs:
 
     def bind(self, sink: Sink | None) -> None:
         """Send to `sink` from now on, as this process; None: text goes to the descriptors, frames nowhere."""
+        self._stop_flushing()
         self._reset()
         self._pid = os.getpid()
         self._sink = sink
@@ -147,7 +148,11 @@ class Outputs:
     def before_fork(self) -> None:
         """Do the same, and end the thread that flushes: a fork with threads is warned of from Python 3.12 on."""
         self.before_child()
-        if self.mine() and self._flushing:
+        self._stop_flushing()
+
+    def _stop_flushing(self) -> None:
+        """End the thread that flushes, if this process has one."""
+        if self._flushing and os.getpid() == self._pid:
             self._no_wait.set()
             # Not without end: a signal handler that forks may hold what the thread waits for.
             if self._ended.acquire(timeout=FLUSH_SECONDS):

@@ -113,7 +113,7 @@ class ZMQInteractiveShell(InteractiveShell):
         self.config.IPKernelApp.tqdm = "a notebook"  # what tqdm looks for
         self.displayhook.outputs = outputs
         self.display_pub.outputs = outputs
-        self.kernel = Kernel(self, comms.install(outputs))
+        self.kernel = Kernel(self, comms.install(outputs), outputs)
         builtins.input = self.raw_input
         getpass.getpass = self.getpass
 
@@ -176,6 +176,11 @@ class ZMQInteractiveShell(InteractiveShell):
         """Return the message that asked for this run, as far as the host told."""
         parent: dict[str, Any] = self.kernel.get_parent()
         return parent
+
+    @property
+    def parent_header(self) -> dict[str, Any]:
+        """The message that asked for this run, under the name that ipykernel's shell has for it."""
+        return self.get_parent()
 
     def system(self, cmd: str) -> None:
         """Run a `!command` on a terminal, its output shown; the status is left in `_exit_code`."""
@@ -385,6 +390,7 @@ def make_shell(outputs: Outputs) -> ZMQInteractiveShell:
     """Build the shell of this process; `__main__` becomes the module in which cells run."""
     config = Config()
     config.HistoryManager.enabled = False
+    config.HistoryManager.hist_file = ":memory:"
     home = os.path.join(os.path.expanduser("~"), ".ipython")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -115,6 +115,7 @@ def _become_cell(cell: cells.Cell, program: bytes, message: dict[str, Any], fds:
         for name in JOINED:
             flags |= confine.NAMESPACE_FLAGS[name]
         confine.setns(init_pidfd, flags)
+        os.write(gate, b"x")  # init changes the root after this, never meanwhile
         os.setsid()
         os.dup2(out, 1)
         os.dup2(err, 2)
@@ -124,7 +125,8 @@ def _become_cell(cell: cells.Cell, program: bytes, message: dict[str, Any], fds:
         confine.lock_down(program)
         confine.set_dumpable(True)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        os.read(gate, 1)
+        if not os.read(gate, 1):
+            os._exit(0)  # init has died before the root was there
         os.close(gate)
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)

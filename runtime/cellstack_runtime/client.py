@@ -188,12 +188,6 @@ def _host_error(answer: dict[str, Any]) -> CellstackError:
     )
 
 
-def host_pid(pidfd: int) -> int:
-    """Return the process id behind `pidfd` as this process' /proc numbers it; -1 when it is gone."""
-    with open(f"/proc/self/fdinfo/{pidfd}", encoding="utf-8") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
-
-
 def close_quietly(fd: int) -> None:
     """Close a descriptor that may be closed already."""
     with contextlib.suppress(OSError):

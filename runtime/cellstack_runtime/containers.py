@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellstack_guest.protocol import Decoder, Message, ProtocolError, encode
-from cellstack_runtime.client import close_quietly, host_pid
+from cellstack_runtime import syscalls
+from cellstack_runtime.client import close_quietly
 from cellstack_runtime.store import Changes
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class CellContainer:
         self.cgroup: str | None = answer["cgroup"]
         self.enforced_by: dict[str, str] = answer["enforced_by"]
         sock, self._out, self._err, self._pidfd, self._init_pidfd = fds
-        self.pid = host_pid(self._pidfd)
+        self.pid = syscalls.pid_of(self._pidfd)
         self._socket = socket.socket(fileno=sock)
         self._socket.setblocking(False)
         os.set_blocking(self._out, False)

@@ -166,3 +166,9 @@ def mount_setattr(fd: int, attributes: int, *, userns_fd: int = 0, recursive: bo
         ctypes.byref(attr),
         ctypes.sizeof(attr),
     )
+
+
+def pid_of(pidfd: int) -> int:
+    """Return the id of the process behind `pidfd` as the mounted /proc numbers it; -1 when it is gone."""
+    with open(f"/proc/self/fdinfo/{pidfd}", encoding="utf-8") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))

@@ -10,8 +10,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from cellstack_runtime import syscalls
 from cellstack_runtime.broker import channel as channels
-from cellstack_runtime.broker.supervisor import Supervisor
+from cellstack_runtime.broker.supervisor import Supervisor, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -49,7 +50,7 @@ class Container:
         self.supervisor: Supervisor | None = None
         self.cell_pid: int | None = None
         self._oom_fd: int | None = None
-        self._gate_write = -1
+        self._gate = -1
         self._fds: list[int] = []  # for the client: the cell's socket, its output pipes, its pidfd
 
     # -- making it ---------------------------------------------------------------------------------------------
@@ -71,25 +72,29 @@ class Container:
         self._make_directories()
         self.group = broker.manager.create(self.id, memory=limits["memory"], cpus=limits["cpus"], pids=limits["pids"])
         joins = self.group.join_fds()
-        gate_read, self._gate_write = os.pipe2(os.O_CLOEXEC)
+        gate, theirs_gate = socket.socketpair()
+        self._gate, cells_gate = gate.detach(), theirs_gate.detach()
         try:
             self.channel, theirs = channels.pair()
             broker.loop.readable(self.channel.fileno(), self._on_init)
-            spawned = broker.ask_spawner({"op": "init", "id_map": broker.inner_map}, [theirs.fileno(), *joins])
+            request = {"op": "init", "id_map": broker.inner_map, "had": broker.numbers_had}
+            spawned = broker.ask_spawner(request, [theirs.fileno(), *joins])
+            broker.numbers_had = []
             theirs.close()
             _, (self.init_pidfd,) = yield spawned
             broker.loop.readable(self.init_pidfd, self._on_death)
             if (yield self.ready) is None:
                 raise ContainerError("the container's init died while it was starting")
+            broker.numbers_had += self.ready.value.values()
             if self.zygote is not None:
-                forked = self._fork_cell(gate_read, joins)
+                forked = self._fork_cell(cells_gate, joins)
                 message, received = yield forked
                 if message is None:
                     raise ContainerError("the zygote died; its image could not be imported")
-                self.cell_pid = message["pid"]
+                self.cell_pid = syscalls.pid_of(received[0])
                 self._fds.extend(received)
         finally:
-            channels.close_all([gate_read, *joins])
+            channels.close_all([cells_gate, *joins])
 
     def complete(self, request: dict[str, Any], reply: Reply) -> Steps:
         """Give it its root; reply when it waits for code (a cell) or for its program (`cellstack run`)."""
@@ -108,7 +113,7 @@ class Container:
                     "masked": request["masked"],
                     "readonly": request["readonly"],
                 },
-                [root] if self.zygote is None else [root, self._gate_write],
+                [root] if self.zygote is None else [root, self._gate],
             )
         finally:
             os.close(root)
@@ -124,8 +129,8 @@ class Container:
             "enforced_by": {name: "cgroup" if name in enforced else "rlimit" for name in ("memory", "cpu", "pids")},
         }
         reply(answer, [*self._fds, self.init_pidfd])
-        channels.close_all([*self._fds, self._gate_write])
-        self._fds, self._gate_write = [], -1
+        channels.close_all([*self._fds, self._gate])
+        self._fds, self._gate = [], -1
 
     def record(self, status: str, command: list[str]) -> None:
         """Write down for `cellstack ps` what this container is and does."""
@@ -194,14 +199,14 @@ class Container:
         """Paths of `entries`, [path, whether its ids are the host's]: an image's own layers are mapped."""
         return [self.broker.roots.mapped(path) if host_ids else path for path, host_ids in entries]
 
-    def _fork_cell(self, gate_read: int, joins: list[int]) -> Event:
+    def _fork_cell(self, gate: int, joins: list[int]) -> Event:
         """Ask the zygote for the cell's process; return the event of its answer."""
         ours, theirs = socket.socketpair()
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
         for fd in (out_write, err_write):
             os.fchmod(fd, 0o666)  # so that the container's root may open /dev/stdout anew
-        guest = [self.init_pidfd, theirs.fileno(), out_write, err_write, gate_read, *joins]
+        guest = [self.init_pidfd, theirs.fileno(), out_write, err_write, gate, *joins]
         limits = self.limits
         rlimits: dict[str, int] = {}
         assert self.group is not None
@@ -320,6 +325,10 @@ class Container:
             report["peak"] = end["peak"] if report["peak"] is None else report["peak"]
         if self.supervisor is not None:
             report["peak"] = max(report["peak"] or 0, self.supervisor.peak)
+        if end is None and self.cell_pid is not None and None in (metrics.cpu_seconds, metrics.memory_peak_bytes):
+            cpu, memory = usage_of(self.cell_pid)  # no controller counts: the process itself, while it is there
+            report["cpu"] = cpu if metrics.cpu_seconds is None else report["cpu"]
+            report["peak"] = max(report["peak"] or 0, memory)
         return report
 
     def release(self) -> list[Callable[[], None]]:
@@ -338,6 +347,6 @@ class Container:
                 self.broker.loop.forget(self.init_pidfd)
             os.close(self.init_pidfd)
             self.init_pidfd = -1
-        channels.close_all([fd for fd in (*self._fds, self._gate_write) if fd >= 0])
+        channels.close_all([fd for fd in (*self._fds, self._gate) if fd >= 0])
         group = self.group
         return [*([group.remove] if group is not None else []), lambda: self.broker.remove_tree(self.directory)]

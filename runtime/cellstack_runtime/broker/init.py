@@ -8,6 +8,7 @@ its capabilities (within the container's user namespace): so nothing in the cont
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import os
 import select
@@ -23,20 +24,22 @@ from cellstack_runtime.broker import channel as channels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cellstack_runtime.broker.numbers import Numbers
+
 NEW_ROOT = "/new"
 NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 NOSUID_NODEV_NOEXEC = abi.MS_NOSUID | abi.MS_NODEV | abi.MS_NOEXEC
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of docker and shells
 
 
-def main(channel_fd: int, cgroup_fds: Sequence[int], gate: int) -> None:
+def main(channel_fd: int, cgroup_fds: Sequence[int], gate: int, numbers: Numbers) -> None:
     """Run as init; returns when the broker is gone or the container is over."""
     signal.set_wakeup_fd(-1)
     os.read(gate, 1)  # the id maps are written
     confine.close_fds([0, 1, 2, channel_fd, *cgroup_fds])
     for fd in cgroup_fds:
         os.write(fd, b"0")  # the process itself: a write of its pid by somebody else waits for a grace period
-    syscalls.unshare(abi.CLONE_NEWCGROUP)
+    numbers.unshare_cgroup()
     confine.close_fds([0, 1, 2, channel_fd])
     confine.set_name("cellstack-init")
     channel = channels.Channel(socket.socket(fileno=channel_fd))
@@ -44,9 +47,13 @@ def main(channel_fd: int, cgroup_fds: Sequence[int], gate: int) -> None:
     inodes = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in NAMESPACES}
     channel.send({"ready": inodes})
     message, fds = channel.receive()
+    gate = fds[1] if fds[1:] else None  # to the cell's process, where there is one
+    if gate is not None:
+        os.read(gate, 1)  # It has joined: one that joins while the root is changed would be left in the old one.
     _complete_root(message, fds[0])
-    if fds[1:]:  # the gate of the cell's process
-        os.write(fds[1], b"x")
+    if gate is not None:
+        with contextlib.suppress(BrokenPipeError):  # it is dead, which is told by who reaps it
+            os.write(gate, b"x")
     channels.close_all(fds)
     channel.send({"rooted": True})
     _serve(channel)

@@ -70,6 +70,7 @@ class Broker:
         self.containers: dict[str, Container] = {}
         self.zygotes: dict[str, Zygote] = {}
         self._spare: Container | None = None
+        self.numbers_had: list[int] = []  # inodes of containers' namespaces that the spawner has not been told of
 
     def _record(self) -> int:
         """Write down what this broker is about to make, and lock the record."""
@@ -82,9 +83,7 @@ class Broker:
         return lock
 
     def _spawner_namespace(self) -> int:
-        with open(f"/proc/self/fdinfo/{self._spawner_pidfd}", encoding="utf-8") as file:
-            pid = next(line.split()[1] for line in file if line.startswith("Pid:"))
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/{syscalls.pid_of(self._spawner_pidfd)}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
 
     # -- the spawner -------------------------------------------------------------------------------------------
 
@@ -280,10 +279,8 @@ class Broker:
         self.loop.stop()
 
 
-def serve(client: Channel) -> None:
+def serve(client: Channel, settings: dict[str, Any]) -> None:
     """Run a broker for `client`; returns when the client has gone and all is cleaned up."""
-    settings, fds = client.receive()
-    close_all(fds)
     try:
         broker = Broker(client, settings)
     except OSError as error:
@@ -307,15 +304,20 @@ def main(fd: int) -> NoReturn:
     """
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
-    flags = abi.CLONE_NEWNS | abi.CLONE_NEWPID
     client = Channel(socket.socket(fileno=fd))
+    settings, fds = client.receive()
+    close_all(fds)
     try:
         if idmap.base_id() is None:
             idmap.enter_user_namespace()
-        syscalls.unshare(flags)
+    except OSError as error:
+        client.send({"error": f"this host does not let it have user namespaces ({error})", "errno": None})
+        sys.exit(1)
+    try:
+        syscalls.unshare(abi.CLONE_NEWNS | abi.CLONE_NEWPID)
         syscalls.mount("none", "/", None, abi.MS_REC | abi.MS_PRIVATE)
     except OSError as error:
-        client.send({"error": str(error), "errno": error.errno})
+        client.send({"error": str(error), "errno": None})
         sys.exit(1)
     pid = os.fork()
     if pid:
@@ -327,7 +329,7 @@ def main(fd: int) -> NoReturn:
     os.chdir("/")
     code = 1
     try:
-        serve(client)
+        serve(client, settings)
         code = 0
     except BaseException:  # the last frame of this process; its stderr is the client's log
         sys.excepthook(*sys.exc_info())

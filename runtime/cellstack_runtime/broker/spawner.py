@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cellstack_guest import confine
 from cellstack_runtime import abi, idmap, syscalls
 from cellstack_runtime.broker import init
 from cellstack_runtime.broker.channel import Channel, close_all
+from cellstack_runtime.broker.numbers import Numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,7 @@ INIT_NAMESPACES = (
 ZYGOTE_NAMESPACES = abi.CLONE_NEWNS | abi.CLONE_NEWIPC | abi.CLONE_NEWUTS
 NEW_ROOT = "/new"
 ANY_FOLDER = "/proc"  # of the host, to attach the new root to: there, and open to everybody, on every host
+ATTEMPTS = 8
 GUEST_CHANNEL = 3  # the zygote's end of its channel
 
 
@@ -54,16 +57,10 @@ def start(channel: Channel, root_fd: int, id_map: str) -> tuple[int, int]:
     if pid == 0:
         _run(lambda: _main(channel, root_fd, gate_read, gate_write))
     os.close(gate_read)
-    idmap.write_maps(f"/proc/{_pid_in_proc(pidfd)}", id_map, id_map)
+    idmap.write_maps(f"/proc/{syscalls.pid_of(pidfd)}", id_map, id_map)
     os.write(gate_write, b"x")
     os.close(gate_write)
     return pid, pidfd
-
-
-def _pid_in_proc(pidfd: int) -> int:
-    """Return the process's id as the mounted /proc numbers it (the broker's /proc is the host's)."""
-    with open(f"/proc/self/fdinfo/{pidfd}", encoding="utf-8") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pid:"))
 
 
 def _run(main: Callable[[], None]) -> NoReturn:
@@ -96,7 +93,8 @@ def _main(channel: Channel, root_fd: int, gate_read: int, gate_write: int) -> No
         syscalls.mount(fstype, f"{ANY_FOLDER}/{name}", fstype, init.NOSUID_NODEV_NOEXEC)
     enter(ANY_FOLDER)
     confine.set_name("cellstack-spawn")
-    handlers = {"init": _spawn_init, "zygote": _spawn_zygote}
+    numbers = Numbers()
+    handlers = {"init": partial(_spawn_init, numbers), "zygote": _spawn_zygote}
     while True:
         message, fds = channel.receive()
         handlers[message["op"]](channel, message, fds)
@@ -111,13 +109,21 @@ def enter(new_root: str) -> None:
     os.chdir("/")
 
 
-def _spawn_init(channel: Channel, message: dict[str, Any], fds: list[int]) -> None:
+def _spawn_init(numbers: Numbers, channel: Channel, message: dict[str, Any], fds: list[int]) -> None:
     """Clone an init: descriptors are its channel and what to write "0" to, to join its cgroups."""
-    gate_read, gate_write = os.pipe()
-    pid, pidfd = syscalls.clone3(INIT_NAMESPACES, exit_signal=signal.SIGCHLD)
-    if pid == 0:
-        _run(lambda: init.main(fds[0], fds[1:], gate_read))
-    os.close(gate_read)
+    numbers.had(message["had"])
+    for _ in range(ATTEMPTS):
+        numbers.make_room(len(init.NAMESPACES))
+        gate_read, gate_write = os.pipe()
+        pid, pidfd = syscalls.clone3(INIT_NAMESPACES, exit_signal=signal.SIGCHLD)
+        if pid == 0:
+            _run(lambda: init.main(fds[0], fds[1:], gate_read, numbers))
+        os.close(gate_read)
+        if numbers.are_new(pid):
+            break
+        # A namespace that went in this very moment left its number.
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        close_all([pidfd, gate_write])
     idmap.write_maps(f"/proc/{pid}", message["id_map"], message["id_map"])
     os.write(gate_write, b"x")
     os.close(gate_write)

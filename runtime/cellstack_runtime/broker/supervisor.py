@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from cellstack_runtime import syscalls
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,9 +28,7 @@ class Supervisor:
         self._limit = limit
         self._over = over
         self._stopped = False
-        with open(f"/proc/self/fdinfo/{init_pidfd}", encoding="utf-8") as file:
-            pid = next(line.split()[1] for line in file if line.startswith("Pid:"))
-        self._namespace = os.readlink(f"/proc/{pid}/ns/pid")
+        self._namespace = os.readlink(f"/proc/{syscalls.pid_of(init_pidfd)}/ns/pid")
         loop.later(INTERVAL, self._sample)
 
     def stop(self) -> None:
@@ -48,6 +48,16 @@ class Supervisor:
             self._over()
             return
         self._loop.later(INTERVAL, self._sample)
+
+
+def usage_of(pid: int) -> tuple[float, int]:
+    """Return the CPU seconds of a process with those children it has waited for, and its memory; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            times = file.read().rpartition(")")[2].split()[11:15]  # utime, stime, cutime, cstime of proc(5)
+    except OSError:
+        return 0.0, 0
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK"), _anonymous_bytes(str(pid))
 
 
 def _members(namespace: str) -> list[str]:

@@ -58,24 +58,22 @@ def run(
     from cellstack_runtime.engine import Engine, Spec  # noqa: PLC0415  asyncio and the rest, only here
 
     given = {"memory": memory, "cpus": cpus, "pids": pids, "timeout": timeout, "network": network}
-    spec = Spec(
-        image=image,
-        args=args,
-        limits=Limits().updated({name: value for name, value in given.items() if value is not None}),
-        env=parse_env(env),
-        workdir=workdir,
-        mounts=[parse_mount(text) for text in volumes],
-        cap_add=cap_add,
-        cap_drop=cap_drop,
-    )
-    if spec.limits.network != "none":
-        raise UsageError(
-            f"network={spec.limits.network} is not there yet", hint="This version runs containers with network=none"
-        )
     try:
+        spec = Spec(
+            image=image,
+            args=args,
+            limits=Limits().updated({name: value for name, value in given.items() if value is not None}),
+            env=parse_env(env),
+            workdir=workdir,
+            mounts=[parse_mount(text) for text in volumes],
+            cap_add=cap_add,
+            cap_drop=cap_drop,
+        )
+        if spec.limits.network != "none":
+            raise UsageError(  # noqa: TRY301  told like all others, with docker's exit code
+                f"network={spec.limits.network} is not in this version", hint="Containers run with network=none"
+            )
         report = Engine().run(spec, progress=lambda text: click.echo(text, err=True))
-    except UsageError:
-        raise
     except CellstackError as error:
         click.echo(f"cellstack: {error}", err=True)
         context.exit(RUN_FAILED)
@@ -119,7 +117,7 @@ def parse_mount(text: str) -> BindMount:
         raise UsageError(f"mount {text!r} is not HOST:CONTAINER[:ro]", hint="The container's path must be absolute")
     source = os.path.abspath(os.path.expanduser(parts[0]))
     if not os.path.exists(source):
-        raise UsageError(f"mount {text!r}: {source} does not exist on the host")
+        raise NotFoundError(f"mount {text!r}: {source} does not exist on the host", hint="Name a file or folder that does")
     return BindMount(source, os.path.normpath(parts[1]), read_only=parts[2:] == ["ro"])
 
 

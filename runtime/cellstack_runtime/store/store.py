@@ -62,8 +62,9 @@ class Store:
         StoreError when it cannot be written or was made by a newer Cellstack.
         """
         path = os.path.abspath(home or _default_home())
-        files.make_home(path, FOLDERS)
         _check_version(f"{path}/store.json")
+        files.make_home(path, FOLDERS)
+        _note_version(f"{path}/store.json")
         store = cls(path)
         store._sweep()
         return store
@@ -359,16 +360,22 @@ def _check_version(path: str) -> None:
     try:
         with open(path, encoding="utf-8") as file:
             version = json.load(file)["version"]
-    except FileNotFoundError:
-        files.write_atomic(path, json.dumps({"version": VERSION}))
+        if type(version) is not int:
+            raise TypeError(f"its version is {version!r}")  # noqa: TRY301  one place tells what is corrupt
+    except (FileNotFoundError, NotADirectoryError):  # a new store, or a path that `make_home` says is none
         return
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is corrupt: {error}", hint="Set CELLSTACK_HOME to use another store") from error
-    if type(version) is not int or version > VERSION:
+    if version > VERSION:
         raise StoreError(
             f"the store {os.path.dirname(path)} has version {version}, this Cellstack knows {VERSION}",
             hint="Install a newer Cellstack, or set CELLSTACK_HOME to use another store",
         )
+
+
+def _note_version(path: str) -> None:
+    if not os.path.exists(path):
+        files.write_atomic(path, json.dumps({"version": VERSION}))
 
 
 def _only(what: str, wanted: str, matches: Sequence[str], hint: str) -> str:

@@ -106,7 +106,6 @@ def _bury(channel: socket.socket, pid: int) -> None:
 
 def _become_cell(cell: cells.Cell, program: bytes, message: dict[str, Any], fds: list[int]) -> NoReturn:
     """Join the container, give up every right, wait for its root, and serve one request."""
-    code = 1
     try:
         init_pidfd, sock_fd, out, err, gate, *joins = fds
         for fd in joins:
@@ -133,8 +132,9 @@ def _become_cell(cell: cells.Cell, program: bytes, message: dict[str, Any], fds:
         os.close(null)
         os.chdir(FOLDER)
         cell.serve(socket.socket(fileno=sock_fd), STATE, OUT)
-        code = 0
+        while True:
+            signal.pause()  # until init is killed, so that the broker can read what this process has used
     except BaseException as error:  # noqa: BLE001  the last frame of this process
         os.write(2, f"cellstack: {type(error).__name__}: {error}\n".encode())
     finally:
-        os._exit(code)
+        os._exit(1)

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,6 +91,8 @@ class Workspace:
         self._seccomp = self.seccomp_for(frozenset(), Path(store.home) / "cache")
         self._waiting: tuple[_Plan, asyncio.Task[CellContainer]] | None = None
         self._zygotes: dict[str, asyncio.Task[None]] = {}
+        self._making: Counter[str] = Counter()  # containers that are being made, by zygote
+        self._retired: set[str] = set()
         self._chores: set[asyncio.Task[Any]] = set()
         self._committing: asyncio.Task[None] | None = None
         self._mask: tuple[str, str | None, Any] | None = None
@@ -154,7 +157,7 @@ class Workspace:
 
     @property
     def head(self) -> str | None:
-        """The layer the next cell starts from; None is the image itself."""
+        """The layer the next cell starts from, once the last one has `settled`; None is the image itself."""
         return self.session.head
 
     async def configure(
@@ -235,9 +238,17 @@ class Workspace:
         task.add_done_callback(self._chores.discard)
 
     async def _make(self, plan: _Plan) -> CellContainer:
-        if plan.zygote is not None:
-            await self._zygote(plan.zygote, plan.head)
-        answer, fds = await self._broker.ask("container", **self._request(plan))
+        key = plan.zygote
+        if key is not None:
+            self._making[key] += 1
+        try:
+            if key is not None:
+                await self._zygote(key, plan.head)
+            answer, fds = await self._broker.ask("container", **self._request(plan))
+        finally:
+            if key is not None:
+                self._making[key] -= 1
+                self._let_go(key)
         return CellContainer(self, secrets.token_hex(16), plan.limits, answer, fds)
 
     def _request(self, plan: _Plan) -> dict[str, Any]:
@@ -304,8 +315,7 @@ class Workspace:
         }
         report, answers = await self._told(container, record)
         finished = container.finished(report)
-        self._committing = asyncio.create_task(self._commit(answers, container.layer, self.head, cell))
-        self.session.head = container.layer
+        self._committing = asyncio.create_task(self._commit(answers, container.layer, cell))
         return finished
 
     async def _told(
@@ -323,15 +333,15 @@ class Workspace:
             await answers.__aexit__()
         return report, answers
 
-    async def _commit(self, answers: Conversation, layer: str, before: str | None, cell: dict[str, Any]) -> None:
-        """Wait until the layer is there, then note it and prepare the next container on it."""
+    async def _commit(self, answers: Conversation, layer: str, cell: dict[str, Any]) -> None:
+        """Wait until the layer is there, then make it head and prepare the next container on it."""
         try:
             await answers.next()
         except CellstackError as error:
-            self.session.head = before
             raise CellstackError(f"the last cell's result could not be kept: {error}") from None
         finally:
             await answers.__aexit__()
+        self.session.head = layer
         self.session.cells.append({"layer": layer, "number": cell.get("number")})
         self._prepare()
         self.session.save()
@@ -399,6 +409,7 @@ class Workspace:
 
     async def _zygote(self, key: str, head: str | None) -> None:
         if key not in self._zygotes:
+            self._retired.discard(key)
             self._zygotes[key] = asyncio.create_task(self._start_zygote(key, head))
             self._drop_zygotes(key)
         try:
@@ -464,8 +475,14 @@ class Workspace:
     def _drop_zygotes(self, kept: str) -> None:
         """Let all zygotes but `kept` go, once the containers they are asked for exist."""
         for old in [name for name in self._zygotes if name != kept]:
-            self._zygotes.pop(old)
-            self._chore(self._broker.ask("drop_zygote", key=old))
+            del self._zygotes[old]
+            self._retired.add(old)
+            self._let_go(old)
+
+    def _let_go(self, key: str) -> None:
+        if key in self._retired and not self._making[key]:
+            self._retired.discard(key)
+            self._chore(self._broker.ask("drop_zygote", key=key))
 
     # -- the end -----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -279,7 +280,8 @@ class Container:
         if self.reason is None:
             self.reason = reason
         if self.init_pidfd >= 0 and not self.dead.done:
-            signal.pidfd_send_signal(self.init_pidfd, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # dead, and about to be told so
+                signal.pidfd_send_signal(self.init_pidfd, signal.SIGKILL)
 
     # -- its end -----------------------------------------------------------------------------------------------
 

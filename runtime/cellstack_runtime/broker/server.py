@@ -140,7 +140,7 @@ class Broker:
         """Let a zygote go that no further cell needs."""
         zygote = self.zygotes.get(message["key"])
         if zygote is not None:
-            zygote.stop()
+            zygote.retire()
         reply({})
         yield from ()
 
@@ -205,7 +205,7 @@ class Broker:
         container = self.containers.get(message["id"])
         if container is not None:
             container.record("running", message["command"])
-            if container.zygote is not None and self._spare is None:
+            if container.zygote in self.zygotes and self._spare is None:
                 self._spare = self._new(container.zygote, container.limits)
         yield from ()
 

@@ -35,6 +35,7 @@ class Zygote:
         self._asked: deque[Event] = deque()
         self._cells: dict[int, Container] = {}
         self._unclaimed: deque[Container] = deque()
+        self._retired = False
 
     def start(self, request: dict[str, Any], reply: Callable[..., None]) -> Generator[Event, Any, None]:
         """Root a process in the image and execute the guest; reply once it has imported."""
@@ -90,7 +91,7 @@ class Zygote:
         elif "pid" in message and self._asked and len(fds) == 1:
             self._cells[message["pid"]] = self._unclaimed.popleft()
             self._asked.popleft().set((message, fds))
-            return
+            return  # the descriptor is now whose it was asked for
         elif message.get("gone") in self._cells and isinstance(message.get("exited"), int):
             cell = self._cells.pop(message["gone"])
             cell.on_exit(
@@ -100,6 +101,7 @@ class Zygote:
                     "peak": int(message.get("peak", 0)),
                 }
             )
+            self._end_if_idle()
         channels.close_all(fds)
 
     def _fail(self) -> None:
@@ -116,7 +118,11 @@ class Zygote:
             cell.kill("zygote")
             cell.on_exit({"exited": 9, "cpu": 0.0, "peak": 0})
         self._cells.clear()
-        self.broker.zygotes.pop(self.key, None)
+        self._forget()
+
+    def _forget(self) -> None:
+        if self.broker.zygotes.get(self.key) is self:
+            del self.broker.zygotes[self.key]
 
     def _on_death(self) -> None:
         self.broker.loop.forget(self.pidfd)
@@ -124,6 +130,12 @@ class Zygote:
         self.pidfd = -1
         self._fail()
 
-    def stop(self) -> None:
-        """Let it end: it leaves when its channel closes."""
-        self._fail()
+    def retire(self) -> None:
+        """Fork no further cell, and end once those that there are have ended: it is their parent and reaps them."""
+        self._forget()
+        self._retired = True
+        self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._retired and not self._cells and not self._asked:
+            self._fail()  # it leaves when its channel closes

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ BOOTSTRAP = (
     "sys.path.append(sys.path.pop(0)); from cellstack_guest.zygote import main; main(3)"
 )
 
+OUTPUT_BYTES = 8192
+
 
 class Zygote:
     """One zygote. What it says is not trusted: messages are matched with what was asked."""
@@ -36,32 +38,41 @@ class Zygote:
         self._cells: dict[int, Container] = {}
         self._unclaimed: deque[Container] = deque()
         self._retired = False
+        self._directory = f"{broker.run_dir}/zygote-{os.urandom(4).hex()}"
+        self._output = -1
+        self._said = b""
 
     def start(self, request: dict[str, Any], reply: Callable[..., None]) -> Generator[Event, Any, None]:
         """Root a process in the image and execute the guest; reply once it has imported."""
         roots = self.broker.roots
-        target = f"{self.broker.run_dir}/zygote"
-        os.makedirs(target, exist_ok=True)
+        target, upper, work = (f"{self._directory}/{name}" for name in ("mnt", "upper", "work"))
+        os.makedirs(target)
+        os.mkdir(work)
+        roots.owned_directory(upper)  # libraries want to keep caches when they are imported; no cell sees them
         lowers = [roots.mapped(path) if host_ids else path for path, host_ids in request["root"]]
-        roots.overlay([*lowers, roots.skeleton], target)
+        roots.overlay([*lowers, roots.skeleton], target, upper=upper, work=work)
         roots.attach(roots.dev, f"{target}/dev")
         roots.attach(self.broker.guest, f"{target}/run/cellstack")
         root = roots.detach(target)
         ours, theirs = channels.pair()
         self.channel = ours
         argv = [request["python"], "-P", "-X", "utf8", "-c", BOOTSTRAP]
+        self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         spawned = self.broker.ask_spawner(
-            {"op": "zygote", "argv": argv, "env": request["env"]}, [theirs.fileno(), root, sys.stderr.fileno()]
+            {"op": "zygote", "argv": argv, "env": request["env"]}, [theirs.fileno(), root, output]
         )
         theirs.close()
-        os.close(root)
+        channels.close_all([root, output])
+        self.broker.loop.readable(self._output, self._on_output)
         _, (self.pidfd,) = yield spawned
         self.broker.loop.readable(self.pidfd, self._on_death)
         self.broker.loop.readable(ours.fileno(), self._on_message)
         ours.send({"seccomp": request["seccomp"], "preload": request["preload"]})
         answer = yield self.ready
         if answer is None:
-            reply({"error": f"the image's Python ({request['python']}) could not start the guest"})
+            last = self._said.decode(errors="replace").strip().splitlines()[-1:]
+            why = f": {last[0][:300]}" if last else ""
+            reply({"error": f"the image's Python ({request['python']}) could not start the guest{why}", "errno": None})
         else:
             reply({"modules": answer.get("modules", 0)})
 
@@ -104,6 +115,19 @@ class Zygote:
             self._end_if_idle()
         channels.close_all(fds)
 
+    def _on_output(self) -> None:
+        """Keep the end of what it writes, to say why it did not start; nobody else wants to read it."""
+        data = os.read(self._output, OUTPUT_BYTES)
+        self._said = (self._said + data)[-OUTPUT_BYTES:]
+        if not data:
+            self._close_output()
+
+    def _close_output(self) -> None:
+        if self._output >= 0:
+            self.broker.loop.forget(self._output)
+            os.close(self._output)
+            self._output = -1
+
     def _fail(self) -> None:
         """Its channel is closed: whoever waits for it learns that nothing will come."""
         if self.channel is not None:
@@ -128,7 +152,12 @@ class Zygote:
         self.broker.loop.forget(self.pidfd)
         os.close(self.pidfd)
         self.pidfd = -1
+        if self._output >= 0:
+            with contextlib.suppress(BlockingIOError):
+                self._on_output()
+        self._close_output()
         self._fail()
+        self.broker.loop.idle.append(lambda: self.broker.remove_tree(self._directory))
 
     def retire(self) -> None:
         """Fork no further cell, and end once those that there are have ended: it is their parent and reaps them."""

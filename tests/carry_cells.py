@@ -127,8 +127,10 @@ def _in_fork(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_new_interpreter(request: dict[str, Any]) -> dict[str, Any]:
-    program = "import json, sys, carry_cells; print(json.dumps(carry_cells._outcome(json.load(sys.stdin))))"
-    path = os.pathsep.join([os.path.dirname(__file__), *sys.path])
+    program = (
+        "import json, sys; from tests import carry_cells as c; print(json.dumps(c._outcome(json.load(sys.stdin))))"
+    )
+    path = os.pathsep.join([os.path.dirname(os.path.dirname(__file__)), *sys.path])
     ended = subprocess.run(
         [sys.executable, "-c", program],
         input=json.dumps(request),

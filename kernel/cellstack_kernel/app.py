@@ -16,7 +16,7 @@ class _NoDisplayHook:
     """The base class hands its display hook a way to get the execution count; ours displays nothing."""
 
 
-class CellstackApp(IPKernelApp):  # type: ignore[misc]
+class CellstackApp(IPKernelApp):
     """ipykernel's application without what belongs to cells: no shell, no captured output in this process."""
 
     name = "cellstack-kernel"

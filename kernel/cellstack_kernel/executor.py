@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cellstack_kernel.deaths import UNCHANGED, cause
 from cellstack_kernel.frames import FrameError, checked
 from cellstack_kernel.records import cell_record
-from cellstack_runtime.limits import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from cellstack_runtime.containers import CellContainer, Finished
     from cellstack_runtime.limits import Limits
     from cellstack_runtime.workspace import Workspace
-
-UNCHANGED = "Files and variables are as they were before it"
 
 
 class FrontEnd(Protocol):
@@ -184,7 +182,7 @@ class Executor:
     def _killed(
         self, request: Request, container: CellContainer, finished: Finished, front: FrontEnd, why: str | None
     ) -> Outcome:
-        name, sentence = _death(container, finished, why)
+        name, sentence = ("CellKilled", f"{why}. {UNCHANGED}") if why else cause(container.limits, finished)
         error = {"ename": name, "evalue": sentence, "traceback": [f"\x1b[31m{name}\x1b[39m: {sentence}"]}
         if not request.silent:
             front.publish("error", error)
@@ -192,7 +190,7 @@ class Executor:
         return Outcome(content, cell_record(request.number, container, finished, self.workspace.head, content, None))
 
     async def query(self, message: Message) -> dict[str, Any] | None:
-        """Answer a question about code (complete, inspect, is_complete) in a container of its own; None when it died."""
+        """Answer a question about code (complete, inspect, is_complete) in a new container; None when it died."""
         workspace = self.workspace
         await workspace.settled()
         state = workspace.store.layer(workspace.head).state if workspace.head else None
@@ -208,49 +206,3 @@ class Executor:
         finally:
             await container.discard()
         return content
-
-
-def _death(container: CellContainer, finished: Finished, why: str | None) -> tuple[str, str]:
-    """Return the error's name and the one sentence that says what killed the cell, by which limit, and what to do."""
-    limits, end = container.limits, finished.exit
-    if why is not None:
-        return "CellKilled", f"{why}. {UNCHANGED}"
-    if end.reason == "oom":
-        limit = limits.memory or 0
-        return (
-            "CellKilled",
-            f"cell was killed at its memory limit of {format_size(limit)} "
-            f"(peak {format_size(finished.memory_peak_bytes)}). {UNCHANGED}. "
-            f"Raise it with %limits memory={_next_size(limit)}",
-        )
-    if end.reason == "timeout":
-        seconds = limits.timeout or 0
-        return (
-            "CellTimeout",
-            f"cell was killed at its time limit of {seconds:g} s. {UNCHANGED}. "
-            f"Raise it with %limits timeout={seconds * 2:g}",
-        )
-    if end.reason == "pids":
-        return (
-            "CellKilled",
-            f"cell died after it had reached its limit of {limits.pids} processes. {UNCHANGED}. "
-            f"Raise it with %limits pids={(limits.pids or 0) * 2}",
-        )
-    if end.reason == "interrupt":
-        return "CellKilled", f"cell was killed by the second interrupt. {UNCHANGED}"
-    if end.reason == "protocol":
-        return "CellKilled", f"cell sent something that is no output and was killed. {UNCHANGED}"
-    if end.signal is not None:
-        return "CellKilled", f"cell was ended by {end.signal}. {UNCHANGED}"
-    if end.code is not None:
-        return "CellKilled", f"cell ended its own process with exit code {end.code}. {UNCHANGED}"
-    return "CellKilled", f"cell was killed ({end.reason}). {UNCHANGED}"
-
-
-def _next_size(limit: int) -> str:
-    """Return twice the limit the way it is written: 512 MiB gives "1g"."""
-    size = limit * 2
-    for unit, factor in (("g", 2**30), ("m", 2**20)):
-        if size >= factor and size % factor == 0:
-            return f"{size // factor}{unit}"
-    return str(size)

@@ -43,7 +43,7 @@ class Document:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about ids that old notebooks do not have
-                node = nbformat.reads(text, as_version=4)
+                node = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
                 nbformat.validate(node)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, nbformat.ValidationError) as error:
             why = str(error).strip().splitlines() or [type(error).__name__]
@@ -79,7 +79,7 @@ class Document:
 
     def write(self, path: str) -> None:
         """Write the notebook to `path`, whole or not at all; "-" is standard output."""
-        text = nbformat.writes(self.node) + "\n"
+        text = nbformat.writes(self.node) + "\n"  # type: ignore[no-untyped-call]
         if path == "-":
             sys.stdout.write(text)
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cellstack_runtime.config import Config
 from cellstack_runtime.errors import GrantError
 from cellstack_runtime.limits import Limits, format_size
 
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from cellstack_kernel.executor import FrontEnd
+    from cellstack_runtime.config import Config
 
 LIMITS = ("memory", "cpus", "pids", "timeout")
 
@@ -45,7 +45,9 @@ class Grants:
         """
         if what in self.granted:
             return
-        answer = await front.ask(f"This notebook asks for {what}. Grant it? [y]es once, [a]lways, [N]o: ", password=False)
+        answer = await front.ask(
+            f"This notebook asks for {what}. Grant it? [y]es once, [a]lways, [N]o: ", password=False
+        )
         choice = (answer or "").strip().lower()[:1]
         if choice == "a" and self.notebook is not None:
             self._config.grant(self.notebook, what)

@@ -1,5 +1,8 @@
 """The Jupyter kernel: messages in, cell runs, messages out."""
 
+# mypy: disable-error-code="no-untyped-call, union-attr"
+# (much of ipykernel has no annotations, and its session may be None before it starts)
+
 from __future__ import annotations
 
 import asyncio
@@ -52,7 +55,7 @@ class ShellFront:
         return await self._kernel.ask_client(prompt, self._ident, self._parent, password=password)
 
 
-class CellstackKernel(Kernel):  # type: ignore[misc]
+class CellstackKernel(Kernel):
     """A kernel whose cells run in containers. Nothing of a cell runs in this process."""
 
     implementation = "cellstack"
@@ -67,7 +70,7 @@ class CellstackKernel(Kernel):  # type: ignore[misc]
         "file_extension": ".py",
     }
     banner = f"Cellstack {version('cellstack')}: every cell in a fresh container, every result a layer"
-    help_links = ()
+    help_links: list[dict[str, str]] = []  # noqa: RUF012  as above
     _execute_sleep = 0  # the base class sleeps for stdout of its own process, which no cell writes to
     _supports_kernel_subshells = False
 
@@ -161,11 +164,13 @@ class CellstackKernel(Kernel):  # type: ignore[misc]
             return failed(error, request, front).content
         outcome = await notebook.execute(request, front)
         self._record = outcome.record
-        content = {**empty, **outcome.content}
-        return content
+        return {**empty, **outcome.content}
 
     def finish_metadata(
-        self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]  # noqa: ARG002
+        self,
+        parent: dict[str, Any],  # noqa: ARG002
+        metadata: dict[str, Any],
+        reply_content: dict[str, Any],  # noqa: ARG002
     ) -> dict[str, Any]:
         """Put the cell's record into the reply."""
         if self._record:
@@ -189,7 +194,11 @@ class CellstackKernel(Kernel):  # type: ignore[misc]
         return content or nothing
 
     async def do_inspect(
-        self, code: str, cursor_pos: int, detail_level: int = 0, omit_sections: Sequence[str] = ()  # noqa: ARG002
+        self,
+        code: str,
+        cursor_pos: int,
+        detail_level: int = 0,
+        omit_sections: Sequence[str] = (),  # noqa: ARG002
     ) -> dict[str, Any]:
         """Inspect, with the notebook's variables, in a container of its own."""
         message = {"type": "inspect", "code": code, "cursor_pos": cursor_pos, "detail_level": detail_level}

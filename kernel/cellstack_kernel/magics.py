@@ -242,8 +242,12 @@ async def _container(notebook: Notebook, args: list[str], _front: FrontEnd) -> v
     """Say what a container is made for: scope=cell, a new one for each."""
     options = _options("%container", args, ("scope",))
     if options.get("scope", "cell") != "cell":
-        raise UsageError(f"scope={options['scope']} is not in this version", hint="Each cell gets a container (scope=cell)")
-    return views.sentence(f"Every cell runs in a container of its own, from the image {notebook.workspace.image.id[:12]}.")
+        raise UsageError(
+            f"scope={options['scope']} is not in this version", hint="Each cell gets a container (scope=cell)"
+        )
+    return views.sentence(
+        f"Every cell runs in a container of its own, from the image {notebook.workspace.image.id[:12]}."
+    )
 
 
 async def _image(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
@@ -365,7 +369,9 @@ async def _grants(notebook: Notebook, args: list[str], _front: FrontEnd) -> view
     """List what the person has granted to this notebook."""
     _none("grants", args)
     granted = notebook.grants.granted
-    return views.table(("GRANTED",), [(what,) for what in granted]) if granted else views.sentence("Nothing is granted.")
+    return (
+        views.table(("GRANTED",), [(what,) for what in granted]) if granted else views.sentence("Nothing is granted.")
+    )
 
 
 async def _mount(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:

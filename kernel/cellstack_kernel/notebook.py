@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cellstack_kernel import magics
@@ -20,10 +20,21 @@ from cellstack_runtime.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cellstack_runtime.context import Context
     from cellstack_runtime.limits import Limits
     from cellstack_runtime.store import Store
+    from cellstack_runtime.workspace import BindMount
 
 NOTHING = Settings()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """How far cells reach."""
+
+    limits: Limits
+    context: Context
+    mounts: list[BindMount]
 
 
 class Notebook:
@@ -36,7 +47,7 @@ class Notebook:
         self.folder = folder
         self.executor = Executor(workspace)
         self.last: dict[str, Any] | None = None
-        self._wishes: tuple[list[tuple[str, str]], dict[str, Any]] | None = None
+        self._wishes: tuple[list[tuple[str, str]], _Reach] | None = None
 
     @classmethod
     async def open(
@@ -71,32 +82,36 @@ class Notebook:
         context = resolve_context(where, mode, store=store.home)
         if context.note:
             progress(context.note)
-        final = {"limits": limits, "context": context, "mounts": mounts}
-        first = dict(final)
+        wanted = _Reach(limits, context, mounts)
+        first = wanted
         if open_wishes:  # nothing of what is not granted yet
-            first["limits"] = grants.default_limits(default_limits()).updated(given.limits)
-            first["context"] = resolve_context(where, given.context or "ro", store=store.home)
-            first["mounts"] = given.bind_mounts()
+            first = _Reach(
+                grants.default_limits(default_limits()).updated(given.limits),
+                resolve_context(where, given.context or "ro", store=store.home),
+                given.bind_mounts(),
+            )
         workspace = await Workspace.open(
             store,
             image=given.image or asked.image or "default",
             env=env,
             notebook=os.path.abspath(path) if path else None,
             progress=progress,
-            **first,
+            limits=first.limits,
+            context=first.context,
+            mounts=first.mounts,
         )
         notebook = cls(workspace, grants, path, where)
-        notebook._wishes = (open_wishes, final) if open_wishes else None
+        notebook._wishes = (open_wishes, wanted) if open_wishes else None
         return notebook
 
     async def settle_wishes(self, front: FrontEnd) -> None:
         """Ask the person for what the notebook's metadata asks for and nobody has granted; GrantError when refused."""
         if self._wishes is not None:
-            wants, settings = self._wishes
+            wants, reach = self._wishes
             for what, flag in wants:
                 await self.grants.require(what, flag, front)
             self._wishes = None
-            await self.workspace.configure(**settings)
+            await self.workspace.configure(limits=reach.limits, context=reach.context, mounts=reach.mounts)
 
     async def execute(self, request: Request, front: FrontEnd) -> Outcome:
         """Answer the host magics of a cell, then run what is left of it in a container."""
@@ -113,7 +128,9 @@ class Notebook:
                 await self.check_limits(wanted.limits, front)
             outcome = await self.executor.run(wanted, front)
         except CellstackError as error:
-            return Outcome(failed(error, request, front).content, record_without_container(self.workspace, request.number, "error"))
+            return Outcome(
+                failed(error, request, front).content, record_without_container(self.workspace, request.number, "error")
+            )
         outcome.record["grants"] = self.grants.granted
         self.last = outcome.record
         return outcome

@@ -73,7 +73,7 @@ class Recorder:
 
 def _join_streams(outputs: list[Any]) -> None:
     """Join the last output to the one before when both are text of one stream, as front ends show them."""
-    if len(outputs) < 2:  # noqa: PLR2004
+    if len(outputs) < 2:
         return
     before, last = outputs[-2:]
     if before.output_type == last.output_type == "stream" and before.name == last.name:

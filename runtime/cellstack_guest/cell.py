@@ -12,8 +12,8 @@ import contextlib
 import io
 import os
 import pdb  # noqa: T100
-import select
 import secrets
+import select
 import shutil
 import signal
 import sys

@@ -162,7 +162,7 @@ def set_function_state(function: types.FunctionType, state: tuple[dict[str, Any]
 
 
 def reduce_code(code: types.CodeType) -> Any:
-    """Return the reduction of a code object: cloudpickle's (since 3.1.3) loses the file name, and with it the source."""
+    """Return the reduction of a code object: cloudpickle's (since 3.1.3) loses the file name, so the source."""
     return (
         types.CodeType,
         (

@@ -77,8 +77,8 @@ class BrokerClient:
         return client
 
     async def _readable(self) -> None:
-        ready = self._loop.create_future()
-        self._loop.add_reader(self._channel.fileno(), lambda: ready.done() or ready.set_result(None))
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(self._channel.fileno(), _set, ready)
         try:
             await ready
         finally:
@@ -186,6 +186,11 @@ def _host_error(answer: dict[str, Any]) -> CellstackError:
         f"the container could not be made: {answer['error']}",
         hint="`cellstack doctor` says what this host allows and what to do",
     )
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def close_quietly(fd: int) -> None:

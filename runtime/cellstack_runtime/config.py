@@ -1,11 +1,11 @@
 """`config.toml` beside the store: what the person has set and granted. A notebook's content never changes it.
 
-    [defaults]                      # limits of cells where a notebook says nothing
-    memory = "4g"
-    [ceiling]                       # what a notebook may raise its limits to without asking
-    memory = "8g"
-    [notebooks."/home/me/a.ipynb"]
-    granted = ["context:rw", "mount:/data:/data:ro"]
+[defaults]                      # limits of cells where a notebook says nothing
+memory = "4g"
+[ceiling]                       # what a notebook may raise its limits to without asking
+memory = "8g"
+[notebooks."/home/me/a.ipynb"]
+granted = ["context:rw", "mount:/data:/data:ro"]
 """
 
 from __future__ import annotations

@@ -43,8 +43,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Below:
-    """What the merged lower directories have at one name; `folders` are its merged directories, top first."""
+    """What merged directories have at one name: the topmost entry's path; its merged directories, top first."""
 
+    path: str
     status: os.stat_result
     folders: tuple[str, ...]
 
@@ -98,7 +99,7 @@ def _type(status: os.stat_result) -> str:
 
 def look(folders: tuple[str, ...], name: str) -> Below | None:
     """Return what the merge of `folders` (top first) shows at `name`."""
-    status: os.stat_result | None = None
+    top: tuple[str, os.stat_result] | None = None
     merged: list[str] = []
     for folder in folders:
         path = f"{folder}/{name}"
@@ -109,18 +110,19 @@ def look(folders: tuple[str, ...], name: str) -> Below | None:
         if is_whiteout(path, found):
             break
         is_directory = stat.S_ISDIR(found.st_mode)
-        if status is not None and not is_directory:
+        if top is not None and not is_directory:
             break  # the directory above hides the file
-        status = status or found
+        top = top or (path, found)
         if not is_directory:
             break
         merged.append(path)
         if is_opaque(path):
             break
-    return None if status is None else Below(status, tuple(merged))
+    return None if top is None else Below(*top, tuple(merged))
 
 
 def merged_names(folders: tuple[str, ...]) -> set[str]:
+    """Return all names in `folders`, those of whiteouts too; what their owner may not read has none."""
     names: set[str] = set()
     for folder in folders:
         with contextlib.suppress(PermissionError):

@@ -85,7 +85,7 @@ def _at(roots: dict[str, tuple[str, ...]], parts: list[str]) -> Below | None:
     below = None
     if parts[0] == "work" and roots["work"]:
         folders, parts = roots["work"], parts[1:]
-        below = Below(os.lstat(folders[0]), folders)
+        below = Below(folders[0], os.lstat(folders[0]), folders)
     for name in parts:
         below = look(folders, name)
         if below is None:

@@ -1,11 +1,12 @@
-"""What a container may not do: capabilities, system calls, paths. The host's side, which prepares; the container's
-processes apply it to themselves (cellstack_guest.confine)."""
+"""What a container may not do: capabilities, system calls, paths.
+
+The host's side, which prepares; the container's processes apply it to themselves (cellstack_guest.confine).
+"""
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import platform
 import secrets
 import tempfile

@@ -64,7 +64,7 @@ def _has_capability(number: int) -> bool:
 def _maps_range(path: str) -> bool:
     with open(path, encoding="ascii") as file:
         lines = [[int(field) for field in line.split()] for line in file]
-    return any(inside <= BASE_ID and BASE_ID + ID_COUNT <= inside + count for inside, _, count in lines)
+    return any(inside <= BASE_ID and inside + count >= BASE_ID + ID_COUNT for inside, _, count in lines)
 
 
 def subordinate_ranges(path: str, uid: int) -> list[IdRange]:

@@ -41,7 +41,7 @@ _FORBID = (
     (
         "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
         "1",
-        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with `userns,` for this Python",
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or give Python an AppArmor profile with `userns,`",
     ),
 )
 _HELPERS = ("pasta", "slirp4netns")
@@ -164,7 +164,10 @@ def _subordinate_ids() -> Check:
     if not missing and not helpers:
         first = ranges["/etc/subuid"][0]
         return Check("subuid ranges", OK, f"{first.count} ids from {first.start}; cells need none of them")
-    why = [*(f"{path} has no line for user {uid}" for path in missing), *(f"{name} is not installed" for name in helpers)]
+    why = [
+        *(f"{path} has no line for user {uid}" for path in missing),
+        *(f"{name} is not installed" for name in helpers),
+    ]
     return Check("subuid ranges", OK, f"none ({'; '.join(why)}); cells need none, they run with a single id")
 
 
@@ -250,7 +253,9 @@ def _cgroups() -> list[Check]:
     checks = [Check("cgroup version", OK if any_path else WARNING, version if any_path else "no cgroup is mounted")]
     for entry in found.values():
         status = OK if entry.writable else WARNING
-        checks.append(Check(f"cgroup {entry.name}", status, entry.reason, None if entry.writable else _delegation(support)))
+        checks.append(
+            Check(f"cgroup {entry.name}", status, entry.reason, None if entry.writable else _delegation(support))
+        )
     return checks
 
 

@@ -24,11 +24,12 @@ from cellstack_runtime.context import Context, hidden_mask, mask_is_current
 from cellstack_runtime.errors import CellstackError, HostError
 from cellstack_runtime.image import ensure_default, guest_directory
 from cellstack_runtime.limits import Limits
-from cellstack_runtime.store import Image, Session, Store
 from cellstack_runtime.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from cellstack_runtime.store import Image, Session, Store
 
 PASSED_ON = re.compile(r"LANG|LC_\w+|TZ|TERM|COLUMNS|MPLBACKEND")
 DEFAULT_ENV = {
@@ -360,9 +361,7 @@ class Workspace:
 
     # -- programs ----------------------------------------------------------------------------------------------
 
-    async def run(
-        self, program: dict[str, Any], streams: Sequence[int]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def run(self, program: dict[str, Any], streams: Sequence[int]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Run `program` in a new container; return the broker's report and what it said of the container."""
         plan = self._plan(self.limits)
         answer, fds = await self._broker.ask("container", **self._request(plan))
@@ -468,7 +467,7 @@ class Workspace:
                 self._prepare()
                 self._drop_zygotes(new)
         except CellstackError:
-            pass  # the zygote that is there goes on serving; a module that cannot be imported ahead is imported in cells
+            pass  # the zygote that is there goes on serving; what cannot be imported ahead is imported in cells
         finally:
             self._renewing = False
 

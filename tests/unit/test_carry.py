@@ -7,8 +7,8 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.carry_cells import Notebook
 
-from carry_cells import Notebook
 from cellstack_guest.carry import Carrier
 from cellstack_guest.manifest import StateError
 

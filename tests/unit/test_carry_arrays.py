@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np  # noqa: F401 - the cells are forked from this process and find it loaded
 import pandas as pd  # noqa: F401
 import pytest
+from tests.carry_cells import Notebook
 
-from carry_cells import Notebook
 from cellstack_guest import dirty
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import tempfile
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from carry_cells import Notebook
+from tests.carry_cells import Notebook
 
 NAMES = ("a", "b", "c", "d")
 SETUP = (

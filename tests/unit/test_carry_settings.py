@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
-from carry_cells import Notebook
+from tests.carry_cells import Notebook
 
 if TYPE_CHECKING:
     from pathlib import Path

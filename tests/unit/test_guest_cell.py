@@ -10,8 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
-from guest_cells import RUNTIME, Cells
+from tests.guest_cells import RUNTIME, Cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from cellstack_guest.protocol import Decoder, ProtocolError, encode
 
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
-)
+atoms = st.none() | st.booleans() | st.integers() | st.text()
+values = st.recursive(atoms, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 messages = st.dictionaries(st.text(), values).map(lambda fields: {**fields, "type": "stream"})
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,7 +22,7 @@ from cellstack_kernel.recorder import Recorder
 from cellstack_kernel.settings import Settings
 from cellstack_kernel.views import printable
 from cellstack_runtime.cli.containers import parse_env
-from cellstack_runtime.errors import EXIT_FAILED, CellstackError, UsageError
+from cellstack_runtime.errors import EXIT_FAILED, UsageError
 from cellstack_runtime.extract import copy_out
 from cellstack_runtime.limits import format_size
 from cellstack_runtime.store import Store
@@ -39,7 +37,9 @@ RAISES, SKIPPED = "raises-exception", "skip-execution"  # the tags of nbclient a
 @click.command()
 @click.argument("notebook", type=click.Path())
 @click.option("--output", "-o", help="Write the executed notebook here; - is standard output.")
-@click.option("--parameter", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a variable, as papermill.")
+@click.option(
+    "--parameter", "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a variable, as papermill."
+)
 @click.option("--image", metavar="REF", help="Image the cells run in.")
 @click.option("--memory", "-m", help="Memory limit of each cell, as 512m.")
 @click.option("--cpus", help="Number of CPUs, as 1.5.")
@@ -53,7 +53,9 @@ RAISES, SKIPPED = "raises-exception", "skip-execution"  # the tags of nbclient a
 @click.option("--cache", is_flag=True, hidden=True)
 @click.option("--tag", metavar="NAME[:TAG]", help="Make the last layer an image.")
 @click.option("--allow-errors", is_flag=True, help="Go on after a cell that failed.")
-@click.option("--format", "style", type=click.Choice(["text", "json"]), default="text", help="json: a report on stdout.")
+@click.option(
+    "--format", "style", type=click.Choice(["text", "json"]), default="text", help="json: a report on stdout."
+)
 def execute(
     notebook: str,
     output: str | None,
@@ -94,7 +96,9 @@ def execute(
 def _copy(text: str) -> tuple[str, str]:
     source, separator, target = text.partition(":")
     if not separator or not source or not target:
-        raise UsageError(f"--copy-out {text!r} is not CONTAINER:HOST", hint="For example --copy-out /work/out.csv:out.csv")
+        raise UsageError(
+            f"--copy-out {text!r} is not CONTAINER:HOST", hint="For example --copy-out /work/out.csv:out.csv"
+        )
     return source if source.startswith("/") else f"/work/{source}", target
 
 
@@ -135,7 +139,9 @@ class _Run:
                     recorder.finish()
                     self.document.write(output)
                 for source, target in copies:
-                    copy_out(notebook.workspace.store, notebook.workspace.image, notebook.workspace.head, source, target)
+                    copy_out(
+                        notebook.workspace.store, notebook.workspace.image, notebook.workspace.head, source, target
+                    )
                 if tag is not None and self.failure is None:
                     self._say(tag_head(notebook, tag))
             finally:
@@ -236,7 +242,7 @@ def _line(number: int, total: int, source: str, record: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[Any]:
-    """Let Ctrl-C and SIGTERM cancel what runs, so that all is cleaned up; give a way to have Ctrl-C do something else."""
+    """Let Ctrl-C and SIGTERM cancel what runs, so that all is cleaned up; give a way to change what Ctrl-C does."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
     assert task is not None

@@ -333,7 +333,7 @@ class Container:
             report["peak"] = max(report["peak"] or 0, memory)
         return report
 
-    def release(self) -> list[Callable[[], None]]:
+    def release(self) -> list[Callable[[], object]]:
         """Return what is left to clean up, in order; none of it is in anybody's way."""
         if self.supervisor is not None:
             self.supervisor.stop()

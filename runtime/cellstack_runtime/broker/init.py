@@ -47,13 +47,13 @@ def main(channel_fd: int, cgroup_fds: Sequence[int], gate: int, numbers: Numbers
     inodes = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in NAMESPACES}
     channel.send({"ready": inodes})
     message, fds = channel.receive()
-    gate = fds[1] if fds[1:] else None  # to the cell's process, where there is one
-    if gate is not None:
-        os.read(gate, 1)  # It has joined: one that joins while the root is changed would be left in the old one.
+    cell_gate = fds[1] if fds[1:] else None  # to the cell's process, where there is one
+    if cell_gate is not None:
+        os.read(cell_gate, 1)  # It has joined: one that joins while the root is changed would be left in the old one.
     _complete_root(message, fds[0])
-    if gate is not None:
+    if cell_gate is not None:
         with contextlib.suppress(BrokenPipeError):  # it is dead, which is told by who reaps it
-            os.write(gate, b"x")
+            os.write(cell_gate, b"x")
     channels.close_all(fds)
     channel.send({"rooted": True})
     _serve(channel)

@@ -52,7 +52,7 @@ class Loop:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self._running = True
-        self.idle: deque[Callable[[], None]] = deque()  # done one at a time when nothing else is to do
+        self.idle: deque[Callable[[], object]] = deque()  # done one at a time when nothing else is to do
 
     def event(self) -> Event:
         """Return a new event."""

@@ -331,7 +331,7 @@ def main(fd: int) -> NoReturn:
     try:
         serve(client, settings)
         code = 0
-    except BaseException:  # the last frame of this process; its stderr is the client's log
+    except BaseException:  # noqa: BLE001  the last frame of this process; its stderr is the client's log
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stderr.flush()

@@ -2,8 +2,9 @@
 
 It owns the user and the pid namespace that all zygotes and containers of this broker live below, so that neither
 needs any right on the host. (A zygote forks into a container's pid namespace and comes back, which takes
-CAP_SYS_ADMIN in the user namespace that owns its own pid namespace.) Its root is an empty tmpfs with a /proc and a /sys, which every init starts from: few mounts to
-copy, nothing of the host to see, and a visible /proc and /sys, without which the kernel refuses new ones.
+CAP_SYS_ADMIN in the user namespace that owns its own pid namespace.) Its root is an empty tmpfs with a /proc and a
+/sys, which every init starts from: few mounts to copy, nothing of the host to see, and a visible /proc and /sys,
+without which the kernel refuses new ones.
 """
 
 from __future__ import annotations
@@ -46,12 +47,7 @@ def start(channel: Channel, root_fd: int, id_map: str) -> tuple[int, int]:
     """
     gate_read, gate_write = os.pipe()
     pid, pidfd = syscalls.clone3(
-        abi.CLONE_NEWUSER
-        | abi.CLONE_NEWNS
-        | abi.CLONE_NEWPID
-        | abi.CLONE_NEWNET
-        | abi.CLONE_NEWIPC
-        | abi.CLONE_NEWUTS,
+        abi.CLONE_NEWUSER | abi.CLONE_NEWNS | abi.CLONE_NEWPID | abi.CLONE_NEWNET | abi.CLONE_NEWIPC | abi.CLONE_NEWUTS,
         exit_signal=signal.SIGCHLD,
     )
     if pid == 0:
@@ -94,7 +90,10 @@ def _main(channel: Channel, root_fd: int, gate_read: int, gate_write: int) -> No
     enter(ANY_FOLDER)
     confine.set_name("cellstack-spawn")
     numbers = Numbers()
-    handlers = {"init": partial(_spawn_init, numbers), "zygote": _spawn_zygote}
+    handlers: dict[str, Callable[[Channel, dict[str, Any], list[int]], None]] = {
+        "init": partial(_spawn_init, numbers),
+        "zygote": _spawn_zygote,
+    }
     while True:
         message, fds = channel.receive()
         handlers[message["op"]](channel, message, fds)
@@ -117,7 +116,7 @@ def _spawn_init(numbers: Numbers, channel: Channel, message: dict[str, Any], fds
         gate_read, gate_write = os.pipe()
         pid, pidfd = syscalls.clone3(INIT_NAMESPACES, exit_signal=signal.SIGCHLD)
         if pid == 0:
-            _run(lambda: init.main(fds[0], fds[1:], gate_read, numbers))
+            _run(partial(init.main, fds[0], fds[1:], gate_read, numbers))
         os.close(gate_read)
         if numbers.are_new(pid):
             break
@@ -143,7 +142,7 @@ def _spawn_zygote(channel: Channel, message: dict[str, Any], fds: list[int]) -> 
 def _become_zygote(message: dict[str, Any], channel: int, root_fd: int, output: int) -> None:
     syscalls.move_mount(root_fd, NEW_ROOT)
     syscalls.mount("proc", f"{NEW_ROOT}/proc", "proc", init.NOSUID_NODEV_NOEXEC)
-    syscalls.mount("tmpfs", f"{NEW_ROOT}/tmp", "tmpfs", abi.MS_NOSUID | abi.MS_NODEV, "mode=1777,size=64m")
+    syscalls.mount("tmpfs", f"{NEW_ROOT}/tmp", "tmpfs", abi.MS_NOSUID | abi.MS_NODEV, "mode=1777,size=64m")  # noqa: S108
     enter(NEW_ROOT)
     os.dup2(output, 1)
     os.dup2(output, 2)

@@ -75,16 +75,15 @@ class GroupV1(Group):
         return event
 
     def remove(self) -> bool:
-        return all([remove(path) for path in set(self._paths.values())])
+        left = [path for path in set(self._paths.values()) if not remove(path)]
+        return not left
 
 
 class ManagerV1(Manager):
     """Makes groups below the process' own group of each hierarchy."""
 
     def __init__(self, support: Support, scope: str) -> None:
-        self._tops = {
-            name: f"{support.controllers[name].path}/{scope}" for name in USED if support.writable(name)
-        }
+        self._tops = {name: f"{support.controllers[name].path}/{scope}" for name in USED if support.writable(name)}
         self._made = False
 
     def directories(self) -> list[str]:

@@ -70,7 +70,7 @@ def run(
             cap_drop=cap_drop,
         )
         if spec.limits.network != "none":
-            raise UsageError(  # noqa: TRY301  told like all others, with docker's exit code
+            raise UsageError(
                 f"network={spec.limits.network} is not in this version", hint="Containers run with network=none"
             )
         report = Engine().run(spec, progress=lambda text: click.echo(text, err=True))
@@ -117,7 +117,9 @@ def parse_mount(text: str) -> BindMount:
         raise UsageError(f"mount {text!r} is not HOST:CONTAINER[:ro]", hint="The container's path must be absolute")
     source = os.path.abspath(os.path.expanduser(parts[0]))
     if not os.path.exists(source):
-        raise NotFoundError(f"mount {text!r}: {source} does not exist on the host", hint="Name a file or folder that does")
+        raise NotFoundError(
+            f"mount {text!r}: {source} does not exist on the host", hint="Name a file or folder that does"
+        )
     return BindMount(source, os.path.normpath(parts[1]), read_only=parts[2:] == ["ro"])
 
 

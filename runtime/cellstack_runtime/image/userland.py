@@ -20,16 +20,16 @@ TOOLS = """
     xargs tar gzip gunzip zcat bzip2 xz unzip diff cmp patch file which tput less more clear ps top free
     kill pgrep pkill uptime vmstat hostname ip ss lsns findmnt mount umount unshare nsenter getopt setsid
     flock ldd ldconfig locale getent
-""".split()  # noqa: SIM905  a list of words reads better
+""".split()
 # Loaded by name at run time, or asked for by wheels that count on every Linux having them (PEP 600).
 LIBRARIES = """
     libc.so.6 libm.so.6 libdl.so.2 libpthread.so.0 librt.so.1 libutil.so.1 libresolv.so.2 libanl.so.1
     libnss_files.so.2 libnss_dns.so.2 libgcc_s.so.1 libstdc++.so.6 libz.so.1 libexpat.so.1
-""".split()  # noqa: SIM905  a list of words reads better
+""".split()
 PLAIN_DIRECTORIES = """
     /dev/shm /etc /home /mnt /opt /proc /run /srv /sys /usr/bin /usr/lib /usr/lib64 /usr/local/bin
     /usr/local/lib /usr/sbin /usr/share /var/cache /var/lib /var/log /work
-""".split()  # noqa: SIM905  a list of words reads better
+""".split()
 MERGED = ("bin", "lib", "lib64", "sbin")
 PASSWD = "root:x:0:0:root:/root:{shell}\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"  # noqa: S105  a user has one
 GROUP = "root:x:0:\ntty:x:5:\nstaff:x:50:\nusers:x:100:\nnogroup:x:65534:\n"

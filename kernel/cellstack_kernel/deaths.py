@@ -1,0 +1,54 @@
+"""What killed a cell, in one sentence: by which limit, that nothing is lost, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cellstack_runtime.limits import format_size
+
+if TYPE_CHECKING:
+    from cellstack_runtime.containers import Finished
+    from cellstack_runtime.limits import Limits
+
+UNCHANGED = "Files and variables are as they were before it"
+
+
+def cause(limits: Limits, finished: Finished) -> tuple[str, str]:
+    """Return the error's name and its sentence for a cell that was not there to answer."""
+    end, name, hint = finished.exit, "CellKilled", ""
+    match end.reason:
+        case "oom":
+            limit = limits.memory or 0
+            what = f"cell was killed at its memory limit of {format_size(limit)}"
+            what += f" (peak {format_size(finished.memory_peak_bytes)})"
+            hint = f". Raise it with %limits memory={_double(limit)}"
+        case "timeout":
+            seconds = limits.timeout or 0
+            name = "CellTimeout"
+            what = f"cell was killed at its time limit of {seconds:g} s"
+            hint = f". Raise it with %limits timeout={seconds * 2:g}"
+        case "pids":
+            what = f"cell died after it had reached its limit of {limits.pids} processes"
+            hint = f". Raise it with %limits pids={(limits.pids or 0) * 2}"
+        case "interrupt":
+            what = "cell was killed by the second interrupt"
+        case "protocol":
+            what = "cell sent something that is no output and was killed"
+        case "zygote":
+            what = "cell was ended with the process that it was forked from, which died"
+        case _ if end.signal is not None:
+            what = f"cell was ended by {end.signal}"
+        case _ if end.code is not None:
+            what = f"cell ended its own process with exit code {end.code}"
+        case reason:
+            what = f"cell was killed ({reason})"
+    return name, f"{what}. {UNCHANGED}{hint}"
+
+
+def _double(limit: int) -> str:
+    """Return twice the limit the way it is written: 512 MiB gives "1g"."""
+    size = limit * 2
+    for unit, factor in (("g", 2**30), ("m", 2**20)):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return str(size)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 import zmq.asyncio
+from ipykernel._version import kernel_protocol_version
 from ipykernel.kernelbase import Kernel
 
 from cellstack_kernel.executor import Request
@@ -83,6 +84,19 @@ class CellstackKernel(Kernel):
         self._record: dict[str, Any] = {}
         self._history: list[tuple[int, int, str]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def kernel_info(self) -> dict[str, Any]:
+        """What front ends are told; the base class would load debugpy and offer it."""
+        return {
+            "protocol_version": kernel_protocol_version,
+            "implementation": self.implementation,
+            "implementation_version": self.implementation_version,
+            "language_info": self.language_info,
+            "banner": self.banner,
+            "help_links": self.help_links,
+            "supported_features": [],
+        }
 
     def start(self) -> None:
         """Start serving, and opening the notebook in the background."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cellstack_kernel import references, views
 from cellstack_runtime.cli.containers import live_containers, parse_mount
 from cellstack_runtime.context import resolve_context
-from cellstack_runtime.diff import changes_of
+from cellstack_runtime.diff import changes_of_layer
 from cellstack_runtime.errors import CellstackError, UsageError
 from cellstack_runtime.extract import copy_out
 from cellstack_runtime.limits import format_size
@@ -155,12 +155,8 @@ async def _diff(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.
     between = chain[chain.index(start) + 1 :] if start is not None else chain
     changed: dict[str, tuple[str, str]] = {}
     for name in between:
-        for part, prefix in (("root", ""), ("work", "/work")):
-            lowers = store.lowers(workspace.image, store.layer(name).parent, part)  # type: ignore[arg-type]
-            if part == "work" and workspace.context.mode == "ro" and workspace.context.folder:
-                lowers = [*lowers, workspace.context.folder]
-            for change in changes_of(store.layer_path(name, part), lowers):  # type: ignore[arg-type]
-                _merge(changed, prefix + change.path, change.kind, format_size(change.size))
+        for change in changes_of_layer(store, store.layer(name)):
+            _merge(changed, change.path, change.kind, format_size(change.size))
     rows = [(kind, path, size) for path, (kind, size) in sorted(changed.items())]
     return views.table(("", "PATH", "SIZE"), rows) if rows else views.sentence("No file was changed.")
 

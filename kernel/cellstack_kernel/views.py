@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from cellstack_runtime.store import Layer
 
+from cellstack_runtime.cli.output import printable
 from cellstack_runtime.limits import format_size
 
 STYLE = (
@@ -28,11 +29,6 @@ ISOLATES = {
     "time": "boot and monotonic clocks",
 }
 Shown = tuple[str, str]
-
-
-def printable(text: str) -> str:
-    """Return `text` on one line with what cannot be printed replaced."""
-    return "".join(char if char.isprintable() else "�" for char in text)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> Shown:

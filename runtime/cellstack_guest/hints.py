@@ -7,12 +7,15 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import types
     from collections.abc import Callable, Iterator
 
-NO_NETWORK = "this cell has no network (network=none). Ask for it with %limits network=bridge"
+NO_NETWORK = "this cell has no network but its own loopback (network=none), the only kind in this version"
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH})
 _UNITS = (("g", 2**30, "GiB"), ("m", 2**20, "MiB"), ("k", 2**10, "KiB"))
 MAX_CHAIN = 32
+# What a function that starts processes calls: os.fork, subprocess, multiprocessing.
+_FORKING = frozenset({"fork", "forkpty", "_fork_exec", "fork_exec", "posix_spawn", "posix_spawnp"})
 
 
 def add_hints(error: BaseException, limits: dict[str, Any], note_for: Callable[[str], str | None]) -> None:
@@ -41,8 +44,28 @@ def _hints(error: BaseException, limits: dict[str, Any], note_for: Callable[[str
     memory = limits.get("memory")
     if memory and isinstance(error, MemoryError):
         yield memory_hint(memory, (limits.get("enforced_by") or {}).get("memory"))
+    pids = limits.get("pids")
+    if pids and any(_at_pids_limit(below) for below in _chain(error)):
+        yield f"the cell may have {pids} processes and threads. Raise it with %limits pids={2 * pids}"
     if limits.get("network") == "none" and needs_network(error):
         yield NO_NETWORK
+
+
+def _at_pids_limit(error: BaseException) -> bool:
+    """Tell whether a process or a thread was refused; a socket without data says EAGAIN too, but is not asked here."""
+    if isinstance(error, BlockingIOError):
+        return error.errno == errno.EAGAIN and any(
+            name in _FORKING for frame in _frames(error) for name in frame.f_code.co_names
+        )
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+
+
+def _frames(error: BaseException) -> Iterator[types.FrameType]:
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_next is None:
+            yield traceback.tb_frame
+        traceback = traceback.tb_next
 
 
 def memory_hint(memory: int, enforced_by: str | None) -> str:

@@ -284,7 +284,9 @@ def flush_before_children(outputs: Outputs) -> None:
         flush_and_start.__doc__ = start.__doc__
         return flush_and_start
 
-    for module, name in ((os, "system"), (os, "posix_spawn"), (os, "posix_spawnp"), (subprocess, "_fork_exec")):
+    starting = [(os, "system"), (os, "posix_spawn"), (os, "posix_spawnp"), (subprocess, "_fork_exec")]
+    ending = [(os, "_exit"), (os, "abort"), (os, "kill")]  # what was printed is not to be lost with the process
+    for module, name in starting + ending:
         if hasattr(module, name):  # the last is private to CPython's subprocess
             setattr(module, name, flushing(getattr(module, name)))
     os.register_at_fork(before=outputs.before_fork)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from cellstack_runtime.store.files import readable
 from cellstack_runtime.store.marks import is_opaque, is_whiteout
-from cellstack_runtime.store.records import Changes
+from cellstack_runtime.store.records import PARTS, Changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from cellstack_runtime.store.records import Layer
+    from cellstack_runtime.store.store import Store
 
 Kind = Literal["A", "C", "D"]
 _TYPES = {
@@ -58,6 +61,23 @@ def changes_of(upper: str, lowers: Sequence[str]) -> Iterator[Change]:
     meanwhile.
     """
     yield from _walk(upper, tuple(lowers), "", hiding=False)
+
+
+def changes_of_layer(store: Store, layer: Layer) -> Iterator[Change]:
+    """Yield what a layer of a notebook changes, below "/" and below "/work"; an image's own layers add everything.
+
+    The files of the notebook's folder, as they are on the host now, lie below /work where the cell saw them.
+    """
+    for part in PARTS:
+        lowers: list[str] = []
+        if layer.image is not None:
+            lowers = store.lowers(store.image(layer.image), layer.parent, part)
+            folder = layer.cell.get("context")
+            if part == "work" and isinstance(folder, str):
+                lowers.append(folder)
+        prefix = "/work" if part == "work" else ""
+        for change in changes_of(store.layer_path(layer.id, part), lowers):
+            yield replace(change, path=prefix + change.path)
 
 
 def count(upper: str, lowers: Sequence[str]) -> Changes:

@@ -282,7 +282,12 @@ def _seccomp() -> Check:
             program = hardening.seccomp_program(folder)
     except CellstackError as error:
         return Check("seccomp", MISSING, error.message, error.hint)
-    failed = _in_child(lambda: confine.lock_down(program))
+
+    def attempt() -> None:
+        idmap.enter_user_namespace()
+        confine.lock_down(program)
+
+    failed = _in_child(attempt)
     if failed is None:
         return Check("seccomp", OK, f"{len(program) // 8} instructions by {ctypes.util.find_library('seccomp')}")
     return Check("seccomp", MISSING, failed, "The kernel needs CONFIG_SECCOMP_FILTER")

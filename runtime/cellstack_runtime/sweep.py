@@ -19,6 +19,9 @@ def sweep(store: Store) -> list[str]:
     A broker holds the lock of its run for as long as it lives; a run without a lock file is one whose broker has
     not come that far, and is left alone while its directory is young enough to be one that just starts.
     """
+    for session in store.sessions():
+        if not session.cells and not session.is_live():
+            store.drop_session(session)
     runs = f"{store.home}/runs"
     swept = []
     for name in sorted(os.listdir(runs)):

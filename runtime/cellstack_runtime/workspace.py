@@ -121,14 +121,16 @@ class Workspace:
         besides a short list of the host's variables. HostError when this host cannot, NotFoundError for the image.
         """
         await asyncio.to_thread(sweep, store)
-        chosen = await asyncio.to_thread(_find_image, store, image, progress)
         guest = await asyncio.to_thread(guest_directory, store)
-        session = store.create_session(notebook, chosen.id)
+        session = store.create_session(notebook, "")
         name = secrets.token_hex(4)
         run_dir = f"{store.home}/runs/{name}"
         os.makedirs(run_dir, mode=0o755)
         with contextlib.ExitStack() as undo:
+            undo.callback(store.drop_session, session)
             undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
+            finding = asyncio.create_task(asyncio.to_thread(_find_image, store, image, progress))  # meanwhile
+            undo.callback(finding.cancel)
             broker = await BrokerClient.start(
                 {
                     "home": store.home,
@@ -140,6 +142,12 @@ class Workspace:
                     "base_id": idmap.base_id(),
                 }
             )
+            try:
+                chosen = await finding
+            except BaseException:
+                await broker.close()
+                raise
+            session.image = chosen.id
             undo.pop_all()
         workspace = cls(
             store,
@@ -311,7 +319,7 @@ class Workspace:
             "image": self.image.id,
             "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "state": state,
-            "cell": cell,
+            "cell": {**cell, "context": self.context.folder if self.context.mode == "ro" else None},
             "digest": None,
         }
         report, answers = await self._told(container, record)
@@ -496,6 +504,7 @@ class Workspace:
             task.cancel()
         await self._broker.close()
         await asyncio.gather(*self._chores, *self._zygotes.values(), return_exceptions=True)
+        await asyncio.to_thread(self.store.drop_session, self.session)
 
 
 def _find_image(store: Store, ref: str, progress: Callable[[str], None]) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -9,17 +10,31 @@ from typing import Any
 
 import click
 
-from cellstack_kernel.cli.execute import execute
-from cellstack_kernel.cli.jupyter import kernelspec, lab
-from cellstack_runtime.cli import commands
+from cellstack_runtime.cli import VERBS
 from cellstack_runtime.errors import EXIT_FAILED, CellstackError
 
 DEBUG = "CELLSTACK_DEBUG"
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+HERE = "cellstack_kernel.cli"
+# Where each verb is: most need little, and Jupyter's packages take a second to import.
+HOMES = {**VERBS, "execute": f"{HERE}.execute", "kernelspec": f"{HERE}.jupyter", "lab": f"{HERE}.jupyter"}
 
 
 class Verbs(click.Group):
-    """Says an error of ours in one line and leaves with its exit code."""
+    """Imports a verb when it is used; says an error of ours in one line and leaves with its exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names of all verbs."""
+        return sorted(HOMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a verb."""
+        if cmd_name not in HOMES:
+            return None
+        # jsonschema would build a grammar of IRIs with it, which takes a second and which no notebook needs.
+        sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+        command: click.Command = getattr(importlib.import_module(HOMES[cmd_name]), cmd_name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb."""
@@ -39,9 +54,7 @@ class Verbs(click.Group):
             if os.environ.get(DEBUG):
                 raise
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            click.echo(
-                f"cellstack: something here is wrong ({what}). {DEBUG}=1 shows where; please report it", err=True
-            )
+            click.echo(f"cellstack: something here is wrong ({what}). {DEBUG}=1 shows where; please report it", err=True)
             ctx.exit(EXIT_FAILED)
 
 
@@ -49,7 +62,3 @@ class Verbs(click.Group):
 @click.version_option(package_name="cellstack", message="cellstack %(version)s")
 def main() -> None:
     """Run each notebook cell in a fresh Linux container, and keep each cell's result as a layer."""
-
-
-for command in (*commands, execute, kernelspec, lab):
-    main.add_command(command)

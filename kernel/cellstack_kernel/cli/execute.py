@@ -20,8 +20,8 @@ from cellstack_kernel.magics import tag_head
 from cellstack_kernel.notebook import Notebook
 from cellstack_kernel.recorder import Recorder
 from cellstack_kernel.settings import Settings
-from cellstack_kernel.views import printable
 from cellstack_runtime.cli.containers import parse_env
+from cellstack_runtime.cli.output import printable
 from cellstack_runtime.errors import EXIT_FAILED, UsageError
 from cellstack_runtime.extract import copy_out
 from cellstack_runtime.limits import format_size

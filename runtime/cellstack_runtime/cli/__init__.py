@@ -1,7 +1,8 @@
-"""The runtime's verbs of the `cellstack` command; `commands` is what the command's entry point adds."""
+"""The runtime's verbs of the `cellstack` command, which imports each from its module when it is used."""
 
-from cellstack_runtime.cli.containers import cp, inspect, ps, run
-from cellstack_runtime.cli.host import doctor, info, version
-from cellstack_runtime.cli.layers import diff, images, layers
-
-commands = [cp, diff, doctor, images, info, inspect, layers, ps, run, version]
+_HERE = "cellstack_runtime.cli"
+VERBS = {
+    **dict.fromkeys(("cp", "inspect", "ps", "run"), f"{_HERE}.containers"),
+    **dict.fromkeys(("doctor", "info", "version"), f"{_HERE}.host"),
+    **dict.fromkeys(("diff", "images", "layers"), f"{_HERE}.layers"),
+}

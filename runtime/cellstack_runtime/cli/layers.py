@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cellstack_runtime.cli.output import ago, as_json, format_option, table
+from cellstack_runtime.cli.output import ago, as_json, format_option, printable, table
 from cellstack_runtime.limits import format_size
 from cellstack_runtime.store import Store
 
@@ -92,25 +92,12 @@ def _sessions(store: Store, style: str) -> None:
 @format_option
 def diff(layer: str, style: str) -> None:
     """List what a layer added (A), changed (C) and deleted (D)."""
-    from cellstack_runtime.diff import changes_of  # noqa: PLC0415
+    from cellstack_runtime.diff import changes_of_layer  # noqa: PLC0415
 
     store = Store.open()
-    found = store.find_layer(layer)
-    rows: list[dict[str, Any]] = []
-    for part, prefix in (("root", ""), ("work", "/work")):
-        lowers = _below(store, found, part)
-        rows.extend(
-            {"kind": change.kind, "path": prefix + change.path, "type": change.type, "size": change.size}
-            for change in changes_of(store.layer_path(found.id, part), lowers)  # type: ignore[arg-type]
-        )
+    changes = changes_of_layer(store, store.find_layer(layer))
     if style == "json":
-        as_json(rows)
+        as_json([asdict(change) for change in changes])
     else:
-        for row in rows:
-            click.echo(f"{row['kind']} {row['path']}")
-
-
-def _below(store: Store, layer: Layer, part: Any) -> list[str]:
-    if layer.image is None:
-        return []
-    return store.lowers(store.image(layer.image), layer.parent, part)
+        for change in changes:
+            click.echo(f"{change.kind} {printable(change.path)}")

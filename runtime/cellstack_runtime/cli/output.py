@@ -23,14 +23,14 @@ def as_json(value: Any) -> None:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print columns as docker does: capital headers, three spaces between."""
-    printable = [[_one_line(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(headers, *printable, strict=True)]
-    for row in [list(headers), *printable]:
+    lines = [list(headers), *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
         click.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _one_line(text: str) -> str:
-    """Text out of a container may hold anything: what is not printable is not sent to a terminal."""
+def printable(text: str) -> str:
+    """Return text out of a container, which may hold anything, without what could control a terminal."""
     return "".join(char if char.isprintable() else "�" for char in text)
 
 

@@ -300,6 +300,12 @@ class Store:
                     found.append(load_session(path))
         return sorted(found, key=lambda session: (session.created, session.id), reverse=True)
 
+    def drop_session(self, session: Session) -> None:
+        """Let go of a session of this process; one in which no cell has left a layer is removed."""
+        session.release()
+        if not session.cells:
+            self.remove_tree(session.path)
+
     # -- files -----------------------------------------------------------------------------------------------
 
     def remove_tree(self, path: str) -> None:

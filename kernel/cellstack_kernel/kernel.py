@@ -176,7 +176,13 @@ class CellstackKernel(Kernel):
             notebook = await self._notebook()
         except CellstackError as error:
             return failed(error, request, front).content
-        outcome = await notebook.execute(request, front)
+        try:
+            outcome = await notebook.execute(request, front)
+        except Exception as error:
+            # A mistake of ours. Without a reply the front end would wait for ever.
+            self.log.exception("a cell could not be run")
+            what = f"something in the kernel is wrong ({type(error).__name__}: {error}); its log says more"
+            return failed(CellstackError(what, hint="Restart it, and please report this"), request, front).content
         self._record = outcome.record
         return {**empty, **outcome.content}
 

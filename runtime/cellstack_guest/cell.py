@@ -75,34 +75,41 @@ class Cell:
         self._initial = dict(shell.user_ns), dict(shell.user_ns_hidden)
         self.known: frozenset[str] = frozenset()
         self._pid = 0
+        # The temporary folder of this root, for rehearsals that come after a change of the root.
+        self.scratch = os.open(tempfile.gettempdir(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._carrier: Carrier
         self._inbox: comms.Inbox
         self._history: History
         self._static: Static
 
-    def serve(self, sock: socket.socket, state_root: str, out_dir: str) -> None:
+    def serve(self, sock: socket.socket, state_root: str, out_dir: str, *, rest: float = REST_SECONDS) -> None:
         """Say "ready" on `sock`, answer one request, return; the process is of no use after that.
 
-        state_root: one folder of saved variables per layer. out_dir: where this cell's are saved. Raises EOFError
+        state_root: one folder of saved variables per layer. out_dir: where this cell's are saved. rest: seconds without
+        a request after which there is time for a rehearsal. Raises EOFError
         when the host closes `sock` before it asks for anything.
         """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sock.setblocking(True)
         self.outputs.bind(sock)
         self.outputs.send({"type": "ready"})
-        if not _arrives(sock, REST_SECONDS):
+        if not _arrives(sock, rest):
             # While nobody waits for an answer. In a row of cells, where somebody does, it would only come on top.
             self.rehearse(REHEARSAL)
+        os.close(self.scratch)
         self._start(sock, state_root)
         message, _ = self._inbox.receive()
         self.outputs.send(self._answer(message, out_dir))
 
     def rehearse(self, cells: Sequence[str]) -> None:
-        """Run `cells` as `serve` would, to no effect: frames go nowhere, variables to a folder that is removed."""
+        """Run `cells` as `serve` would, to no effect: frames go nowhere, variables to a folder that is removed.
+
+        A process that was just forked gets its own copies of what it writes to by that, before anybody waits for it.
+        """
         handler = signal.getsignal(signal.SIGINT)
         with contextlib.ExitStack() as stack:
             try:
-                root = stack.enter_context(_scratch_folder())
+                root = stack.enter_context(_scratch_folder(self.scratch))
             except OSError:
                 return  # a temporary folder that is read-only or full: the first run is slower, that is all
             state = None
@@ -358,18 +365,14 @@ def _first_of_site() -> int:
 
 
 @contextlib.contextmanager
-def _scratch_folder() -> Iterator[str]:
-    """Make a folder that is removed again; its path stays good when this process is given another root meanwhile."""
-    parent = os.open(tempfile.gettempdir(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+def _scratch_folder(parent: int) -> Iterator[str]:
+    """Make a folder in `parent`, a descriptor, that is removed again."""
+    path = f"/proc/self/fd/{parent}/{secrets.token_hex(8)}"
+    os.mkdir(path, 0o700)
     try:
-        path = f"/proc/self/fd/{parent}/{secrets.token_hex(8)}"
-        os.mkdir(path, 0o700)
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path)
+        yield path
     finally:
-        os.close(parent)
+        shutil.rmtree(path)
 
 
 def _arrives(sock: socket.socket, seconds: float) -> bool:

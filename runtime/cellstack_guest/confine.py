@@ -30,17 +30,25 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_SECCOMP = 22
-_PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _SECCOMP_MODE_FILTER = 2
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
-_LAST_POSSIBLE_CAPABILITY = 63
 _FILTER_BYTES = 8  # struct sock_filter
 
 _libc = ctypes.PyDLL(None, use_errno=True)
+_CapHeader = ctypes.c_uint32 * 2
+_CapData = ctypes.c_uint32 * 6
+
+
+def _last_capability() -> int:
+    with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
+        return int(file.read())
+
+
+_LAST_CAPABILITY = _last_capability()  # read while there is a /proc: every container is made by a fork of this process
 
 
 class _SockFprog(ctypes.Structure):
@@ -110,11 +118,8 @@ def lock_down(program: bytes, keep: frozenset[int] = frozenset()) -> None:
     `program` is a seccomp filter, an array of struct sock_filter; empty loads none. The bounding set goes first
     (it takes CAP_SETPCAP), the filter last (it may refuse what came before).
     """
-    for capability in range(_LAST_POSSIBLE_CAPABILITY + 1):
-        held = _libc.prctl(ctypes.c_int(_PR_CAPBSET_READ), ctypes.c_ulong(capability), 0, 0, 0)
-        if held < 0:
-            break
-        if held and capability not in keep:
+    for capability in range(_LAST_CAPABILITY + 1):
+        if capability not in keep:
             _prctl("PR_CAPBSET_DROP", _PR_CAPBSET_DROP, capability)
     _prctl("PR_CAP_AMBIENT", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     _set_capabilities(keep)
@@ -131,6 +136,6 @@ def _set_capabilities(keep: frozenset[int]) -> None:
     """Set effective and permitted to `keep`. Inheritable stays empty: uid 0 gets the bounding set on exec."""
     bits = sum(1 << capability for capability in keep)
     low, high = bits & 0xFFFFFFFF, bits >> 32
-    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
-    data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
+    header = _CapHeader(_LINUX_CAPABILITY_VERSION_3, 0)
+    data = _CapData(low, low, 0, high, high, 0)
     _check(_libc.capset(ctypes.byref(header), ctypes.byref(data)), "capset")

@@ -28,6 +28,7 @@ JOINED = ("user", "mnt", "net", "ipc", "uts", "cgroup", "time")
 STATE = "/run/cellstack/state"
 OUT = "/run/cellstack/out"
 FOLDER = "/work"
+ROW_SECONDS = 0.05  # in a row of cells the next one comes sooner
 MAX_MESSAGE = 1 << 20
 MAX_DESCRIPTORS = 64
 
@@ -106,6 +107,7 @@ def _bury(channel: socket.socket, pid: int) -> None:
 
 def _become_cell(cell: cells.Cell, program: bytes, message: dict[str, Any], fds: list[int]) -> NoReturn:
     """Join the container, give up every right, wait for its root, and serve one request."""
+    code = 1
     try:
         init_pidfd, sock_fd, out, err, gate, *joins = fds
         for fd in joins:
@@ -118,12 +120,14 @@ def _become_cell(cell: cells.Cell, program: bytes, message: dict[str, Any], fds:
         os.setsid()
         os.dup2(out, 1)
         os.dup2(err, 2)
-        confine.close_fds([0, 1, 2, sock_fd, gate])
+        confine.close_fds([0, 1, 2, sock_fd, gate, cell.scratch])
         for name, limit in message["rlimits"].items():
             confine.setrlimit(name, limit)
         confine.lock_down(program)
         confine.set_dumpable(True)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if not message["in_a_row"]:
+            cell.rehearse(cells.REHEARSAL)
         if not os.read(gate, 1):
             os._exit(0)  # init has died before the root was there
         os.close(gate)
@@ -131,10 +135,11 @@ def _become_cell(cell: cells.Cell, program: bytes, message: dict[str, Any], fds:
         os.dup2(null, 0)
         os.close(null)
         os.chdir(FOLDER)
-        cell.serve(socket.socket(fileno=sock_fd), STATE, OUT)
-        while True:
-            signal.pause()  # until init is killed, so that the broker can read what this process has used
+        cell.serve(socket.socket(fileno=sock_fd), STATE, OUT, rest=ROW_SECONDS if message["in_a_row"] else 0.0)
+        while message["stay"]:
+            signal.pause()  # until init is killed: no cgroup counts, so the broker reads what this process has used
+        code = 0
     except BaseException as error:  # noqa: BLE001  the last frame of this process
         os.write(2, f"cellstack: {type(error).__name__}: {error}\n".encode())
     finally:
-        os._exit(1)
+        os._exit(code)

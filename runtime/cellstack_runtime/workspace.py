@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +24,13 @@ from cellstack_runtime.context import Context, hidden_mask, mask_is_current
 from cellstack_runtime.errors import CellstackError, HostError
 from cellstack_runtime.image import ensure_default, guest_directory
 from cellstack_runtime.limits import Limits
+from cellstack_runtime.store import PARTS, Changes
 from cellstack_runtime.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cellstack_runtime.store import Image, Session, Store
+    from cellstack_runtime.store import Image, Part, Session, Store
 
 PASSED_ON = re.compile(r"LANG|LC_\w+|TZ|TERM|COLUMNS|MPLBACKEND")
 DEFAULT_ENV = {
@@ -41,6 +42,7 @@ DEFAULT_ENV = {
 }
 MODULE = re.compile(r"[A-Za-z_]\w{0,63}(\.[A-Za-z_]\w{0,63}){0,2}")
 MAX_PRELOADED = 2000
+Lowers = tuple[tuple[str, bool], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,16 @@ class BindMount:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a waiting container was made for; when it differs from what is wanted, it is thrown away."""
+    """What a waiting container was made for; when it differs from what is wanted, it is thrown away.
+
+    root, work: the directories that are stacked, so that a layer in which nothing changed makes no difference.
+    head: what the zygote imports from, if it has to be started.
+    """
 
     image: str
-    head: str | None
+    root: Lowers
+    work: Lowers
+    head: str | None = field(compare=False)
     limits: Limits
     context: Context
     mounts: tuple[BindMount, ...]
@@ -100,6 +108,9 @@ class Workspace:
         self._modules: set[str] = set()
         self._generations: dict[str, int] = {}
         self._stale = self._renewing = False
+        self._unsaved = self._saving = False
+        self._stacks: dict[tuple[str | None, Part], Lowers] = {}
+        self._import_roots: dict[str | None, str | None] = {None: None}
 
     @classmethod
     async def open(
@@ -184,6 +195,8 @@ class Workspace:
         if image is not None:
             self.image = await asyncio.to_thread(_find_image, self.store, image, lambda _: None)
             self.session.image = self.image.id
+            self._stacks.clear()
+            self._import_roots = {None: None}
             self.move_head(None)
         if context is not None:
             self.context = context
@@ -215,8 +228,16 @@ class Workspace:
         return await self._make(plan)
 
     def _plan(self, limits: Limits) -> _Plan:
+        head = self.head
         return _Plan(
-            self.image.id, self.head, limits, self.context, self.mounts, self._zygote_key() if self._cells else None
+            image=self.image.id,
+            root=self._lowers(head, "root"),
+            work=self._lowers(head, "work"),
+            head=head,
+            limits=limits,
+            context=self.context,
+            mounts=self.mounts,
+            zygote=self._zygote_key() if self._cells else None,
         )
 
     def _prepare(self) -> None:
@@ -266,18 +287,30 @@ class Workspace:
             "image": plan.image,
             "zygote": plan.zygote,
             "limits": {"memory": limits.memory, "cpus": limits.cpus, "pids": limits.pids},
-            "root": self._lowers(plan.head, "root"),
-            "work": self._lowers(plan.head, "work"),
+            "root": plan.root,
+            "work": plan.work,
             "context": self._context(plan.context),
             "mounts": [[mount.source, mount.target, mount.read_only] for mount in plan.mounts],
             "masked": list(hardening.MASKED_PATHS),
             "readonly": list(hardening.READONLY_PATHS),
         }
 
-    def _lowers(self, head: str | None, part: Any) -> list[tuple[str, bool]]:
-        """Return [path, whether its ids are the host's] top first; layers made by cells are stored with shifted ids."""
+    def _lowers(self, head: str | None, part: Part) -> Lowers:
+        """Return (path, whether its ids are the host's) top first; layers made by cells are stored with shifted ids.
+
+        A layer in which nothing changed has the stack of the one below it.
+        """
+        step = head
+        while step is not None and (step, part) not in self._stacks and not (layer := self.store.layer(step)).has(part):
+            step = layer.parent
+        if (step, part) not in self._stacks:
+            self._stacks[step, part] = self._stack(step, part)
+        self._stacks[head, part] = self._stacks[step, part]
+        return self._stacks[head, part]
+
+    def _stack(self, head: str | None, part: Part) -> Lowers:
         own = {self.store.layer_path(name, part) for name in self.image.layers if self.store.layer(name).image is None}
-        return [(path, path in own) for path in self.store.lowers(self.image, head, part)]
+        return tuple((path, path in own) for path in self.store.lowers(self.image, head, part))
 
     def _context(self, context: Context) -> dict[str, Any]:
         if context.mode == "none" or context.folder is None:
@@ -324,6 +357,9 @@ class Workspace:
         }
         report, answers = await self._told(container, record)
         finished = container.finished(report)
+        if finished.changes == Changes():
+            # On the same directories, while this one dies; checked again when it is dead. First the reply leaves.
+            asyncio.get_running_loop().call_soon(self._prepare)
         self._committing = asyncio.create_task(self._commit(answers, container.layer, cell))
         return finished
 
@@ -353,8 +389,10 @@ class Workspace:
         self.session.head = layer
         self.session.cells.append({"layer": layer, "number": cell.get("number")})
         self._prepare()
-        self.session.save()
-        self._chore(asyncio.to_thread(self._keep_short, layer))
+        self._unsaved = True
+        if not self._saving:
+            self._saving = True
+            self._chore(self._save())
 
     async def settled(self) -> None:
         """Wait until the last cell's layer is committed; CellstackError when it could not be."""
@@ -362,10 +400,21 @@ class Workspace:
         if committing is not None:
             await committing
 
-    def _keep_short(self, head: str) -> None:
-        """Squash the stack below `head` when it has become long; overlayfs takes 500 directories at most."""
-        for part in ("root", "work"):
-            self.store.squash(self.image, head, part)
+    async def _save(self) -> None:
+        """Write the session, and squash the stack below head when it has become long, until both are up to date."""
+        try:
+            while self._unsaved:
+                self._unsaved = False
+                await asyncio.to_thread(self.session.save)
+                head = self.head
+                if head is not None and await asyncio.to_thread(self._squash, head):
+                    self._stacks.clear()
+        finally:
+            self._saving = False
+
+    def _squash(self, head: str) -> bool:
+        squashed = [part for part in PARTS if self.store.squash(self.image, head, part)]
+        return bool(squashed)
 
     # -- programs ----------------------------------------------------------------------------------------------
 
@@ -406,13 +455,18 @@ class Workspace:
 
     def _import_root(self, head: str | None) -> str | None:
         """Return the newest layer of head that changes a directory on the image's sys.path, None if no layer does."""
-        for layer in reversed(self.store.chain(head)) if head else ():
+        step = head
+        while step is not None and step not in self._import_roots:
+            layer = self.store.layer(step)
             if layer.root and any(
                 os.path.lexists(self.store.layer_path(layer.id, "root") + path)
                 for path in self.image.config["cellstack"].get("sys_path", ())
             ):
-                return layer.id
-        return None
+                self._import_roots[step] = step
+            else:
+                step = layer.parent
+        self._import_roots[head] = self._import_roots[step]
+        return self._import_roots[head]
 
     async def _zygote(self, key: str, head: str | None) -> None:
         if key not in self._zygotes:
@@ -469,6 +523,7 @@ class Workspace:
                 await self._start_zygote(new, self.head)
                 if self._zygote_key() != old:  # head or image have moved on: this one is of no use
                     await self._broker.ask("drop_zygote", key=new)
+                    self._stale = True
                     continue
                 self._zygotes[new] = asyncio.ensure_future(asyncio.sleep(0))
                 self._generations[base] = int(generation) + 1

@@ -54,7 +54,7 @@ class Verbs(click.Group):
             if os.environ.get(DEBUG):
                 raise
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            click.echo(f"cellstack: something here is wrong ({what}). {DEBUG}=1 shows where; please report it", err=True)
+            click.echo(f"cellstack: a mistake in it ({what}). {DEBUG}=1 shows where; please report it", err=True)
             ctx.exit(EXIT_FAILED)
 
 

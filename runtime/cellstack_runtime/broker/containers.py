@@ -215,7 +215,11 @@ class Container:
             rlimits["DATA"] = limits["memory"]
         if "pids" not in self.group.enforced and limits["pids"]:
             rlimits["NPROC"] = limits["pids"]
-        event = self.broker.zygotes[self.zygote or ""].fork(self, {"rlimits": rlimits}, guest)
+        event = self.broker.zygotes[self.zygote or ""].fork(
+            self,
+            {"rlimits": rlimits, "in_a_row": self.broker.in_a_row(), "stay": "memory" not in self.group.enforced},
+            guest,
+        )
         theirs.close()
         os.close(out_write)
         os.close(err_write)
@@ -295,6 +299,8 @@ class Container:
         if commit is not None:
             counted = self.broker.count(self)
             reply({**self._report(None), "changes": counted})
+            self.broker.last_end = time.monotonic()
+            self.broker.begin_next(self)
         self.kill()
         if self.init_pidfd >= 0 and not self.dead.done:
             yield self.dead

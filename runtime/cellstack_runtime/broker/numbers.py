@@ -52,15 +52,28 @@ class Numbers:
                 fd = os.open("/proc/self/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
                 (self._taken if os.fstat(fd).st_ino in self._had else fresh).append(fd)
         except OSError:
-            close_all(self._taken)
-            self._taken.clear()
-            self._had.clear()
+            self._forget()
         finally:
             close_all(fresh)
 
-    def are_new(self, pid: int) -> bool:
-        """Return whether no namespace of process `pid`, but for the cgroup one that it still shares, was had."""
-        return all(os.stat(f"/proc/{pid}/ns/{name}").st_ino not in self._had for name in CLONED)
+    def _forget(self) -> None:
+        close_all(self._taken)
+        self._taken.clear()
+        self._had.clear()
+
+    def take_had(self, pid: int) -> bool:
+        """Keep the numbers that process `pid` has in its namespaces and that were had; return whether there are any.
+
+        The cgroup namespace, which it still shares, does not count.
+        """
+        paths = [f"/proc/{pid}/ns/{name}" for name in CLONED]
+        again = [path for path in paths if os.stat(path).st_ino in self._had]
+        try:
+            self._taken += [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in again]
+        except OSError:
+            self._forget()
+            return False
+        return bool(again)
 
     def unshare_cgroup(self) -> None:
         """Move into a new cgroup namespace with a number that was not had: init's last one, made when it has joined."""

@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import sys
+import time
 from collections import deque
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -34,6 +35,9 @@ from cellstack_runtime.store import Changes, Layer, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
+
+SHORT_CELL = 0.02  # seconds
+IN_A_ROW = 0.05  # seconds between one cell and the next
 
 
 class Broker:
@@ -70,6 +74,7 @@ class Broker:
         self.containers: dict[str, Container] = {}
         self.zygotes: dict[str, Zygote] = {}
         self._spare: Container | None = None
+        self.last_end = 0.0
         self.numbers_had: list[int] = []  # inodes of containers' namespaces that the spawner has not been told of
 
     def _record(self) -> int:
@@ -201,13 +206,32 @@ class Broker:
     def do_began(
         self, message: dict[str, Any], _fds: list[int], _reply: Callable[..., None]
     ) -> Generator[Event, Any, None]:
-        """Note that a cell has been sent to a container, and begin the next one while it runs. Not answered."""
+        """Note that a cell has been sent to a container, and begin the next one. Not answered.
+
+        In a row of cells the next one is soon wanted. A person who runs a single cell waits for this one, and most are
+        over before anything is worth to be done besides.
+        """
         container = self.containers.get(message["id"])
-        if container is not None:
-            container.record("running", message["command"])
-            if container.zygote in self.zygotes and self._spare is None:
-                self._spare = self._new(container.zygote, container.limits)
+        if container is not None and self.in_a_row():
+            self.begin_next(container)
+
+        def still_runs() -> None:
+            container = self.containers.get(message["id"])
+            if container is not None:
+                container.record("running", message["command"])
+                self.begin_next(container)
+
+        self.loop.later(SHORT_CELL, still_runs)
         yield from ()
+
+    def in_a_row(self) -> bool:
+        """Whether cells follow each other without a pause."""
+        return time.monotonic() - self.last_end < IN_A_ROW
+
+    def begin_next(self, container: Container) -> None:
+        """Begin the container that will most likely be asked for after `container`."""
+        if container.zygote in self.zygotes and self._spare is None:
+            self._spare = self._new(container.zygote, container.limits)
 
     def do_kill(
         self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
@@ -270,8 +294,8 @@ class Broker:
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, abi.WALL)
-        for container in list(self.containers.values()):
-            for step in container.release():
+        while self.containers:
+            for step in self.containers.popitem()[1].release():
                 step()
         while self.loop.idle:
             self.loop.idle.popleft()()

@@ -35,7 +35,6 @@ INIT_NAMESPACES = (
 ZYGOTE_NAMESPACES = abi.CLONE_NEWNS | abi.CLONE_NEWIPC | abi.CLONE_NEWUTS
 NEW_ROOT = "/new"
 ANY_FOLDER = "/proc"  # of the host, to attach the new root to: there, and open to everybody, on every host
-ATTEMPTS = 8
 GUEST_CHANNEL = 3  # the zygote's end of its channel
 
 
@@ -111,16 +110,16 @@ def enter(new_root: str) -> None:
 def _spawn_init(numbers: Numbers, channel: Channel, message: dict[str, Any], fds: list[int]) -> None:
     """Clone an init: descriptors are its channel and what to write "0" to, to join its cgroups."""
     numbers.had(message["had"])
-    for _ in range(ATTEMPTS):
+    while True:
         numbers.make_room(len(init.NAMESPACES))
         gate_read, gate_write = os.pipe()
         pid, pidfd = syscalls.clone3(INIT_NAMESPACES, exit_signal=signal.SIGCHLD)
         if pid == 0:
             _run(partial(init.main, fds[0], fds[1:], gate_read, numbers))
         os.close(gate_read)
-        if numbers.are_new(pid):
+        if not numbers.take_had(pid):
             break
-        # A namespace that went in this very moment left its number.
+        # A namespace that went in this very moment had left its number, which is now taken.
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         close_all([pidfd, gate_write])
     idmap.write_maps(f"/proc/{pid}", message["id_map"], message["id_map"])

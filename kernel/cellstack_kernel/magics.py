@@ -141,17 +141,16 @@ async def _layers(notebook: Notebook, args: list[str], _front: FrontEnd) -> view
 
 
 async def _diff(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
-    """Show the files that a layer (head), or the layers from A to B, added (A), changed (C) and deleted (D)."""
+    """Show the files that were added (A), changed (C) and deleted (D) from A (the image) to B (head)."""
     _at_most("diff", args, 2)
     workspace = notebook.workspace
     store = workspace.store
-    end = references.resolve(workspace, args[-1] if args else "head")
-    if end is None:
-        return views.sentence("The image changes nothing: it is what layers are compared with.")
-    chain = [layer.id for layer in store.chain(end)]
-    start = references.resolve(workspace, args[0]) if len(args) == 2 else store.layer(end).parent
+    first, last = (*args, *(references.IMAGE, "head")[len(args) :])
+    end = references.resolve(workspace, last)
+    start = references.resolve(workspace, first)
+    chain = [layer.id for layer in store.chain(end)] if end is not None else []
     if start is not None and start not in chain:
-        raise UsageError(f"{args[0]} is not below {args[1]}", hint="%layers shows which layer stands on which")
+        raise UsageError(f"{first} is not below {last}", hint="%layers shows which layer stands on which")
     between = chain[chain.index(start) + 1 :] if start is not None else chain
     changed: dict[str, tuple[str, str]] = {}
     for name in between:

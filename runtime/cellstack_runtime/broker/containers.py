@@ -162,8 +162,18 @@ class Container:
             os.mkdir(f"{self.directory}/{name}", 0o755)
 
     def _build_root(self) -> int:
+        """Return the root as a detached tree; a failure leaves nothing mounted."""
+        mnt = f"{self.directory}/mnt"
+        try:
+            self._mount_root(mnt)
+            return self.broker.roots.detach(mnt)
+        except BaseException:
+            while os.path.ismount(mnt):
+                syscalls.umount2(mnt)
+            raise
+
+    def _mount_root(self, mnt: str) -> None:
         roots, request, at = self.broker.roots, self.request, self.directory
-        mnt = f"{at}/mnt"
         lowers = [*self._lowers(request["root"]), roots.skeleton]
         roots.overlay(lowers, mnt, upper=f"{at}/layer/root", work=f"{at}/kernel/root")
         roots.attach(roots.dev, f"{mnt}/dev")
@@ -178,7 +188,6 @@ class Container:
             roots.overlay(lowers, f"{mnt}/work", upper=f"{at}/layer/work", work=f"{at}/kernel/work")
         for source, target, read_only in request["mounts"]:
             self._bind(source, mnt, target, read_only=read_only)
-        return roots.detach(mnt)
 
     def _bind(self, source: str, mnt: str, target: str, *, read_only: bool) -> None:
         """Bind a granted host path. The mount point is made through the overlay, so it must not be a link."""

@@ -20,6 +20,7 @@ import sys
 import time
 from collections import deque
 from dataclasses import astuple
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cellstack_guest import confine
@@ -281,7 +282,14 @@ class Broker:
     def forget(self, container: Container) -> None:
         """Release what the container had, when there is time for it."""
         self.containers.pop(container.id, None)
-        self.loop.idle.extend(container.release())
+        self.loop.idle.extend(partial(self.tidy, step) for step in container.release())
+
+    def tidy(self, step: Callable[[], object]) -> None:
+        """Do one step of cleaning up. What cannot be removed now is told, and tried again with the whole run."""
+        try:
+            step()
+        except OSError as error:
+            sys.stderr.write(f"cellstack: cleaning up: {error}\n")
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory of ours, whatever modes a cell has given to what is in it."""
@@ -296,7 +304,7 @@ class Broker:
                 os.waitpid(-1, abi.WALL)
         while self.containers:
             for step in self.containers.popitem()[1].release():
-                step()
+                self.tidy(step)
         while self.loop.idle:
             self.loop.idle.popleft()()
         self.manager.close()

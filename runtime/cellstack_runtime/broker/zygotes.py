@@ -157,7 +157,7 @@ class Zygote:
                 self._on_output()
         self._close_output()
         self._fail()
-        self.broker.loop.idle.append(lambda: self.broker.remove_tree(self._directory))
+        self.broker.loop.idle.append(lambda: self.broker.tidy(lambda: self.broker.remove_tree(self._directory)))
 
     def retire(self) -> None:
         """Fork no further cell, and end once those that there are have ended: it is their parent and reaps them."""

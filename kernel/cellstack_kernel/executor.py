@@ -98,7 +98,7 @@ class Executor:
             container.kill("protocol")
             finished = await container.discard()
             return self._killed(request, container, finished, front, f"cell sent something that is no output ({error})")
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or a mistake of ours: the container must not go on alone
             container.kill("interrupt")
             await container.discard()
             raise

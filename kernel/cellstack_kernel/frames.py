@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def checked(message: Message) -> Message:
     for name, check in fields.items():
         try:
             result[name] = check(message.get(name))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise FrameError(f"{kind}.{name}: {error}") from None
     return result
 
@@ -50,6 +51,21 @@ def _object(value: Any) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise TypeError("not an object")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return dict(_replaced(value))
+    return value
+
+
+def _replaced(value: Any) -> Any:
+    """Return JSON with every lone surrogate, which cannot be sent to a client, replaced."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, list):
+        return [_replaced(entry) for entry in value]
+    if isinstance(value, dict):
+        return {_text(name): _replaced(entry) for name, entry in value.items()}
     return value
 
 

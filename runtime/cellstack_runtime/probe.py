@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cellstack_guest import confine
 from cellstack_runtime import abi, cgroups, hardening, idmap, syscalls
 from cellstack_runtime.broker.rootfs import Overlay
+from cellstack_runtime.config import Config
 from cellstack_runtime.errors import CellstackError
 from cellstack_runtime.limits import format_size
 from cellstack_runtime.store import Store
@@ -87,6 +88,7 @@ def probe() -> Report:
         _memory_limit(),
         _seccomp(),
         _network_helpers(),
+        *_grants(),
     ]
     return Report(tuple(checks))
 
@@ -298,6 +300,15 @@ def _network_helpers() -> Check:
     if found:
         return Check("network helpers", OK, f"{', '.join(found)}; cells run with network none")
     return Check("network helpers", OK, f"none of {', '.join(_HELPERS)} is installed; network none needs none")
+
+
+def _grants() -> list[Check]:
+    """Say what the person has granted to notebooks, so that nothing is granted and forgotten."""
+    try:
+        granted = Config(Store.open().home).granted()
+    except CellstackError as error:
+        return [Check("grants", WARNING, error.message, error.hint)]
+    return [Check("grants", OK, f"{path}: {', '.join(what)}") for path, what in sorted(granted.items()) if what]
 
 
 _MARKS = {OK: "ok  ", WARNING: "warn", MISSING: "MISS"}

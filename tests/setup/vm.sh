@@ -11,6 +11,7 @@ find_kernel() {
 
 missing=()
 command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)
+command -v busybox >/dev/null || missing+=(busybox-static) # for the initramfs
 command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
 [ -n "$(find_kernel)" ] || missing+=(linux-image-amd64)
 if [ "${#missing[@]}" -gt 0 ]; then

@@ -111,7 +111,7 @@ class Executor:
         if request.commit:
             summary = {"number": request.number, "code": request.code, "status": content.get("status", "ok")}
             finished = await container.commit(state=reply["state"], cell=summary)
-            workspace.learn(reply["modules"])
+            workspace.zygotes.learn(reply["modules"])
         else:
             finished = await container.discard()
         if content.get("status") == "error" and not shown_error and not request.silent:

@@ -15,7 +15,8 @@ from cellstack_runtime import hardening
 from cellstack_runtime.containers import ExitReport, exit_report
 from cellstack_runtime.limits import Limits
 from cellstack_runtime.store import Store
-from cellstack_runtime.workspace import DEFAULT_ENV, BindMount, Workspace
+from cellstack_runtime.workspace import BindMount, Workspace
+from cellstack_runtime.zygotes import DEFAULT_ENV
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -7,6 +7,7 @@ import pwd
 from dataclasses import dataclass
 
 from cellstack_runtime import abi, syscalls
+from cellstack_runtime.kernelfs import write
 
 # A range far above the accounts of a host and outside of what systemd hands out (see its UIDS-GIDS page).
 BASE_ID = 0x70000000
@@ -42,17 +43,9 @@ def enter_user_namespace() -> None:
 def write_maps(proc: str, uid_map: str, gid_map: str) -> None:
     """Map the ids of the process whose directory is `proc`; single-id maps of a normal user need no setgroups."""
     if gid_map.split()[2] == "1":
-        _write(f"{proc}/setgroups", "deny")
-    _write(f"{proc}/uid_map", uid_map)
-    _write(f"{proc}/gid_map", gid_map)
-
-
-def _write(path: str, text: str) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, text.encode())
-    finally:
-        os.close(fd)
+        write(f"{proc}/setgroups", "deny")
+    write(f"{proc}/uid_map", uid_map)
+    write(f"{proc}/gid_map", gid_map)
 
 
 def _has_capability(number: int) -> bool:

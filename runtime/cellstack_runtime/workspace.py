@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import hashlib
 import os
-import re
 import secrets
 import shutil
-from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,22 +23,13 @@ from cellstack_runtime.image import ensure_default, guest_directory
 from cellstack_runtime.limits import Limits
 from cellstack_runtime.store import PARTS, Changes
 from cellstack_runtime.sweep import sweep
+from cellstack_runtime.zygotes import Zygotes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cellstack_runtime.store import Image, Part, Session, Store
 
-PASSED_ON = re.compile(r"LANG|LC_\w+|TZ|TERM|COLUMNS|MPLBACKEND")
-DEFAULT_ENV = {
-    "HOME": "/root",
-    "LANG": "C.UTF-8",
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "TERM": "xterm-color",
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-}
-MODULE = re.compile(r"[A-Za-z_]\w{0,63}(\.[A-Za-z_]\w{0,63}){0,2}")
-MAX_PRELOADED = 2000
 Lowers = tuple[tuple[str, bool], ...]
 
 
@@ -94,23 +82,16 @@ class Workspace:
         self.limits = limits
         self.context = context
         self._broker = broker
-        self._env = dict(env)
+        self.env = dict(env)
         self.mounts = tuple(mounts)
         self._cells = cells
-        self._seccomp = self.seccomp_for(frozenset(), Path(store.home) / "cache")
+        self.zygotes = Zygotes(self, broker, self.seccomp_for(frozenset(), Path(store.home) / "cache"))
         self._waiting: tuple[_Plan, asyncio.Task[CellContainer]] | None = None
-        self._zygotes: dict[str, asyncio.Task[None]] = {}
-        self._making: Counter[str] = Counter()  # containers that are being made, by zygote
-        self._retired: set[str] = set()
         self._chores: set[asyncio.Task[Any]] = set()
         self._committing: asyncio.Task[None] | None = None
         self._mask: tuple[str, str | None, Any] | None = None
-        self._modules: set[str] = set()
-        self._generations: dict[str, int] = {}
-        self._stale = self._renewing = False
         self._unsaved = self._saving = False
         self._stacks: dict[tuple[str | None, Part], Lowers] = {}
-        self._import_roots: dict[str | None, str | None] = {None: None}
 
     @classmethod
     async def open(
@@ -172,7 +153,7 @@ class Workspace:
             cells=cells,
         )
         if cells:
-            workspace._prepare()
+            workspace.prepare()
         return workspace
 
     @property
@@ -196,21 +177,21 @@ class Workspace:
             self.image = await asyncio.to_thread(_find_image, self.store, image, lambda _: None)
             self.session.image = self.image.id
             self._stacks.clear()
-            self._import_roots = {None: None}
+            self.zygotes.image_changed()
             self.move_head(None)
         if context is not None:
             self.context = context
         if mounts is not None:
             self.mounts = tuple(mounts)
         if env is not None:
-            self._env = dict(env)
-        self._prepare()
+            self.env = dict(env)
+        self.prepare()
 
     def move_head(self, layer: str | None) -> None:
         """Make `layer` the head (checkout, undo). The last cell must have `settled`."""
         self.session.head = layer
         self.session.save()
-        self._prepare()
+        self.prepare()
 
     # -- containers --------------------------------------------------------------------------------------------
 
@@ -231,16 +212,16 @@ class Workspace:
         head = self.head
         return _Plan(
             image=self.image.id,
-            root=self._lowers(head, "root"),
-            work=self._lowers(head, "work"),
+            root=self.lowers(head, "root"),
+            work=self.lowers(head, "work"),
             head=head,
             limits=limits,
             context=self.context,
             mounts=self.mounts,
-            zygote=self._zygote_key() if self._cells else None,
+            zygote=self.zygotes.key() if self._cells else None,
         )
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Have a container made ahead for what the next cell will most likely be."""
         if not self._cells:
             return
@@ -260,25 +241,17 @@ class Workspace:
                 await self._told(container, None)
                 container.close()
 
-        self._chore(discard())
+        self.chore(discard())
 
-    def _chore(self, work: Any) -> None:
+    def chore(self, work: Any) -> None:
+        """Have something done besides, before the workspace closes at the latest."""
         task = asyncio.ensure_future(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 
     async def _make(self, plan: _Plan) -> CellContainer:
-        key = plan.zygote
-        if key is not None:
-            self._making[key] += 1
-        try:
-            if key is not None:
-                await self._zygote(key, plan.head)
+        async with self.zygotes.running(plan.zygote, plan.head):
             answer, fds = await self._broker.ask("container", **self._request(plan))
-        finally:
-            if key is not None:
-                self._making[key] -= 1
-                self._let_go(key)
         return CellContainer(self, secrets.token_hex(16), plan.limits, answer, fds)
 
     def _request(self, plan: _Plan) -> dict[str, Any]:
@@ -295,7 +268,7 @@ class Workspace:
             "readonly": list(hardening.READONLY_PATHS),
         }
 
-    def _lowers(self, head: str | None, part: Part) -> Lowers:
+    def lowers(self, head: str | None, part: Part) -> Lowers:
         """Return (path, whether its ids are the host's) top first; layers made by cells are stored with shifted ids.
 
         A layer in which nothing changed has the stack of the one below it.
@@ -344,7 +317,7 @@ class Workspace:
         """End `container`; with a record in `cell`, its changes become a layer and that layer head."""
         if cell is None:
             report, _ = await self._told(container, None)
-            self._prepare()
+            self.prepare()
             return container.finished(report)
         record = {
             "id": container.layer,
@@ -359,7 +332,7 @@ class Workspace:
         finished = container.finished(report)
         if finished.changes == Changes():
             # On the same directories, while this one dies; checked again when it is dead. First the reply leaves.
-            asyncio.get_running_loop().call_soon(self._prepare)
+            asyncio.get_running_loop().call_soon(self.prepare)
         self._committing = asyncio.create_task(self._commit(answers, container.layer, cell))
         return finished
 
@@ -388,11 +361,11 @@ class Workspace:
             await answers.__aexit__()
         self.session.head = layer
         self.session.cells.append({"layer": layer, "number": cell.get("number")})
-        self._prepare()
+        self.prepare()
         self._unsaved = True
         if not self._saving:
             self._saving = True
-            self._chore(self._save())
+            self.chore(self._save())
 
     async def settled(self) -> None:
         """Wait until the last cell's layer is committed; CellstackError when it could not be."""
@@ -444,108 +417,6 @@ class Workspace:
         """Return the seccomp program for a container with `capabilities`, in base64."""
         return base64.b64encode(hardening.seccomp_program(cache, capabilities)).decode()
 
-    # -- zygotes -----------------------------------------------------------------------------------------------
-
-    def _zygote_key(self) -> str:
-        """Name the zygote for head: one per image, environment and last layer that changed what Python imports."""
-        root = self._import_root(self.head) or ""
-        what = repr((self.image.id, root, sorted(self._env.items())))
-        base = hashlib.sha256(what.encode()).hexdigest()[:16]
-        return f"{base}.{self._generations.get(base, 0)}"
-
-    def _import_root(self, head: str | None) -> str | None:
-        """Return the newest layer of head that changes a directory on the image's sys.path, None if no layer does."""
-        step = head
-        while step is not None and step not in self._import_roots:
-            layer = self.store.layer(step)
-            if layer.root and any(
-                os.path.lexists(self.store.layer_path(layer.id, "root") + path)
-                for path in self.image.config["cellstack"].get("sys_path", ())
-            ):
-                self._import_roots[step] = step
-            else:
-                step = layer.parent
-        self._import_roots[head] = self._import_roots[step]
-        return self._import_roots[head]
-
-    async def _zygote(self, key: str, head: str | None) -> None:
-        if key not in self._zygotes:
-            self._retired.discard(key)
-            self._zygotes[key] = asyncio.create_task(self._start_zygote(key, head))
-            self._drop_zygotes(key)
-        try:
-            await asyncio.shield(self._zygotes[key])
-        except CellstackError:
-            self._zygotes.pop(key, None)
-            raise
-
-    async def _start_zygote(self, key: str, head: str | None) -> None:
-        seed = int(self.session.id[:8], 16) % 2**32
-        env = {
-            **DEFAULT_ENV,
-            **dict(entry.split("=", 1) for entry in self.image.config.get("Env", ())),
-            **{name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)},
-            "PYTHONHASHSEED": str(seed),
-            **self._env,
-        }
-        await self._broker.ask(
-            "zygote",
-            key=key,
-            python=self.image.config["cellstack"]["python"],
-            root=self._lowers(self._import_root(head), "root"),
-            env=env,
-            seccomp=self._seccomp,
-            preload=sorted(self._modules),
-        )
-
-    def learn(self, modules: Sequence[str]) -> None:
-        """Have `modules`, which a cell has imported, in the zygote of the next cells.
-
-        The names come from a container: they are checked here and imported only there. The zygote that is there
-        serves until its successor has imported them.
-        """
-        fresh = {name for name in modules if MODULE.fullmatch(name)} - self._modules
-        if fresh and len(self._modules) < MAX_PRELOADED:
-            self._modules |= fresh
-            self._stale = True
-            if not self._renewing:
-                self._renewing = True
-                self._chore(self._renew())
-
-    async def _renew(self) -> None:
-        """Start zygotes until one has all modules learned so far, and switch to it."""
-        try:
-            while self._stale:
-                self._stale = False
-                old = self._zygote_key()
-                base, _, generation = old.partition(".")
-                new = f"{base}.{int(generation) + 1}"
-                await self._start_zygote(new, self.head)
-                if self._zygote_key() != old:  # head or image have moved on: this one is of no use
-                    await self._broker.ask("drop_zygote", key=new)
-                    self._stale = True
-                    continue
-                self._zygotes[new] = asyncio.ensure_future(asyncio.sleep(0))
-                self._generations[base] = int(generation) + 1
-                self._prepare()
-                self._drop_zygotes(new)
-        except CellstackError:
-            pass  # the zygote that is there goes on serving; what cannot be imported ahead is imported in cells
-        finally:
-            self._renewing = False
-
-    def _drop_zygotes(self, kept: str) -> None:
-        """Let all zygotes but `kept` go, once the containers they are asked for exist."""
-        for old in [name for name in self._zygotes if name != kept]:
-            del self._zygotes[old]
-            self._retired.add(old)
-            self._let_go(old)
-
-    def _let_go(self, key: str) -> None:
-        if key in self._retired and not self._making[key]:
-            self._retired.discard(key)
-            self._chore(self._broker.ask("drop_zygote", key=key))
-
     # -- the end -----------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
@@ -555,10 +426,8 @@ class Workspace:
         if self._waiting is not None:
             self._throw_away(self._waiting[1])
             self._waiting = None
-        for task in [*self._zygotes.values()]:
-            task.cancel()
         await self._broker.close()
-        await asyncio.gather(*self._chores, *self._zygotes.values(), return_exceptions=True)
+        await asyncio.gather(*self._chores, return_exceptions=True)
         await asyncio.to_thread(self.store.drop_session, self.session)
 
 

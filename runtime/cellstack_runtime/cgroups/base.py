@@ -104,15 +104,6 @@ class Manager(ABC):
         remove_stale(self.directories())
 
 
-def write(path: str, value: str) -> None:
-    """Write one value to a control file."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, value.encode())
-    finally:
-        os.close(fd)
-
-
 def read_number(path: str) -> int | None:
     """Return the number in a control file; None when the file is not there or says "max"."""
     try:

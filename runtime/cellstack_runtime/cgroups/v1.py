@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from cellstack_runtime.cgroups.base import Group, Manager, Metrics, Support, read_fields, read_number, remove, write
+from cellstack_runtime.cgroups.base import Group, Manager, Metrics, Support, read_fields, read_number, remove
+from cellstack_runtime.kernelfs import write
 
 USED = ("memory", "cpu", "cpuacct", "pids")
 PERIOD_US = 100_000

@@ -6,7 +6,8 @@ import contextlib
 import os
 
 from cellstack_runtime import syscalls
-from cellstack_runtime.cgroups.base import Group, Manager, Metrics, Support, read_fields, read_number, remove, write
+from cellstack_runtime.cgroups.base import Group, Manager, Metrics, Support, read_fields, read_number, remove
+from cellstack_runtime.kernelfs import write
 
 PERIOD_US = 100_000
 WANTED = ("memory", "cpu", "pids", "io")

@@ -1,0 +1,14 @@
+"""Files through which the kernel takes orders, in /proc and /sys: one write each, without a buffer between."""
+
+from __future__ import annotations
+
+import os
+
+
+def write(path: str, value: str) -> None:
+    """Write one value to a control file."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    finally:
+        os.close(fd)

@@ -123,11 +123,12 @@ class Container:
         self._watch_memory()
         self.record("waiting", [])
         enforced = self.group.enforced
+        otherwise = {"memory": "rlimit", "cpu": "none", "pids": "rlimit"}
         answer = {
             "id": self.id,
             "namespaces": self.ready.value,
             "cgroup": self.group.path,
-            "enforced_by": {name: "cgroup" if name in enforced else "rlimit" for name in ("memory", "cpu", "pids")},
+            "enforced_by": {name: "cgroup" if name in enforced else other for name, other in otherwise.items()},
         }
         reply(answer, [*self._fds, self.init_pidfd])
         channels.close_all([*self._fds, self._gate])

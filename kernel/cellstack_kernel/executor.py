@@ -90,7 +90,7 @@ class Executor:
             while reply is None and (arrived := await container.receive()) is not None:
                 message = checked(arrived[0])
                 if message["type"] == "reply":
-                    reply = message
+                    reply = _trusted(message, before, container.layer)
                 else:
                     shown_error |= message["type"] == "error"
                     await self._forward(message, arrived[1], container, front, request)
@@ -206,3 +206,12 @@ class Executor:
         finally:
             await container.discard()
         return content
+
+
+def _trusted(reply: Message, before: str | None, layer: str) -> Message:
+    """Return the reply to a cell; FrameError for one that no guest sends: an odd status, the state of another layer."""
+    if reply["content"].get("status") not in ("ok", "error"):
+        raise FrameError(f"a cell ends with ok or error, not {reply['content'].get('status')!r}")
+    if reply["state"] not in (None, before, layer):
+        raise FrameError(f"state {reply['state']} is not this cell's")
+    return reply

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 COMM_TYPES = ("comm_open", "comm_msg", "comm_close")
 REPLY_STATUS = ("ok", "error", "aborted", "complete", "incomplete", "invalid", "unknown")
 MAX_NAME = 4096
+_JSON_TYPE = re.compile(r"[/+]json\b")
 
 
 class FrameError(Exception):
@@ -71,15 +73,30 @@ def _replaced(value: Any) -> Any:
 
 def _mime(value: Any) -> dict[str, Any]:
     bundle = _object(value)
-    if any("/" not in key for key in bundle):
-        raise ValueError("not a MIME bundle")
+    for key, data in bundle.items():
+        if "/" not in key:
+            raise ValueError("not a MIME bundle")
+        if not _JSON_TYPE.search(key) and not isinstance(data, str):
+            _texts(data)  # nbformat's multi-line strings
     return bundle
+
+
+def _transient(value: Any) -> dict[str, Any]:
+    transient = _object(value)
+    _name(transient.get("display_id") or "")
+    return transient
 
 
 def _texts(value: Any) -> list[str]:
     if not isinstance(value, list):
         raise TypeError("not a list")
     return [_text(entry) for entry in value]
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return [_object(entry) for entry in value]
 
 
 def _integer(value: Any) -> int:
@@ -120,6 +137,11 @@ def _content(value: Any) -> dict[str, Any]:
     content = _object(value)
     if content.get("status", "ok") not in REPLY_STATUS:
         raise ValueError("unknown status")
+    for name, check in _REPLY_FIELDS.items():
+        if name in content:
+            content[name] = check(content[name])
+    if content.get("status") == "error":
+        content = {"ename": "Error", "evalue": "", "traceback": [], **content}
     return content
 
 
@@ -134,12 +156,20 @@ def _modules(value: Any) -> list[str]:
     return [] if value is None else [_name(entry) for entry in value][:1000]
 
 
+_REPLY_FIELDS: dict[str, Any] = {
+    "ename": _text,
+    "evalue": _text,
+    "traceback": _texts,
+    "execution_count": _integer,
+    "user_expressions": _object,
+    "payload": _objects,
+}
 _FIELDS: dict[str, dict[str, Any]] = {
     "ready": {},
     "stream": {"name": _stream, "text": _text},
-    "display_data": {"data": _mime, "metadata": _object, "transient": _object},
-    "update_display_data": {"data": _mime, "metadata": _object, "transient": _object},
-    "execute_result": {"data": _mime, "metadata": _object, "execution_count": _integer, "transient": _object},
+    "display_data": {"data": _mime, "metadata": _object, "transient": _transient},
+    "update_display_data": {"data": _mime, "metadata": _object, "transient": _transient},
+    "execute_result": {"data": _mime, "metadata": _object, "execution_count": _integer, "transient": _transient},
     "clear_output": {"wait": bool},
     "error": {"ename": _text, "evalue": _text, "traceback": _texts},
     "comm": {"msg_type": _comm_type, "content": _comm_content, "metadata": _object},

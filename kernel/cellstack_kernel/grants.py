@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cellstack_runtime.cli.output import printable
 from cellstack_runtime.errors import GrantError
 from cellstack_runtime.limits import Limits, format_size
 
@@ -35,8 +37,15 @@ class Grants:
         return sorted({*self._flags, *remembered})
 
     def default_limits(self, otherwise: Limits) -> Limits:
-        """Return `otherwise` with what the person's settings say of limits."""
-        return otherwise.updated(self._config.limits("defaults"))
+        """Return `otherwise` with what the person's settings say of limits, and none above the ceiling."""
+        limits = otherwise.updated(self._config.limits("defaults"))
+        ceiling = Limits().updated(self._config.limits("ceiling"))
+        capped = {}
+        for name in LIMITS:
+            top, value = getattr(ceiling, name), getattr(limits, name)
+            if top is not None and (value is None or value > top):
+                capped[name] = top
+        return replace(limits, **capped)
 
     async def require(self, what: str, flag: str, front: FrontEnd) -> None:
         """Pass when `what` is granted; else ask the person. GrantError names `flag` when it is not.
@@ -45,6 +54,7 @@ class Grants:
         """
         if what in self.granted:
             return
+        what, flag = printable(what), printable(flag)
         answer = await front.ask(
             f"This notebook asks for {what}. Grant it? [y]es once, [a]lways, [N]o: ", password=False
         )

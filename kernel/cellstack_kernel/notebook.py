@@ -77,7 +77,9 @@ class Notebook:
             raise _no_network(limits.network, granted="network" in given.limits)
         mode = given.context or asked.context or "ro"
         mounts = [*given.bind_mounts(), *asked.bind_mounts()]
-        wants = grants.beyond(wished) + asked.grants()
+        wants = grants.beyond(wished) + [
+            (what, flag) for what, flag in asked.grants() if not (given.context and what == "context:rw")
+        ]
         open_wishes = [(what, flag) for what, flag in wants if what not in grants.granted]
         context = resolve_context(where, mode, store=store.home)
         if context.note:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from cellstack_runtime.containers import CellContainer, Finished
     from cellstack_runtime.workspace import Workspace
 
+REASONS = ("finished", "interrupt", "oom", "timeout", "signal", "pids")
+
 
 def cell_record(
     number: int,
@@ -22,6 +24,9 @@ def cell_record(
     reason = finished.exit.reason
     if carried is None:
         status = "killed"
+        reason = reason if reason in REASONS else "signal"
+    elif finished.pids_refused and status == "error":
+        reason = "pids"
     elif status == "error":
         reason = "interrupt" if content.get("ename") == "KeyboardInterrupt" else "exception"
     else:

@@ -258,7 +258,9 @@ class Cell:
         if status == 0:
             content: Message = {"status": "ok"}
         else:
-            how = f"exited with {status}" if status > 0 else f"was killed by {signal.Signals(-status).name}"
+            how = f"exited with {status}" if status > 0 else f"was killed by signal {-status}"
+            with contextlib.suppress(ValueError):  # a real-time signal has no name
+                how = how if status > 0 else f"was killed by {signal.Signals(-status).name}"
             content = _error_content("CalledProcessError", f"shell {how}")
             self.outputs.send({**content, "type": "error"})
         return {**content, "execution_count": count, "user_expressions": {}, "payload": []}

@@ -30,14 +30,15 @@ MAX_QUEUED = 512  # frames; beyond it the cell waits until they are taken
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
-    """How a container ended: reason is finished, signal, oom, timeout, pids, interrupt or protocol.
+    """How a container ended: reason is finished, signal, oom, timeout, pids, interrupt, protocol or zygote.
 
-    code: the process' exit code, None when a signal ended it. signal: that signal's name, as in "SIGSEGV".
+    code: the process' exit code, None when a signal ended it. signal, signal_number: that signal, as in "SIGSEGV".
     """
 
     reason: str
     code: int | None = None
     signal: str | None = None
+    signal_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +51,32 @@ class Finished:
     memory_peak_bytes: int
     changes: Changes
     layer: str | None
+    pids_refused: int = 0
 
 
 def exit_report(report: dict[str, Any]) -> ExitReport:
     """Return the exit report for the broker's answer to "finish"."""
     status = report["status"]
     code = name = None
+    value = 0
     if status is not None:
         value = os.waitstatus_to_exitcode(status)
         code = value if value >= 0 else None
-        name = signal.Signals(-value).name if value < 0 else None
+        name = signal_name(-value) if value < 0 else None
     reason = report["reason"]
     if reason is None:
         reason = "signal" if name else "finished"
         if report["pids_refused"] and (name or code):
             reason = "pids"
-    return ExitReport(reason, code, name)
+    return ExitReport(reason, code, name, -value if status is not None and value < 0 else None)
+
+
+def signal_name(number: int) -> str:
+    """Return "SIGSEGV", or "SIGRTMIN+6" for one of the real-time signals."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
 class CellContainer:
@@ -257,6 +268,7 @@ class CellContainer:
             memory_peak_bytes=report["peak"] or 0,
             changes=Changes(*report.get("changes", ())),
             layer=self.layer if "changes" in report else None,
+            pids_refused=report["pids_refused"],
         )
 
     def close(self) -> None:

@@ -29,6 +29,8 @@ _TYPES = {
     stat.S_IFSOCK: "socket",
 }
 
+MAX_PATH = 4096 - 256 - 2  # PATH_MAX less one more name
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -96,6 +98,8 @@ def count(upper: str, lowers: Sequence[str]) -> Changes:
 
 def _walk(folder: str, lowers: tuple[str, ...], path: str, *, hiding: bool) -> Iterator[Change]:
     """Yield the changes of one directory. hiding: it, or one above, is opaque: what it lacks is deleted."""
+    if len(folder) > MAX_PATH:
+        return  # A cell has nested directories deeper than a path can name; what is in there is kept, not listed.
     with readable(folder):
         hiding = hiding or (bool(path) and bool(lowers) and is_opaque(folder))
         present = set(os.listdir(folder))

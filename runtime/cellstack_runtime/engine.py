@@ -55,7 +55,7 @@ class RunReport:
         """The code docker would leave with: the program's, or 128 + the signal that ended it."""
         if self.exit.code is not None:
             return self.exit.code
-        return 128 + (signal.Signals[self.exit.signal] if self.exit.signal else signal.SIGKILL)
+        return 128 + (self.exit.signal_number or signal.SIGKILL)
 
 
 class Engine:

@@ -75,7 +75,7 @@ def find(store: Store, image: Image, head: str | None, path: str) -> tuple[Below
             resolved = [] if link.startswith("/") else resolved
         else:
             resolved.append(name)
-    if found is None:
+    if found is None or not resolved:
         raise NotFoundError(f"{path!r} names no file or folder")
     return found, resolved[-1]
 

@@ -32,10 +32,13 @@ done
 build/vm/tools/bin/python -m pip install --quiet --disable-pip-version-check virtme-ng
 build/vm/small/bin/python -m pip install --quiet --disable-pip-version-check --editable . pytest pytest-timeout
 
+# Made here, where it takes a second: in the emulated machine it would take a quarter of an hour.
 disk=$PWD/build/vm/disk.ext4
-trap 'rm -f "$disk"' EXIT
+trap 'rm -rf "$disk" build/vm/files' EXIT
+mkdir -p build/vm/files
+CELLSTACK_HOME=$PWD/build/vm/files/store build/vm/small/bin/cellstack run default true
 truncate --size 4G "$disk"
-mkfs.ext4 -q "$disk"
+mkfs.ext4 -q -d build/vm/files "$disk"
 
 cat >build/vm/inside.sh <<END
 set -e

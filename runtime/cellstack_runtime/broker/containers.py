@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Reply = Callable[..., None]
     Steps = Generator[Event, Any, None]
 
+AFTER_REPLY = 0.003  # seconds
+
 
 class ContainerError(Exception):
     """A container that could not be made; the text goes to the person."""
@@ -63,8 +65,8 @@ class Container:
         """
         try:
             yield from self._begin()
-        except (ContainerError, OSError, EOFError) as error:
-            self.begun.set(str(error))
+        except Exception as error:  # noqa: BLE001  whoever waits for it must learn of it
+            self.begun.set(str(error) or type(error).__name__)
         else:
             self.begun.set(None)
 
@@ -212,6 +214,9 @@ class Container:
 
     def _fork_cell(self, gate: int, joins: list[int]) -> Event:
         """Ask the zygote for the cell's process; return the event of its answer."""
+        zygote = self.broker.zygotes.get(self.zygote or "")
+        if zygote is None:  # replaced since this container was begun
+            raise ContainerError("its zygote has been let go")
         ours, theirs = socket.socketpair()
         out_read, out_write = os.pipe2(os.O_CLOEXEC)
         err_read, err_write = os.pipe2(os.O_CLOEXEC)
@@ -225,7 +230,7 @@ class Container:
             rlimits["DATA"] = limits["memory"]
         if "pids" not in self.group.enforced and limits["pids"]:
             rlimits["NPROC"] = limits["pids"]
-        event = self.broker.zygotes[self.zygote or ""].fork(
+        event = zygote.fork(
             self,
             {"rlimits": rlimits, "in_a_row": self.broker.in_a_row(), "stay": "memory" not in self.group.enforced},
             guest,
@@ -307,10 +312,14 @@ class Container:
         cell has not answered, gets one reply, after its death.
         """
         if commit is not None:
-            counted = self.broker.count(self)
-            reply({**self._report(None), "changes": counted})
+            try:
+                reply({**self._report(None), "changes": self.broker.count(self)})
+            except Exception:
+                yield from self.finish(None, lambda *_: None)
+                raise
             self.broker.last_end = time.monotonic()
-            self.broker.begin_next(self)
+            # Once the client, which may have been woken on this processor, has done its part.
+            self.broker.loop.later(AFTER_REPLY, lambda: self.broker.begin_next(self))
         self.kill()
         if self.init_pidfd >= 0 and not self.dead.done:
             yield self.dead

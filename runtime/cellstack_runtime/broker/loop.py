@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import selectors
+import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,9 @@ class Loop:
             while event.done:
                 event = task.send(event.value)
         except StopIteration:
+            return
+        except Exception:  # noqa: BLE001  a mistake in one task must not end the containers of all others
+            sys.excepthook(*sys.exc_info())
             return
         event.wait(task)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.store import Layer
     from cellstack_runtime.workspace import BindMount
 
+RESERVED = ("/dev", "/proc", "/run/cellstack", "/sys")  # besides the root itself
 RUN_FAILED = 125  # docker's code for an engine that could not run the container
 
 
@@ -120,7 +121,10 @@ def parse_mount(text: str) -> BindMount:
         raise NotFoundError(
             f"mount {text!r}: {source} does not exist on the host", hint="Name a file or folder that does"
         )
-    return BindMount(source, os.path.normpath(parts[1]), read_only=parts[2:] == ["ro"])
+    target = os.path.normpath(parts[1])
+    if any(target == path or target.startswith(f"{path}/") for path in RESERVED) or target.strip("/") == "":
+        raise UsageError(f"mount {text!r}: {target} belongs to the container", hint="For example /data")
+    return BindMount(source, target, read_only=parts[2:] == ["ro"])
 
 
 def live_containers(store: Store) -> list[dict[str, Any]]:

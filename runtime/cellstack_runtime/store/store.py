@@ -62,6 +62,8 @@ class Store:
         StoreError when it cannot be written or was made by a newer Cellstack.
         """
         path = os.path.abspath(home or _default_home())
+        if "\\" in path:
+            raise StoreError(f"the store {path} has a backslash in its path", hint="overlayfs takes none: move it")
         _check_version(f"{path}/store.json")
         files.make_home(path, FOLDERS)
         _note_version(f"{path}/store.json")
@@ -370,6 +372,11 @@ def _check_version(path: str) -> None:
             raise TypeError(f"its version is {version!r}")  # noqa: TRY301  one place tells what is corrupt
     except (FileNotFoundError, NotADirectoryError):  # a new store, or a path that `make_home` says is none
         return
+    except PermissionError as error:
+        raise StoreError(
+            f"the store {os.path.dirname(path)} cannot be read: {error.strerror}",
+            hint="Set CELLSTACK_HOME to a directory of your own",
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is corrupt: {error}", hint="Set CELLSTACK_HOME to use another store") from error
     if version > VERSION:

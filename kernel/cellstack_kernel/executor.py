@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cellstack_kernel.deaths import UNCHANGED, cause
 from cellstack_kernel.frames import FrameError, checked
 from cellstack_kernel.records import cell_record
+from cellstack_runtime.errors import CellstackError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +63,12 @@ class Executor:
         self.running: CellContainer | None = None
         self.comms: dict[str, str] = {}
         self._interrupts = 0
+        self._preparing: asyncio.Task[CellContainer] | None = None
 
     def interrupt(self) -> None:
         """Interrupt the running cell; a second time in the same run kills its container."""
+        if self._preparing is not None:
+            self._preparing.cancel()
         if self.running is None:
             return
         self._interrupts += 1
@@ -80,7 +84,14 @@ class Executor:
         await workspace.settled()
         parent = workspace.head
         before = workspace.store.layer(parent).state if parent else None
-        container = await workspace.container(limits=limits)
+        self._preparing = asyncio.ensure_future(workspace.container(limits=limits))
+        try:
+            await asyncio.wait({self._preparing})
+            if self._preparing.cancelled():
+                raise CellstackError("interrupted while the cell's container was being made", hint=f"{UNCHANGED}")
+            container = self._preparing.result()
+        finally:
+            self._preparing = None
         self.running, self._interrupts = container, 0
         container.send(self._frame(request, container, before))
         reply: Message | None = None

@@ -18,6 +18,7 @@ from cellstack_runtime.errors import StoreError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+STDOUT = "-"
 PARAMETERS, INJECTED = "parameters", "injected-parameters"  # papermill's tags
 
 
@@ -77,26 +78,48 @@ class Document:
         kept.insert(tagged[0] + 1 if tagged else 0, cell)
         self.node.cells = kept
 
-    def write(self, path: str) -> None:
-        """Write the notebook to `path`, whole or not at all; "-" is standard output."""
+    def write(self, target: str) -> None:
+        """Write the notebook to what `output_path` returned, whole or not at all.
+
+        Links are not followed: whatever is at `target` by now, cells may have brought it there.
+        """
         text = nbformat.writes(self.node) + "\n"  # type: ignore[no-untyped-call]
-        if path == "-":
+        if target == STDOUT:
             sys.stdout.write(text)
             return
-        target = os.path.realpath(path)
-        partial = os.path.join(os.path.dirname(target), f".{os.path.basename(target)}.{secrets.token_hex(4)}")
+        partial = _partial(target)
         try:
             with open(partial, "x", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            if os.path.exists(target):
+            if os.path.isfile(target) and not os.path.islink(target):
                 os.chmod(partial, os.stat(target).st_mode & 0o777)
             os.rename(partial, target)
         except OSError as error:
             if os.path.exists(partial):
                 os.unlink(partial)
-            raise StoreError(f"the executed notebook cannot be written to {path}: {error.strerror}") from None
+            raise StoreError(f"the executed notebook cannot be written to {target}: {error.strerror}") from None
+
+
+def output_path(path: str) -> str:
+    """Return where `path` leads, with links resolved; StoreError when no file can be written there."""
+    if path == STDOUT:
+        return path
+    target = os.path.realpath(path)
+    if os.path.isdir(target):
+        raise StoreError(f"the executed notebook cannot be written to {path}: it is a folder")
+    partial = _partial(target)
+    try:
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        os.unlink(partial)
+    except OSError as error:
+        raise StoreError(f"the executed notebook cannot be written to {path}: {error.strerror}") from None
+    return target
+
+
+def _partial(target: str) -> str:
+    return os.path.join(os.path.dirname(target), f".{os.path.basename(target)[:200]}.{secrets.token_hex(4)}")
 
 
 def _value(text: str) -> Any:

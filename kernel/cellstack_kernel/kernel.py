@@ -152,13 +152,14 @@ class CellstackKernel(Kernel):
         front = ShellFront(self, parent, ident)
         if silent:
             store_history = False
-        if not silent and not store_history:
+        # The base class has counted every request that is not silent; those that leave no history do not count.
+        number = self.execution_count + silent
+        counts = store_history and bool(code.strip())
+        if not silent and not counts:
             self.execution_count -= 1
-        number = self.execution_count
-        empty = {"status": "ok", "execution_count": number, "payload": [], "user_expressions": {}}
+        count = self.execution_count
+        empty = {"status": "ok", "execution_count": count, "payload": [], "user_expressions": {}}
         if not code.strip():
-            if not silent:
-                self.execution_count -= 1
             return empty
         request = Request(
             code=code,
@@ -184,7 +185,7 @@ class CellstackKernel(Kernel):
             what = f"something in the kernel is wrong ({type(error).__name__}: {error}); its log says more"
             return failed(CellstackError(what, hint="Restart it, and please report this"), request, front).content
         self._record = outcome.record
-        return {**empty, **outcome.content}
+        return {**empty, **outcome.content, "execution_count": count}
 
     def finish_metadata(
         self,

@@ -13,7 +13,7 @@ from cellstack_runtime.cli.containers import live_containers, parse_mount
 from cellstack_runtime.context import resolve_context
 from cellstack_runtime.diff import changes_of_layer
 from cellstack_runtime.errors import CellstackError, UsageError
-from cellstack_runtime.extract import copy_out
+from cellstack_runtime.extract import copy_out, find, has_hidden
 from cellstack_runtime.limits import format_size
 from cellstack_runtime.store.store import now
 
@@ -329,9 +329,10 @@ async def _cp(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Sho
     source = args[0] if args[0].startswith("/") else f"/work/{args[0]}"
     folder = notebook.folder or os.getcwd()
     target = os.path.realpath(os.path.join(folder, os.path.expanduser(args[1])))
-    if not _is_new_below(os.path.realpath(folder), target, os.path.basename(source)):
-        await notebook.grants.require(f"copy:{target}", f"--copy-out {source}:{target}", front)
     workspace = notebook.workspace
+    found, name = find(workspace.store, workspace.image, workspace.head, source)
+    if has_hidden(found) or not _is_new_below(os.path.realpath(folder), target, name):
+        await notebook.grants.require(f"copy:{target}", f"--copy-out {source}:{target}", front)
     count = copy_out(workspace.store, workspace.image, workspace.head, source, target)
     return views.sentence(f"{count} file{'' if count == 1 else 's'} copied to {target}.")
 

@@ -26,6 +26,11 @@ from traitlets import observe
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+# Without cp, which is also the program's name: `cp a b` is a line that works.
+HOST_MAGICS = (
+    *("cache", "cgroup", "checkout", "container", "containers", "context", "dashboard", "diff", "export", "grants"),
+    *("image", "images", "layers", "limits", "mount", "namespaces", "state", "tag", "undo"),
+)
 OUTPUT_TYPES = ("stream", "display_data", "update_display_data", "execute_result", "clear_output", "error")
 
 
@@ -121,6 +126,17 @@ class CellDisplayPublisher(DisplayPublisher):
     def clear_output(self, wait: bool = False) -> None:
         """Clear the output of the cell, now or (`wait`) when there is something new."""
         self.outputs.send({"type": "clear_output", "wait": bool(wait)})
+
+
+def register_host_magics(shell: Any) -> None:
+    """Let the magics that the kernel answers be completed, and say where they go when they come to a cell."""
+    for name in HOST_MAGICS:
+
+        def told(_line: str, name: str = name) -> None:
+            raise UsageError(f"%{name} is answered by the kernel: put it at the top of a cell, before other code.")
+
+        told.__doc__ = f"%{name}? in a cell of its own says what it does."
+        shell.register_magic_function(told, magic_name=name)
 
 
 @magics_class

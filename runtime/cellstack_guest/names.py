@@ -24,11 +24,18 @@ _EVERYTHING = frozenset({"eval", "exec", "globals", "breakpoint"})
 # Reach it only without an argument and outside of functions.
 _LISTING = frozenset({"vars", "dir", "locals"})
 _EVERYTHING_ATTRIBUTES = frozenset(
-    {"user_ns", "user_global_ns", "f_globals", "f_locals", "f_back", "currentframe", "_getframe", "__globals__"}
+    {
+        *("user_ns", "user_global_ns", "f_globals", "f_locals", "f_back", "currentframe", "_getframe", "__globals__"),
+        "read_pickle",
+    }
 )
 _MAGICS = frozenset(
     {"who", "who_ls", "whos", "reset", "reset_selective", "store", "psearch", "debug", "run", "macro", "rerun"}
 )
+# Modules whose functions look into __main__: for tests, or for the classes of what they load.
+_TESTERS = frozenset({"unittest", "doctest"})
+_PICKLERS = frozenset({"pickle", "cloudpickle", "dill", "joblib", "shelve"})
+_UNPICKLING = frozenset({"load", "loads", "open", "Unpickler"})
 _RUN_MAGIC = frozenset({"run_line_magic", "run_cell_magic"})
 _LISTED_IN_TEXT = re.compile(r"\b(?:vars|dir|locals)\(\s*\)")
 # A string that is computed and handed to one of these may name variables.
@@ -82,7 +89,8 @@ def reach_of_function(code: CodeType) -> Reach:
     while pending:
         current = pending.pop()
         names.update(_global_names(current))
-        if not _EVERYTHING_ATTRIBUTES.isdisjoint(current.co_names):
+        used = frozenset(current.co_names)
+        if used & _EVERYTHING_ATTRIBUTES or used & _TESTERS or (used & _PICKLERS and used & _UNPICKLING):
             return EVERYTHING
         for constant in _flatten(current.co_consts):
             if isinstance(constant, CodeType):
@@ -130,7 +138,7 @@ def _reaches_everything(node: ast.AST) -> bool:  # noqa: PLR0911 - a table
         case ast.Call(func=ast.Name(id=name), args=arguments) if name in _LISTING:
             return not arguments
         case ast.Name(id=name):
-            return name in _EVERYTHING
+            return name in _EVERYTHING or name in _TESTERS
         case ast.Call(func=ast.Attribute(attr=name), args=[ast.Constant(value=str(magic)), *rest]) if (
             name in _RUN_MAGIC
         ):
@@ -138,12 +146,15 @@ def _reaches_everything(node: ast.AST) -> bool:  # noqa: PLR0911 - a table
             return magic in _MAGICS or any(map(_text_reaches_everything, texts))
         case ast.Call(func=ast.Attribute(attr=name), args=arguments) if name in _EVALUATORS:
             return not all(isinstance(argument, ast.Constant) for argument in arguments)
+        case ast.Attribute(value=ast.Name(id=module), attr=name) if module in _PICKLERS:
+            return name in _UNPICKLING
         case ast.Attribute(attr=name):
             return name in _EVERYTHING_ATTRIBUTES
         case ast.Import(names=imported):
             return any(alias.name == _MAIN for alias in imported)
-        case ast.ImportFrom(module=module):
-            return module == _MAIN
+        case ast.ImportFrom(module=module, names=imported):
+            loads = module in _PICKLERS and any(alias.name in _UNPICKLING for alias in imported)
+            return loads or module == _MAIN or module in _TESTERS
         case ast.Subscript(slice=ast.Constant(value=key)):
             return bool(key == _MAIN)
     return False

@@ -40,6 +40,7 @@ from cellstack_guest.frontend import (
     CellMagics,
     Kernel,
     UnmadeProfileDir,
+    register_host_magics,
 )
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ class ZMQInteractiveShell(InteractiveShell):
         """Add our magics to IPython's."""
         super().init_magics()
         self.register_magics(CellMagics)
+        register_host_magics(self)
         self.magics_manager.register_alias("ed", "edit")
 
     def enable_gui(self, gui: str | None = None) -> None:

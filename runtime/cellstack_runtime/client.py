@@ -54,6 +54,7 @@ class BrokerClient:
                 stderr=log,
                 start_new_session=True,
                 cwd="/",
+                env={},  # what it forks can be looked at from containers; the person's tokens are not for them
             )
         finally:
             theirs.close()

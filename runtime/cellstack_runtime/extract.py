@@ -25,16 +25,19 @@ def copy_out(store: Store, image: Image, head: str | None, path: str, target: st
     """Copy the file or folder at absolute `path` of the stack to the host path `target`; return how many files.
 
     A `target` that is a folder gets the copy inside it. NotFoundError when the stack does not have `path`;
-    files of the notebook's folder that no cell has changed are the host's own and not in the stack.
+    files of the notebook's folder that no cell has changed are the host's own and not in the stack. Links are
+    copied only in a folder that has what they lead to: others would lead somewhere on the host.
     """
     found, name = find(store, image, head, path)
+    if stat.S_ISLNK(found.status.st_mode):
+        raise CellstackError(f"{path} is a symbolic link", hint=f"Copy what it leads to: {os.readlink(found.path)}")
     destination = os.path.join(target, name) if os.path.isdir(target) else target
     parent = os.path.dirname(os.path.abspath(destination))
     if not os.path.isdir(parent):
         raise NotFoundError(f"there is no folder {parent} on the host to copy to")
     partial = f"{parent}/.{os.path.basename(destination)}.{secrets.token_hex(4)}"
     try:
-        count = _copy(found, partial)
+        count = _copy(found, partial, depth=0)
         if os.path.isdir(destination) and os.path.isdir(partial):
             shutil.copytree(partial, destination, symlinks=True, dirs_exist_ok=True)
         else:
@@ -94,8 +97,17 @@ def _at(roots: dict[str, tuple[str, ...]], parts: list[str]) -> Below | None:
     return below
 
 
-def _copy(found: Below, target: str) -> int:
-    """Copy one entry with what is below it; return the number of files."""
+def has_hidden(found: Below) -> bool:
+    """Return whether a folder has anything below it whose name starts with a dot."""
+    for name in merged_names(found.folders):
+        below = look(found.folders, name)
+        if below is not None and (name.startswith(".") or has_hidden(below)):
+            return True
+    return False
+
+
+def _copy(found: Below, target: str, *, depth: int) -> int:
+    """Copy one entry, `depth` folders below the first, with what is below it; return the number of files."""
     mode = found.status.st_mode
     if stat.S_ISDIR(mode):
         os.mkdir(target, 0o700)
@@ -103,11 +115,14 @@ def _copy(found: Below, target: str) -> int:
         for name in sorted(merged_names(found.folders)):
             below = look(found.folders, name)
             if below is not None:
-                count += _copy(below, f"{target}/{name}")
+                count += _copy(below, f"{target}/{name}", depth=depth + 1)
         os.chmod(target, stat.S_IMODE(mode) & 0o777 | 0o700)
         return count
     if stat.S_ISLNK(mode):
-        os.symlink(os.readlink(found.path), target)
+        link = os.readlink(found.path)
+        if link.startswith("/") or os.path.normpath(f"{'x/' * (depth - 1)}{link}").startswith(".."):
+            return 0
+        os.symlink(link, target)
         return 1
     if not stat.S_ISREG(mode):
         return 0  # devices, sockets and fifos mean nothing outside of their container

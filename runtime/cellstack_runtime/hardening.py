@@ -52,6 +52,7 @@ MASKED_PATHS = (
 )
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
+_ZYGOTE = "ptrace process_vm_readv process_vm_writev"  # not for a zygote
 PROFILE_VERSION = 1
 _CLONE_NAMESPACES = 0x7E020000
 _AF_VSOCK, _AF_ALG = 40, 38
@@ -130,12 +131,14 @@ def _numbers(names: Iterable[str]) -> frozenset[int]:
     return frozenset(numbers)
 
 
-def seccomp_program(cache_dir: str | Path, capabilities: frozenset[int] = frozenset()) -> bytes:
+def seccomp_program(cache_dir: str | Path, capabilities: frozenset[int] | None = frozenset()) -> bytes:
     """Return the seccomp filter for a container with `capabilities`, an array of struct sock_filter.
 
-    Compiled by libseccomp once and kept in `cache_dir`. HostError when libseccomp is missing.
+    None is for a zygote: it may enter the containers that its cells go to, and look into no process. Compiled by
+    libseccomp once and kept in `cache_dir`. HostError when libseccomp is missing.
     """
-    profile = repr((PROFILE_VERSION, platform.machine(), _ALLOWED, sorted(capabilities)))
+    wanted = None if capabilities is None else sorted(capabilities)
+    profile = repr((PROFILE_VERSION, platform.machine(), _ALLOWED, _ZYGOTE, wanted))
     path = Path(cache_dir) / f"seccomp-{hashlib.sha256(profile.encode()).hexdigest()[:16]}.bpf"
     try:
         return path.read_bytes()
@@ -148,7 +151,7 @@ def seccomp_program(cache_dir: str | Path, capabilities: frozenset[int] = frozen
     return program
 
 
-def _compile(capabilities: frozenset[int]) -> bytes:
+def _compile(capabilities: frozenset[int] | None) -> bytes:
     try:
         import pyseccomp as seccomp  # noqa: PLC0415  loads libseccomp, which the host may lack
     except (ImportError, OSError, RuntimeError) as error:
@@ -158,6 +161,9 @@ def _compile(capabilities: frozenset[int]) -> bytes:
     rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
     rules.set_attr(seccomp.Attr.CTL_NNP, 0)  # set by the process itself
     names = set(_ALLOWED.split())
+    if capabilities is None:
+        names = (names | {"setns"}) - set(_ZYGOTE.split())
+        capabilities = frozenset()
     for name, calls in _BY_CAPABILITY.items():
         if CAPABILITIES[name] in capabilities:
             names.update(calls.split())

@@ -204,9 +204,16 @@ class Workspace:
             prepared, task = waiting
             current = prepared == plan and (self._mask is None or mask_is_current(self._mask[2]))
             if current:
-                return await task
+                return await self._unless_cancelled(task)
             self._throw_away(task)
-        return await self._make(plan)
+        return await self._unless_cancelled(asyncio.create_task(self._make(plan)))
+
+    async def _unless_cancelled(self, task: asyncio.Task[CellContainer]) -> CellContainer:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._throw_away(task)
+            raise
 
     def _plan(self, limits: Limits) -> _Plan:
         head = self.head
@@ -413,8 +420,8 @@ class Workspace:
         report, _ = await self._broker.ask("finish", id=name, commit=None)
         return report, answer
 
-    def seccomp_for(self, capabilities: frozenset[int], cache: Path) -> str:
-        """Return the seccomp program for a container with `capabilities`, in base64."""
+    def seccomp_for(self, capabilities: frozenset[int] | None, cache: Path) -> str:
+        """Return the seccomp program for a container with `capabilities` (None: for a zygote), in base64."""
         return base64.b64encode(hardening.seccomp_program(cache, capabilities)).decode()
 
     # -- the end -----------------------------------------------------------------------------------------------

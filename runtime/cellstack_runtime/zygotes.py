@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cellstack_runtime.errors import CellstackError
@@ -111,6 +112,8 @@ class Zygotes:
             root=workspace.lowers(self._import_root(head), "root"),
             env=env,
             seccomp=self._seccomp,
+            zygote_seccomp=workspace.seccomp_for(None, Path(workspace.store.home) / "cache"),
+            memory=workspace.limits.memory,
             preload=sorted(self._modules),
         )
 

@@ -84,7 +84,7 @@ def test_two_kernels_remember_what_both_were_granted(home: Path) -> None:
 def test_limits_above_the_ceiling_take_a_grant(home: Path) -> None:
     (home / "config.toml").write_text('[ceiling]\nmemory = "1g"\n[defaults]\ntimeout = 60\n')
     grants = Grants(Config(str(home)), NOTEBOOK)
-    assert grants.default_limits(Limits(pids=7)) == Limits(pids=7, timeout=60)
+    assert grants.default_limits(Limits(pids=7)) == Limits(memory="1g", pids=7, timeout=60)
     assert grants.beyond(Limits(memory="1g")) == []
     assert grants.beyond(Limits(memory="2g")) == [("limit:memory=2 GiB", "--memory")]
     assert grants.beyond(Limits()) == [("limit:memory=unlimited", "--memory")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cellstack_kernel.magics import Call, parse
+from cellstack_guest.frontend import HOST_MAGICS
+from cellstack_kernel.magics import _MAGICS, NOT_YET, Call, parse
 from cellstack_runtime.errors import UsageError
 
 
@@ -56,3 +57,7 @@ def test_odd_options_are_refused_with_those_that_there_are(code: str, words: lis
     with pytest.raises(UsageError) as refusal:
         parse(code)
     assert [word for word in words if word not in str(refusal.value)] == []
+
+
+def test_cells_know_the_names_of_all_host_magics() -> None:
+    assert {*HOST_MAGICS, "cp"} == {*_MAGICS, *NOT_YET}

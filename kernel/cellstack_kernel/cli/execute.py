@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cellstack_kernel.executor import Request
-from cellstack_kernel.files import Document
+from cellstack_kernel.files import Document, output_path
 from cellstack_kernel.magics import tag_head
 from cellstack_kernel.notebook import Notebook
 from cellstack_kernel.recorder import Recorder
@@ -84,8 +84,12 @@ def execute(
         context=options["context"],
         mounts=mounts,
     )
+    target = None if output is None else output_path(output)
     run = _Run(document, given, parse_env(env), allow_errors=allow_errors, quiet=style == "json" or output == "-")
-    report = asyncio.run(run.main(targets, tag, output))
+    try:
+        report = asyncio.run(run.main(targets, tag, target))
+    except _TerminatedError:
+        click.get_current_context().exit(128 + signal.SIGTERM)
     if style == "json":
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
     if run.failure is not None:
@@ -100,6 +104,10 @@ def _copy(text: str) -> tuple[str, str]:
             f"--copy-out {text!r} is not CONTAINER:HOST", hint="For example --copy-out /work/out.csv:out.csv"
         )
     return source if source.startswith("/") else f"/work/{source}", target
+
+
+class _TerminatedError(Exception):
+    """SIGTERM."""
 
 
 class _Run:
@@ -133,11 +141,13 @@ class _Run:
                 recorder = Recorder(self.document.node, notebook.executor)
                 await notebook.settle_wishes(recorder)
                 on_interrupt(lambda: self._interrupt(notebook))
-                records = await self._cells(notebook, recorder)
+                try:
+                    records = await self._cells(notebook, recorder)
+                except asyncio.CancelledError:
+                    self._write(recorder, output)
+                    raise
                 await notebook.workspace.settled()
-                if output is not None:
-                    recorder.finish()
-                    self.document.write(output)
+                self._write(recorder, output)
                 for source, target in copies:
                     copy_out(
                         notebook.workspace.store, notebook.workspace.image, notebook.workspace.head, source, target
@@ -155,6 +165,11 @@ class _Run:
             "seconds": seconds,
             "cells": records,
         }
+
+    def _write(self, recorder: Recorder, output: str | None) -> None:
+        if output is not None:
+            recorder.finish()
+            self.document.write(output)
 
     def _interrupt(self, notebook: Notebook) -> None:
         """Interrupt the cell; a second time kills it. No further one runs."""
@@ -247,16 +262,21 @@ def _signals() -> Iterator[Any]:
     task = asyncio.current_task()
     assert task is not None
     actions = [task.cancel]
+    terminated: list[bool] = []
 
     def interrupt() -> None:
         actions[-1]()
 
+    def terminate() -> None:
+        terminated.append(True)
+        task.cancel()
+
     loop.add_signal_handler(signal.SIGINT, interrupt)
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    loop.add_signal_handler(signal.SIGTERM, terminate)
     try:
         yield actions.append
     except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+        raise (_TerminatedError if terminated else KeyboardInterrupt) from None
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         loop.remove_signal_handler(signal.SIGTERM)

@@ -9,6 +9,7 @@ without which the kernel refuses new ones.
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 from functools import partial
@@ -35,6 +36,9 @@ INIT_NAMESPACES = (
 ZYGOTE_NAMESPACES = abi.CLONE_NEWNS | abi.CLONE_NEWIPC | abi.CLONE_NEWUTS
 NEW_ROOT = "/new"
 ANY_FOLDER = "/proc"  # of the host, to attach the new root to: there, and open to everybody, on every host
+CAP_SYS_ADMIN = 21  # for setns(2), which takes a cell's process into its container
+PROC_FILES = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version", "vmstat")
+PROC_FOLDERS = ("self", "sys")
 GUEST_CHANNEL = 3  # the zygote's end of its channel
 
 
@@ -133,14 +137,16 @@ def _spawn_zygote(channel: Channel, message: dict[str, Any], fds: list[int]) -> 
     """Clone a process rooted in an image and execute the guest: descriptors are its channel and its root."""
     pid, pidfd = syscalls.clone3(ZYGOTE_NAMESPACES, exit_signal=signal.SIGCHLD)
     if pid == 0:
-        _run(lambda: _become_zygote(message, fds[0], fds[1], fds[2]))
+        _run(lambda: _become_zygote(message, fds[0], fds[1], fds[2], fds[3:]))
     channel.send({"pid": pid}, [pidfd])
     os.close(pidfd)
 
 
-def _become_zygote(message: dict[str, Any], channel: int, root_fd: int, output: int) -> None:
+def _become_zygote(message: dict[str, Any], channel: int, root_fd: int, output: int, cgroup_fds: list[int]) -> None:
+    for fd in cgroup_fds:
+        os.write(fd, b"0")
     syscalls.move_mount(root_fd, NEW_ROOT)
-    syscalls.mount("proc", f"{NEW_ROOT}/proc", "proc", init.NOSUID_NODEV_NOEXEC)
+    _own_proc(f"{NEW_ROOT}/proc")
     syscalls.mount("tmpfs", f"{NEW_ROOT}/tmp", "tmpfs", abi.MS_NOSUID | abi.MS_NODEV, "mode=1777,size=64m")  # noqa: S108
     enter(NEW_ROOT)
     os.dup2(output, 1)
@@ -149,4 +155,31 @@ def _become_zygote(message: dict[str, Any], channel: int, root_fd: int, output: 
     confine.close_fds([0, 1, 2, GUEST_CHANNEL])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    confine.lock_down(base64.b64decode(message["seccomp"]), frozenset({CAP_SYS_ADMIN}))
     os.execve(message["argv"][0], message["argv"], message["env"])
+
+
+def _own_proc(target: str) -> None:
+    """Mount a /proc that shows this process and the machine, and no other process: they are init's and the spawner's.
+
+    What it imports may be a package that a cell has installed, and so the code of anybody.
+    """
+    syscalls.mount("proc", target, "proc", init.NOSUID_NODEV_NOEXEC)
+    shown = {"self": os.readlink(f"{target}/self"), **{name: name for name in PROC_FILES}}
+    trees = {
+        name: syscalls.open_tree(f"{target}/{path}")
+        for name, path in shown.items()
+        if os.path.exists(f"{target}/{path}")
+    }
+    syscalls.mount("tmpfs", target, "tmpfs", init.NOSUID_NODEV_NOEXEC, "mode=755,size=16k")
+    for name, tree in trees.items():
+        if name in PROC_FOLDERS:
+            os.mkdir(f"{target}/{name}")
+        else:
+            os.close(os.open(f"{target}/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
+        if name != "self":
+            syscalls.mount_setattr(tree, abi.MOUNT_ATTR_RDONLY)
+        syscalls.move_mount(tree, f"{target}/{name}")
+        os.close(tree)
+    for name in ("mounts", "net"):
+        os.symlink(f"self/{name}", f"{target}/{name}")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime.broker import channel as channels
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.broker.containers import Container
     from cellstack_runtime.broker.loop import Event
     from cellstack_runtime.broker.server import Broker
+    from cellstack_runtime.cgroups import Group
 
 # Our own package from the guest folder whatever the image has; everything else from the image where it has it.
 BOOTSTRAP = (
@@ -23,6 +26,8 @@ BOOTSTRAP = (
 )
 
 OUTPUT_BYTES = 8192
+PIDS = 4096  # every cell's process begins in the zygote's group
+START_SECONDS = 120
 
 
 class Zygote:
@@ -41,6 +46,7 @@ class Zygote:
         self._directory = f"{broker.run_dir}/zygote-{os.urandom(4).hex()}"
         self._output = -1
         self._said = b""
+        self._group: Group | None = None
 
     def start(self, request: dict[str, Any], reply: Callable[..., None]) -> Generator[Event, Any, None]:
         """Root a process in the image and execute the guest; reply once it has imported."""
@@ -58,16 +64,21 @@ class Zygote:
         self.channel = ours
         argv = [request["python"], "-P", "-X", "utf8", "-c", BOOTSTRAP]
         self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        memory = request["memory"]
+        self._group = self.broker.manager.create(os.path.basename(self._directory), memory=memory, cpus=None, pids=PIDS)
+        joins = self._group.join_fds()
         spawned = self.broker.ask_spawner(
-            {"op": "zygote", "argv": argv, "env": request["env"]}, [theirs.fileno(), root, output]
+            {"op": "zygote", "argv": argv, "env": request["env"], "seccomp": request["zygote_seccomp"]},
+            [theirs.fileno(), root, output, *joins],
         )
         theirs.close()
-        channels.close_all([root, output])
+        channels.close_all([root, output, *joins])
         self.broker.loop.readable(self._output, self._on_output)
         _, (self.pidfd,) = yield spawned
         self.broker.loop.readable(self.pidfd, self._on_death)
         self.broker.loop.readable(ours.fileno(), self._on_message)
         ours.send({"seccomp": request["seccomp"], "preload": request["preload"]})
+        self.broker.loop.later(START_SECONDS, self._give_up)
         answer = yield self.ready
         if answer is None:
             last = self._said.decode(errors="replace").strip().splitlines()[-1:]
@@ -115,6 +126,11 @@ class Zygote:
             self._end_if_idle()
         channels.close_all(fds)
 
+    def _give_up(self) -> None:
+        if not self.ready.done and self.pidfd >= 0:
+            self._said += f"\nit has not started in {START_SECONDS} s".encode()
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
     def _on_output(self) -> None:
         """Keep the end of what it writes, to say why it did not start; nobody else wants to read it."""
         data = os.read(self._output, OUTPUT_BYTES)
@@ -157,7 +173,10 @@ class Zygote:
                 self._on_output()
         self._close_output()
         self._fail()
-        self.broker.loop.idle.append(lambda: self.broker.tidy(lambda: self.broker.remove_tree(self._directory)))
+        left: list[Callable[[], object]] = [lambda: self.broker.remove_tree(self._directory)]
+        if self._group is not None:
+            left.insert(0, self._group.remove)
+        self.broker.loop.idle.extend(partial(self.broker.tidy, step) for step in left)
 
     def retire(self) -> None:
         """Fork no further cell, and end once those that there are have ended: it is their parent and reaps them."""

@@ -35,6 +35,7 @@ RUN_FAILED = 125  # docker's code for an engine that could not run the container
 @click.option("--workdir", "-w", help="Folder to start in.")
 @click.option("--cap-add", multiple=True, help="Add a capability within the container's user namespace.")
 @click.option("--cap-drop", multiple=True, help="Drop a capability.")
+@click.option("--interactive", "-i", is_flag=True, help="Accepted for docker's users: standard input is passed on.")
 @click.option("--rm", is_flag=True, help="Accepted for docker's users: a container of run is always removed.")
 @click.argument("image")
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
@@ -51,6 +52,7 @@ def run(
     workdir: str | None,
     cap_add: tuple[str, ...],
     cap_drop: tuple[str, ...],
+    interactive: bool,  # noqa: ARG001
     rm: bool,  # noqa: ARG001
     image: str,
     args: tuple[str, ...],

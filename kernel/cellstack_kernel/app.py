@@ -22,6 +22,11 @@ class CellstackApp(IPKernelApp):
     name = "cellstack-kernel"
     kernel_class = CellstackKernel
 
+    def init_control(self, context: Any) -> None:
+        """Read the shell socket on the main loop, which answers on it; a thread that read it meanwhile may not."""
+        super().init_control(context)  # type: ignore[no-untyped-call]
+        self.shell_channel_thread = None
+
     def init_io(self) -> None:
         """Leave stdout and stderr of this process alone: cells do not write to them."""
         self.displayhook = _NoDisplayHook()

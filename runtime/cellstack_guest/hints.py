@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import types
     from collections.abc import Callable, Iterator
 
-NO_NETWORK = "this cell has no network but its own loopback (network=none), the only kind in this version"
+NO_NETWORK = "this cell has no network (network=none); this version offers nothing but its own loopback"
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH})
 _UNITS = (("g", 2**30, "GiB"), ("m", 2**20, "MiB"), ("k", 2**10, "KiB"))
 MAX_CHAIN = 32

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from cellstack_runtime.broker.loop import Loop
 
 INTERVAL = 0.05
+MEMORY_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108  the container's
+# A file of /proc/<pid>, with its fields of private and of shared memory.
+_STATUS = ("status", "RssAnon", "RssShmem")
+_ROLLUP = ("smaps_rollup", "Pss_Anon", "Pss_Shmem")  # each page divided by the number of processes that map it
 
 
 class Supervisor:
@@ -28,7 +32,8 @@ class Supervisor:
         self._limit = limit
         self._over = over
         self._stopped = False
-        self._namespace = os.readlink(f"/proc/{syscalls.pid_of(init_pidfd)}/ns/pid")
+        self._init = syscalls.pid_of(init_pidfd)
+        self._namespace = os.readlink(f"/proc/{self._init}/ns/pid")
         loop.later(INTERVAL, self._sample)
 
     def stop(self) -> None:
@@ -39,9 +44,10 @@ class Supervisor:
         if self._stopped:
             return
         members = _members(self._namespace)
-        total = sum(map(_anonymous_bytes, members))
+        files = _files_in_memory(self._init, members)
+        total = _total(members, files, _STATUS)
         if self._limit is not None and total > self._limit:
-            total = sum(map(_proportional_bytes, members))  # dearer; counts what forks share once
+            total = _total(members, files, _ROLLUP)  # dearer; counts what forks share once
         self.peak = max(self.peak, total)
         if self._limit is not None and total > self._limit:
             self._stopped = True
@@ -57,7 +63,7 @@ def usage_of(pid: int) -> tuple[float, int]:
             times = file.read().rpartition(")")[2].split()[11:15]  # utime, stime, cutime, cstime of proc(5)
     except OSError:
         return 0.0, 0
-    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK"), _anonymous_bytes(str(pid))
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK"), _total([str(pid)], 0, _STATUS)
 
 
 def _members(namespace: str) -> list[str]:
@@ -72,14 +78,32 @@ def _members(namespace: str) -> list[str]:
     return members
 
 
-def _anonymous_bytes(pid: str) -> int:
-    """Return the anonymous and shared memory of a process in bytes; 0 when it is gone."""
-    return _sum_fields(f"/proc/{pid}/status", ("RssAnon", "RssShmem"))
+def _total(members: list[str], files: int, source: tuple[str, str, str]) -> int:
+    """Return the bytes of private and shared memory; `files` is what of the shared memory is in files."""
+    name, anonymous, shared = source
+    private = sum(_sum_fields(f"/proc/{pid}/{name}", (anonymous,)) for pid in members)
+    return private + max(files, sum(_sum_fields(f"/proc/{pid}/{name}", (shared,)) for pid in members))
 
 
-def _proportional_bytes(pid: str) -> int:
-    """Return the same, each page divided by the number of processes that map it."""
-    return _sum_fields(f"/proc/{pid}/smaps_rollup", ("Pss_Anon", "Pss_Shmem"))
+def _files_in_memory(init: int, members: list[str]) -> int:
+    """Return the bytes of files that need not be mapped to use memory: in the container's tmpfs, and memfds."""
+    total = 0
+    for path in MEMORY_FOLDERS:
+        try:
+            status = os.statvfs(f"/proc/{init}/root{path}")
+        except OSError:  # it is not mounted yet, or not any more
+            continue
+        total += (status.f_blocks - status.f_bfree) * status.f_frsize
+    memfds = {}
+    for pid in members:
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                if os.readlink(f"/proc/{pid}/fd/{fd}").startswith("/memfd:"):
+                    found = os.stat(f"/proc/{pid}/fd/{fd}")
+                    memfds[found.st_ino] = found.st_blocks * 512
+        except OSError:
+            continue
+    return total + sum(memfds.values())
 
 
 def _sum_fields(path: str, names: tuple[str, ...]) -> int:

@@ -26,9 +26,10 @@ fi
 
 # The emulated machine makes its default image from this small environment, not from .venv.
 mkdir -p build/vm
-for name in tools small; do
-    [ -e "build/vm/$name/bin/python" ] || .venv/bin/python -m venv "build/vm/$name"
-done
+[ -e build/vm/tools/bin/python ] || .venv/bin/python -m venv build/vm/tools
+# Debian's Python where it is new enough: its files are few, and looking at each takes milliseconds in there.
+[ -e build/vm/small/bin/python ] || tests/setup/venv.sh build/vm/small /usr/bin/python3 2>/dev/null ||
+    .venv/bin/python -m venv build/vm/small
 build/vm/tools/bin/python -m pip install --quiet --disable-pip-version-check virtme-ng
 build/vm/small/bin/python -m pip install --quiet --disable-pip-version-check --editable . pytest pytest-timeout
 

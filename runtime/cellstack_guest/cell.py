@@ -52,6 +52,7 @@ REST_SECONDS = 0.002
 FOLDER = "/work"  # its modules change between cells and are never preloaded
 MODULE_DEPTH = 2
 MAX_MODULES = 500
+MAX_NOTICE = 500  # characters: names that people give may be long
 POOL_PREFIXES = ("ThreadPoolExecutor", "asyncio_")
 TYPES_KEY = "_jupyter_types_experimental"
 
@@ -180,7 +181,7 @@ class Cell:
             _flush_files(self._namespace)
             carried = self._save(request, out_dir)
         for text in shell.notices:
-            self.outputs.send({"type": "notice", "text": text})
+            self.outputs.send({"type": "notice", "text": text if len(text) <= MAX_NOTICE else f"{text[:MAX_NOTICE]}…"})
         if carried is None:
             return {"type": "reply", "content": content, "state": request.get("state"), "carried": {}}
         return {

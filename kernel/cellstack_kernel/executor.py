@@ -95,7 +95,6 @@ class Executor:
         self.running, self._interrupts = container, 0
         container.send(self._frame(request, container, before))
         reply: Message | None = None
-        shown_error = False
         finished: Finished | None = None
         try:
             while reply is None and (arrived := await container.receive()) is not None:
@@ -103,7 +102,6 @@ class Executor:
                 if message["type"] == "reply":
                     reply = _trusted(message, before, container.layer)
                 else:
-                    shown_error |= message["type"] == "error"
                     await self._forward(message, arrived[1], container, front, request)
         except FrameError as error:
             container.kill("protocol")
@@ -125,8 +123,6 @@ class Executor:
             workspace.zygotes.learn(reply["modules"])
         else:
             finished = await container.discard()
-        if content.get("status") == "error" and not shown_error and not request.silent:
-            front.publish("error", {name: content.get(name, "") for name in ("ename", "evalue", "traceback")})
         return Outcome(content, cell_record(request.number, container, finished, parent, content, reply["carried"]))
 
     def _frame(self, request: Request, container: CellContainer, state: str | None) -> Message:

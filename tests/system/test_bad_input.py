@@ -116,6 +116,38 @@ def test_notebook_that_is_none(cellstack: Run, tmp_path: Path, text: str) -> Non
     assert_said(result, USAGE, "broken.ipynb", "notebook")
 
 
+@pytest.mark.parametrize("target", ["nowhere/out.ipynb", "", "/proc/out.ipynb"])
+def test_output_that_cannot_be_written_is_said_before_any_cell_runs(
+    cellstack: Run, write_notebook: Callable[..., Path], tmp_path: Path, target: str
+) -> None:
+    notebook = write_notebook(tmp_path / "a.ipynb", "open('ran', 'w').close()")
+    result = cellstack("execute", notebook, "-o", tmp_path / target, "--context", "rw")
+    assert_said(result, FAILED, "cannot be written")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_links_and_hidden_files_of_a_cell_are_not_brought_out_unasked(
+    cellstack: Run, write_notebook: Callable[..., Path], tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    folder = tmp_path / "notebook"
+    folder.mkdir()
+    notebook = write_notebook(
+        folder / "a.ipynb",
+        f"import os\nos.symlink({str(victim)!r}, 'out.ipynb')\n"
+        f"os.makedirs('d/.git')\nopen('d/.git/config', 'w').close()\n"
+        f"os.makedirs('e')\nos.symlink('/etc', 'e/link')\nopen('e/file', 'w').close()",
+        "%cp out.ipynb out.ipynb",
+        "%cp d d",
+        "%cp e e",
+    )
+    result = cellstack("execute", notebook, "-o", folder / "out.ipynb", "--allow-errors", "--format", "json")
+    assert [cell["status"] for cell in json.loads(result.stdout)["cells"]] == ["ok", "error", "error", "ok"]
+    assert victim.read_text() == "precious"
+    assert sorted(path.name for path in folder.rglob("*")) == ["a.ipynb", "e", "file", "out.ipynb"]
+
+
 @pytest.mark.usefixtures("nothing_half_made")
 def test_notebook_that_does_not_exist(cellstack: Run, tmp_path: Path) -> None:
     result = cellstack("execute", tmp_path / "nowhere.ipynb", "-o", tmp_path / "out.ipynb")

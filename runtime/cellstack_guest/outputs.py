@@ -152,7 +152,7 @@ class Outputs:
 
     def _stop_flushing(self) -> None:
         """End the thread that flushes, if this process has one."""
-        if self._flushing and os.getpid() == self._pid:
+        if self._ended.locked() and os.getpid() == self._pid:
             self._no_wait.set()
             # Not without end: a signal handler that forks may hold what the thread waits for.
             if self._ended.acquire(timeout=FLUSH_SECONDS):
@@ -196,18 +196,18 @@ class Outputs:
         self._no_wait.clear()
         try:
             # Not a threading.Thread: it is none of the cell's own threads, and starts in a tenth of the time.
-            _thread.start_new_thread(self._flush_loop, ())
+            _thread.start_new_thread(self._flush_loop, (self._ended,))
         except RuntimeError:  # the limit on processes is reached
             self._flushing = False
             self._ended.release()
             self.flush()
 
-    def _flush_loop(self) -> None:
+    def _flush_loop(self, ended: threading.Lock) -> None:
         while self._queue:
             self._no_wait.wait(FLUSH_SECONDS)
             self.flush()
         self._flushing = False
-        self._ended.release()
+        ended.release()
         if self._queue:
             self.flush()
 

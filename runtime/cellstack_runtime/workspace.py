@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from cellstack_runtime.store import Image, Part, Session, Store
 
+IMAGE_CHECK = "CELLSTACK_IMAGE_CHECK"  # "no": take the default image as it is; for slow file systems
 Lowers = tuple[tuple[str, bool], ...]
 
 
@@ -440,7 +441,7 @@ class Workspace:
 
 def _find_image(store: Store, ref: str, progress: Callable[[str], None]) -> Image:
     if ref in ("default", "cellstack/default", "cellstack/default:latest"):
-        return ensure_default(store, progress)
+        return ensure_default(store, progress, check=os.environ.get(IMAGE_CHECK) != "no")
     image = store.image(ref)
     if "cellstack" not in image.config:
         raise HostError(f"the image {ref} has no Python that this version can run cells with")

@@ -32,6 +32,7 @@ part "unit tests" .venv/bin/python -m pytest tests/unit
 part "tests with containers, as $(id -un)" .venv/bin/python -m pytest tests --ignore=tests/unit
 if [ "$(id -u)" = 0 ]; then
     part "tests with containers, as a normal user" tests/setup/as-user.sh
+    part "tests of cgroup v2, in an emulated machine" timeout 1200 make --no-print-directory vm
 fi
 
 echo "=== summary"

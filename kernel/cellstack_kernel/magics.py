@@ -291,7 +291,12 @@ async def _cgroup(notebook: Notebook, args: list[str], _front: FrontEnd) -> view
         ("pids", "", _or_unlimited(limits["pids"]), held.get("pids", "")),
         ("wall time", f"{last['wall_seconds']:.3f} s", _or_unlimited(limits["timeout"]), "kernel"),
     ]
-    return views.table(("RESOURCE", "USED", "LIMIT", "HELD BY"), rows, title=last["host"]["cgroup"] or "no cgroup")
+    return views.table(("RESOURCE", "USED", "LIMIT", "HELD BY"), rows, title=_own_part(last["host"]["cgroup"]))
+
+
+def _own_part(cgroup: str | None) -> str:
+    """Return what of a cgroup's path is ours; where it hangs is the machine's business and not the notebook's."""
+    return "no cgroup" if cgroup is None else f"cgroup …{cgroup[cgroup.rfind('/cellstack-') :]}"
 
 
 def _or_unlimited(value: float | None) -> str:

@@ -88,7 +88,7 @@ class Executor:
         try:
             await asyncio.wait({self._preparing})
             if self._preparing.cancelled():
-                raise CellstackError("interrupted while the cell's container was being made", hint=f"{UNCHANGED}")
+                raise CellstackError("interrupted while the cell's container was being made", hint=UNCHANGED)
             container = self._preparing.result()
         finally:
             self._preparing = None

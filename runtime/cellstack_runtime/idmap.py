@@ -12,7 +12,6 @@ from cellstack_runtime.kernelfs import write
 # A range far above the accounts of a host and outside of what systemd hands out (see its UIDS-GIDS page).
 BASE_ID = 0x70000000
 ID_COUNT = 65536
-_CAP_SYS_ADMIN = 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ def base_id() -> int | None:
 
     Root of a user namespace that lacks the range, or root without CAP_SYS_ADMIN (in a container), is a normal user.
     """
-    if os.geteuid() != 0 or not _has_capability(_CAP_SYS_ADMIN):
+    if os.geteuid() != 0 or not _has_capability(abi.CAP_SYS_ADMIN):
         return None
     return BASE_ID if all(_maps_range(f"/proc/self/{name}") for name in ("uid_map", "gid_map")) else None
 

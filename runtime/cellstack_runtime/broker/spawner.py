@@ -36,7 +36,6 @@ INIT_NAMESPACES = (
 ZYGOTE_NAMESPACES = abi.CLONE_NEWNS | abi.CLONE_NEWIPC | abi.CLONE_NEWUTS
 NEW_ROOT = "/new"
 ANY_FOLDER = "/proc"  # of the host, to attach the new root to: there, and open to everybody, on every host
-CAP_SYS_ADMIN = 21  # for setns(2), which takes a cell's process into its container
 PROC_FILES = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version", "vmstat")
 PROC_FOLDERS = ("self", "sys")
 GUEST_CHANNEL = 3  # the zygote's end of its channel
@@ -155,7 +154,8 @@ def _become_zygote(message: dict[str, Any], channel: int, root_fd: int, output: 
     confine.close_fds([0, 1, 2, GUEST_CHANNEL])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    confine.lock_down(base64.b64decode(message["seccomp"]), frozenset({CAP_SYS_ADMIN}))
+    # What setns(2) takes, which brings a cell's process into its container.
+    confine.lock_down(base64.b64decode(message["seccomp"]), frozenset({abi.CAP_SYS_ADMIN}))
     os.execve(message["argv"][0], message["argv"], message["env"])
 
 

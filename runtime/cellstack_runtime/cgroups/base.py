@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "freezer", "io")
-ENFORCED = ("memory", "cpu", "pids")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,6 @@ from cellstack_runtime.cgroups.base import CONTROLLERS, Controller, Manager, Sup
 from cellstack_runtime.cgroups.v1 import ManagerV1
 from cellstack_runtime.cgroups.v2 import ManagerV2, enable_controllers
 
-V1_FILES = {"memory": "memory.limit_in_bytes", "cpu": "cpu.cfs_quota_us", "pids": "pids.max"}
-
 
 def detect(root: str = "/sys/fs/cgroup", proc: str = "/proc") -> Support:
     """Return what can be done here. cgroup v2 counts where it has controllers, else v1."""

@@ -199,7 +199,6 @@ class Cells:
         for _, writer in pipes:
             os.close(writer)
         run = Run(sock, pid, {pipes[0][0]: "stdout", pipes[1][0]: "stderr"})
-        run.until("ready")
         request = {"type": kind, "state": self.state, "layer": layer, "execution_count": self.count + 1, **fields}
         run.send(request)
         return run

@@ -153,8 +153,6 @@ class Executor:
         request: Request,
     ) -> None:
         kind = message.pop("type")
-        if kind == "ready":
-            return
         if kind == "input_request":
             answer = await self._answer(message, container, front, allowed=request.allow_stdin)
             if answer is not None:

@@ -165,7 +165,6 @@ _REPLY_FIELDS: dict[str, Any] = {
     "payload": _objects,
 }
 _FIELDS: dict[str, dict[str, Any]] = {
-    "ready": {},
     "stream": {"name": _stream, "text": _text},
     "display_data": {"data": _mime, "metadata": _object, "transient": _transient},
     "update_display_data": {"data": _mime, "metadata": _object, "transient": _transient},

@@ -57,9 +57,12 @@ class Ambient:
                 _restore(setting, value, notices)
             else:
                 self._late[name] = value
+        # In the first cell of a process, what was not restored is as it was read just before.
+        known = {} if self._seen else self._pristine
         for setting in settings.SETTINGS:
             if setting.loaded:
-                self._seen[setting.name] = setting.read()
+                fresh = setting.name in known and setting.name not in saved
+                self._seen[setting.name] = known[setting.name] if fresh else setting.read()
         self._finder.watch({setting.module for setting in settings.SETTINGS if not setting.loaded}, notices)
 
     def end(self, saved: Saved, registry: Registry, writer: LayerWriter, notices: list[str]) -> Saved:

@@ -44,8 +44,8 @@ class Carrier:
 
     namespace: the globals of the notebook, a plain dict. state_root: the directory with one state directory per
     layer. hidden: names that are not the user's. `extra` is saved and given back with the
-    variables (no instances of the notebook's classes); `cell` names
-    the running cell in notes ("[3]"); `notices` collects what went wrong in restoring settings.
+    variables (no instances of the notebook's classes; a tuple that is the one given back counts as unchanged);
+    `cell` names the running cell in notes ("[3]"); `notices` collects what went wrong in restoring settings.
 
     Guarantees: a name that was not loaded is carried by reference, untouched. A pickle that cannot be loaded
     stays in the state until its name is bound anew or deleted.
@@ -61,6 +61,8 @@ class Carrier:
         self._initial = dict(namespace)
         self._ambient = Ambient()
         self._state: str | None = None
+        # What a second cell in this process goes on from, seldom as there is one.
+        self._continued: tuple[Manifest, dict[str, dict[str, Any]]] | None = None
         self._adopt(manifest.empty(), Registry(namespace))
 
     def open(self, state: str | None) -> None:
@@ -69,11 +71,15 @@ class Carrier:
         Raises StateError when it cannot be read.
         """
         if state == self._state:
+            if self._continued is not None:
+                self._replace(*self._continued)
+                self._continued = None
             return
         saved = manifest.empty() if state is None else manifest.read(self._root, state)
         for name in self._loaded_names():
             self._namespace.pop(name, None)
         self._state = state
+        self._continued = None
         self._adopt(saved, Registry(self._namespace))
 
     def begin(self, state: str | None, code: str) -> list[str]:
@@ -85,9 +91,11 @@ class Carrier:
             if self._extra_digests.get(key) != digest:
                 self._extra_digests[key] = digest
                 try:
-                    self.extra |= pickling.load(self._loader.read(extent), self._registry)
+                    self._extra_loaded |= pickling.load(self._loader.read(extent), self._registry)
                 except Exception as error:  # noqa: BLE001 - what goes along with the variables must not cost the cell
                     self.notices.append(f"{key} could not be loaded: {type(error).__name__}: {error}")
+                else:
+                    self.extra[key] = self._extra_loaded[key]
         if not self._owners:
             return []
         reach = names.reach_of_source(code)
@@ -151,8 +159,6 @@ class Carrier:
         changed = writer.used or outcome.changed or (ambient, extra, tombstones) != self._kept()
         if changed:
             saved: Manifest = {
-                "version": manifest.VERSION,
-                "layers": [],
                 "components": outcome.components,
                 "definitions": outcome.definitions,
                 "tombstones": tombstones,
@@ -161,7 +167,7 @@ class Carrier:
             }
             writer.finish(saved)
             self._state = layer
-            self._replace(saved, outcome.live)
+            self._continued = saved, outcome.live
         return Carried(self._state, outcome.saved, loaded, outcome.refused)
 
     def _kept(self) -> tuple[Any, Any, Any]:
@@ -178,6 +184,7 @@ class Carrier:
         self._failed: dict[str, str] = {}
         self._bound: list[str] = []
         self._extra_digests: dict[str, str] = {}
+        self._extra_loaded: dict[str, Any] = {}
         registry.provide = self._provide
 
     def _replace(self, saved: Manifest, live: dict[str, dict[str, Any]]) -> None:
@@ -216,7 +223,7 @@ class Carrier:
             with settings.undisturbed():
                 self._loader.load(component)
         except LoadError as error:
-            keys = [key for key in self._manifest["components"][component]["keys"] if ":" not in key]
+            keys = [key for key in self._loader.components.keys(component) if ":" not in key]
             self._failed |= dict.fromkeys({name, *keys}, f"is saved but could not be loaded: {error}")
 
     def _bind(self, component: str, values: dict[str, Any]) -> None:
@@ -249,7 +256,7 @@ class Carrier:
         return self._provided[name]
 
     def _reach_of(self, component: str) -> Iterable[str]:
-        reach = self._manifest["components"][component]["reach"]
+        reach = self._loader.record(component)["reach"]
         return self.names() if reach is None else reach
 
     # Saving
@@ -282,13 +289,16 @@ class Carrier:
                 else:
                     gone.add(key)
         new = {*current, *registry.provided}
-        gone |= {key for key, owner in self._owners.items() if key in new and owner not in self._live}
+        gone |= {key for key in new if self._owners.get(key, "") not in {*self._live, ""}}
         fresh = {key: value for key, value in current.items() if self._owners.get(key) not in self._live}
         return Values(fresh, old, self._live), gone
 
     def _save_extra(self, writer: LayerWriter) -> Saved:
         saved: Saved = {}
         for key, value in self.extra.items():
+            if type(value) is tuple and self._extra_loaded.get(key) is value:
+                saved[key] = self._manifest["extra"][key]
+                continue
             try:
                 pickled = pickling.dump({key: value}, self._registry, with_shared=False)
             except pickling.RefusedError as refusal:

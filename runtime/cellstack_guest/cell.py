@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import pdb  # noqa: T100
 import secrets
@@ -84,7 +85,7 @@ class Cell:
         self._static: Static
 
     def serve(self, sock: socket.socket, state_root: str, out_dir: str, *, rest: float = REST_SECONDS) -> None:
-        """Say "ready" on `sock`, answer one request, return; the process is of no use after that.
+        """Answer one request on `sock` and return; the process is of no use after that.
 
         state_root: one folder of saved variables per layer. out_dir: where this cell's are saved. rest: seconds without
         a request after which there is time for a rehearsal. Raises EOFError
@@ -92,8 +93,6 @@ class Cell:
         """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sock.setblocking(True)
-        self.outputs.bind(sock)
-        self.outputs.send({"type": "ready"})
         if not _arrives(sock, rest):
             # While nobody waits for an answer. In a row of cells, where somebody does, it would only come on top.
             self.rehearse(REHEARSAL)
@@ -194,13 +193,15 @@ class Cell:
 
     def _imported(self) -> list[str]:
         """Return the library modules that this run has imported, for the zygote of the next cells."""
+        # The newest are last. Looking at those before them, a thousand, would cost a copy of each one's page.
+        new = list(itertools.takewhile(lambda name: name not in self.known, reversed(sys.modules)))
         return sorted(
             name
-            for name, module in list(sys.modules.items())
-            if name not in self.known
+            for name in new
+            if isinstance(name, str)
             and name.count(".") < MODULE_DEPTH
             and not any(part.startswith("_") for part in name.split("."))
-            and not (getattr(module, "__file__", None) or f"{FOLDER}/").startswith(f"{FOLDER}/")
+            and not (getattr(sys.modules[name], "__file__", None) or f"{FOLDER}/").startswith(f"{FOLDER}/")
         )[:MAX_MODULES]
 
     def _load(self, request: Message) -> None:

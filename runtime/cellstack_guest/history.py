@@ -36,6 +36,7 @@ class History:
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._entries: list[Entry] = []
+        self._forgotten = False  # whether cells at or above the number of this one were left out
 
     def reach(self, code: str, carried: Iterable[str]) -> list[str]:
         """Return which results of `carried` the text of a cell reaches by other names than their own."""
@@ -51,7 +52,9 @@ class History:
 
         count: the cell about to run, which has none at or above its number; None when none is.
         """
-        self._entries = [entry for key in _keys(extra) for entry in extra[key] if count is None or entry[0] < count]
+        saved = [entry for key in _keys(extra) for entry in extra[key]]
+        self._entries = [entry for entry in saved if count is None or entry[0] < count]
+        self._forgotten = len(self._entries) < len(saved)
         if count is None:
             count = self._entries[-1][0] + 1 if self._entries else 1
         self._restore_inputs(count)
@@ -92,29 +95,37 @@ class History:
                     namespace[underscores] = results[number]
 
     def save(self, extra: dict[str, Any], count: int, name: str | None) -> None:
-        """Put the inputs into `extra`, with cell `count`'s if it was stored as `name`; remove the names of ours."""
+        """Put cell `count`'s inputs into `extra`, if it was stored as `name`; remove the names of ours."""
         manager, namespace = self._shell.history_manager, self._shell.user_ns
         if name is not None and len(manager.input_hist_parsed) == count + 1:
             parsed, raw = manager.input_hist_parsed[count], manager.input_hist_raw[count]
-            self._entries.append((count, parsed, None if parsed == raw else raw, name))
-        characters = 0
-        for index in range(len(self._entries) - 1, -1, -1):
-            _, source, typed, _ = self._entries[index]
-            characters += len(source) + len(typed or "")
-            if characters > MAX_CHARACTERS:
-                del self._entries[: index + 1]
-                break
-        chunks: dict[str, list[Entry]] = {}
-        for entry in self._entries:
-            chunks.setdefault(f"{_KEY}{entry[0] // CELLS_PER_KEY}", []).append(entry)
-        for key in _keys(extra):
-            del extra[key]
-        extra.update(chunks)
+            entry: Entry = (count, parsed, None if parsed == raw else raw, name)
+            key = f"{_KEY}{count // CELLS_PER_KEY}"
+            if self._forgotten or key not in extra or len(parsed) > MAX_CHARACTERS // CELLS_PER_KEY:
+                self._save_all(extra)
+            extra[key] = (*extra.get(key, ()), entry)
         for underscores in UNDERSCORES:
             if underscores in namespace and namespace[underscores] is getattr(self._shell.displayhook, underscores):
                 del namespace[underscores]
         for typed_name in [key for key in namespace if _INPUT.fullmatch(key)]:
             del namespace[typed_name]
+
+    def _save_all(self, extra: dict[str, Any]) -> None:
+        """Put all inputs into `extra` anew, the oldest of too many left out."""
+        characters, first = 0, len(self._entries)
+        for _, source, typed, _ in reversed(self._entries):
+            characters += len(source) + len(typed or "")
+            if characters > MAX_CHARACTERS:
+                break
+            first -= 1
+        chunks: dict[str, tuple[Entry, ...]] = {}
+        for entry in self._entries[first:]:
+            key = f"{_KEY}{entry[0] // CELLS_PER_KEY}"
+            chunks[key] = (*chunks.get(key, ()), entry)
+        for key in _keys(extra):
+            if extra[key] != chunks.get(key):
+                del extra[key]
+        extra.update({key: chunk for key, chunk in chunks.items() if key not in extra})
 
 
 def is_result(name: str) -> bool:
@@ -123,7 +134,7 @@ def is_result(name: str) -> bool:
 
 
 def _results(names: Iterable[str]) -> list[int]:
-    return sorted(int(match[1]) for match in map(_RESULT.fullmatch, names) if match)
+    return sorted(int(name[1:]) for name in names if name[:1] == "_" and is_result(name))
 
 
 def _keys(extra: dict[str, Any]) -> list[str]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import json
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import definitions, dirty, manifest, pickling
+from cellstack_guest import definitions, dirty, pickling
+from cellstack_guest.manifest import PICKLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cellstack_guest.definitions import Registry
-    from cellstack_guest.manifest import Buffer, Extent, Manifest
+    from cellstack_guest.manifest import Buffer, Extent, Manifest, Record
 
 
 Bind = Callable[[str, dict[str, Any]], None]
@@ -32,13 +34,15 @@ class Loader:
 
     def __init__(self, state: Manifest, state_root: str, registry: Registry, bind: Bind) -> None:
         self.manifest = state
-        self.owners = manifest.owners(state)
+        self.components = state["components"]
+        self.owners = self.components.owners
         self.registry = registry
         self.broken: dict[str, str] = {}
         self.mapped = MappedBuffers()
         self._root = state_root
         self._bind = bind
         self._started: set[str] = set()
+        self._records: dict[str, Record] = {}
         registry.load_class = self.skeleton
 
     def load(self, component: str) -> None:
@@ -51,12 +55,14 @@ class Loader:
         if component in self._started:
             return
         self._started.add(component)
-        record = self.manifest["components"][component]
+        needs = self.components.needs.get(component, ())
         try:
-            for needed in record["needs"]:
+            for needed in needs:
                 self.skeleton(needed)
-            for needed in record["needs"]:
+            for needed in needs:
                 self._load_class(needed)
+            text, data = self._read_spans(_file_of(component), self.components.spans(component))
+            record = self._records[component] = json.loads(text)
             # Loading an instance may call its class's methods, and these their globals.
             for name in record["reach"] or ():
                 owner = self.owners.get(name)
@@ -64,12 +70,19 @@ class Loader:
                     with contextlib.suppress(LoadError):  # remembered in `broken`; told when that name is used
                         self.load(owner)
             views = [self.map(buffer) for buffer in record["buffers"]]
-            values = pickling.load(self.read(record["pickle"]), self.registry, views)
+            values = pickling.load(data, self.registry, views)
         except Exception as error:
             reason = str(error) if isinstance(error, LoadError) else f"{type(error).__name__}: {error}"
             self.broken[component] = reason
             raise LoadError(reason) from error
-        self._bind(component, {key: values[key] for key in record["keys"]})
+        self._bind(component, {key: value for key, value in values.items() if self.owners.get(key) == component})
+
+    def record(self, component: str) -> Record:
+        """Return what is written down of a component. LoadError when it cannot be read."""
+        if component not in self._records:
+            (text,) = self._read_spans(_file_of(component), self.components.spans(component)[:1])
+            self._records[component] = json.loads(text)
+        return self._records[component]
 
     def _load_class(self, definition: str) -> None:
         """Load the attributes of a class, those of its bases first."""
@@ -82,7 +95,7 @@ class Loader:
         """Return a loader for a later state of the same process, in which `loaded` are there already."""
         loader = Loader(state, self._root, self.registry, self._bind)
         loader.mapped = self.mapped
-        loader.broken = {name: why for name, why in self.broken.items() if name in state["components"]}
+        loader.broken = {name: why for name, why in self.broken.items() if name in state["components"].texts}
         loader._started = {*loaded, *loader.broken}
         return loader
 
@@ -93,16 +106,15 @@ class Loader:
     def read(self, extent: Extent) -> bytes:
         """Return the bytes of an extent. LoadError when they are not there."""
         file, offset, size = extent
+        (data,) = self._read_spans(file, [(offset, size)])
+        return data
+
+    def _read_spans(self, file: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         try:
             with open(os.path.join(self._root, file), "rb", buffering=0) as source:
-                data = os.pread(source.fileno(), size, offset)
-                while len(data) < size and (more := os.pread(source.fileno(), size - len(data), offset + len(data))):
-                    data += more
+                return [_pread(source.fileno(), size, offset, file) for offset, size in spans]
         except OSError as error:
             raise LoadError(f"{type(error).__name__}: {error}") from error
-        if len(data) != size:
-            raise LoadError(f"{file} has {len(data)} of the {size} bytes that were written")
-        return data
 
     def map(self, buffer: Buffer, *, remember: bool = True) -> memoryview:
         """Return a buffer's memory, mapped copy-on-write with its patch applied.
@@ -137,6 +149,19 @@ class Loader:
                 found = definitions.make_skeleton(*arguments)
             self.registry.register(definition, found)
         return found
+
+
+def _file_of(component: str) -> str:
+    return f"{component.partition('/')[0]}/{PICKLES}"
+
+
+def _pread(fd: int, size: int, offset: int, file: str) -> bytes:
+    data = os.pread(fd, size, offset)
+    while len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
+        data += more
+    if len(data) != size:
+        raise LoadError(f"{file} has {len(data)} of the {size} bytes that were written")
+    return data
 
 
 class MappedBuffers:

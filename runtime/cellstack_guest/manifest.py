@@ -1,19 +1,26 @@
-"""What a layer's state directory says: `<state_root>/<layer>/manifest.json`, `pickles`, `buffers`.
+"""What a layer's state directory says: `<state_root>/<layer>/manifest`, `pickles`, `buffers`.
 
 The manifest is complete: one manifest is enough to find every variable of its layer. What earlier cells saved and
-this one did not touch is named by the file in the earlier layer's directory, as "<layer>/<file>".
+this one did not touch is named by the file in the earlier layer's directory, as "<layer>/<file>". Its first line:
 
-    {"version": 1,
+    {"version": 2,
      "layers": [<layer>, …],                     all layers whose files are referred to
-     "components": {<id>: {"keys": […],          "name", "class:<definition>" or "provide:<name>"
-                           "types": {name: type},
-                           "pickle": EXTENT, "digest": hex,
-                           "buffers": [{"at": EXTENT, "patch": EXTENT, "pages": [[first, count], …]}, …],
-                           "needs": [<definition>, …],    classes the pickle refers to
-                           "reach": […] | null}},         globals its functions use; null: any
-     "definitions": {<id>: {"component": <id>, "skeleton": EXTENT, "bases": [<definition>, …]}},
+     "keys": {key: line, …},                     of a component: "name", "class:<definition>" or "provide:<name>"
+     "needs": {<component>: [<definition>, …]},  the classes that a pickle refers to, if any
+     "borrows": {<component>: [<layer>, …]},     the layers whose buffers it refers to besides its own, if any
+     "definitions": {<id>: {"component": <component>, "skeleton": EXTENT, "bases": [<definition>, …]}},
      "tombstones": {name: {"why": …, "cell": …}},
      "ambient": {name: [EXTENT, digest]}, "extra": {name: [EXTENT, digest]}}
+
+and one line for each component, which most cells copy as they are:
+
+    <layer>/<number> ["<digest of the pickle>", offset, bytes of the record, bytes of the pickle]
+
+Record and pickle are one behind the other in the layer's "pickles". The record is what only loading needs:
+
+    {"types": {name: type},
+     "buffers": [{"at": EXTENT, "patch": EXTENT, "pages": [[first, count], …]}, …],
+     "reach": […] | null}                        globals its functions use; null: any
 
 EXTENT is ["<layer>/<file>", offset, bytes]. A component is a set of variables that share objects; it is written
 and read as a whole.
@@ -23,10 +30,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, NotRequired, TypedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
-VERSION = 1
-MANIFEST, PICKLES, BUFFERS = "manifest.json", "pickles", "buffers"
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+VERSION = 2
+MANIFEST, PICKLES, BUFFERS = "manifest", "pickles", "buffers"
 CLASS, PROVIDE = "class:", "provide:"
 ALIGNMENT = 4096
 
@@ -46,15 +57,70 @@ class Buffer(TypedDict):
     pages: NotRequired[list[list[int]]]
 
 
-class Component(TypedDict):
-    """Variables and classes that share objects, in one pickle (a dict of key to value)."""
+@dataclass(slots=True)
+class Components:
+    """Variables and classes that share objects, in one pickle each (a dict of key to value).
 
-    keys: list[str]
+    texts: JSON of where a component is, [digest, offset, bytes of the record, bytes of the pickle]. owners: the
+    component of every key. needs, borrows: as in the file.
+    """
+
+    texts: dict[str, str] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    needs: dict[str, list[str]] = field(default_factory=dict)
+    borrows: dict[str, list[str]] = field(default_factory=dict)
+
+    def copy(self) -> Components:
+        """Return a copy that can be changed."""
+        return Components(dict(self.texts), dict(self.owners), dict(self.needs), dict(self.borrows))
+
+    def put(self, name: str, keys: Iterable[str], text: str, needs: list[str], borrows: list[str]) -> None:
+        """Add a component."""
+        self.texts[name] = text
+        self.owners.update(dict.fromkeys(keys, name))
+        if needs:
+            self.needs[name] = needs
+        if borrows:
+            self.borrows[name] = borrows
+
+    def drop(self, name: str) -> None:
+        """Take a component away."""
+        for parts in (self.texts, self.needs, self.borrows):
+            parts.pop(name, None)
+        for key in self.keys(name):
+            del self.owners[key]
+
+    def drop_key(self, key: str) -> None:
+        """Take a key away, and with the last one its component."""
+        name = self.owners[key]
+        if self.keys(name) == [key]:
+            self.drop(name)
+        else:
+            del self.owners[key]
+
+    def keys(self, name: str) -> list[str]:
+        """Return the keys of a component."""
+        return [key for key, owner in self.owners.items() if owner == name]
+
+    def digest(self, name: str) -> str:
+        """Return the digest of a component's pickle."""
+        return str(json.loads(self.texts[name])[0])
+
+    def spans(self, name: str) -> list[tuple[int, int]]:
+        """Return offset and bytes of a component's record and of its pickle."""
+        _, offset, record, pickle = json.loads(self.texts[name])
+        return [(offset, record), (offset + record, pickle)]
+
+    def with_digest(self, name: str, digest: str) -> str:
+        """Return the text of a component with the digest of another pickle that gives the same values."""
+        return json.dumps([digest, *json.loads(self.texts[name])[1:]], separators=(",", ":"))
+
+
+class Record(TypedDict):
+    """What the loading of a component needs besides its pickle."""
+
     types: dict[str, str]
-    pickle: Extent
-    digest: str
     buffers: list[Buffer]
-    needs: list[str]
     reach: list[str] | None
 
 
@@ -69,9 +135,7 @@ class Definition(TypedDict):
 class Manifest(TypedDict):
     """The state of one layer, as it is in the file: what most cells do not look at is not taken apart."""
 
-    version: int
-    layers: list[str]
-    components: dict[str, Component]
+    components: Components
     definitions: dict[str, Definition]
     tombstones: dict[str, dict[str, str]]
     ambient: Saved
@@ -81,9 +145,7 @@ class Manifest(TypedDict):
 def empty() -> Manifest:
     """Return the manifest of a notebook in which nothing ran."""
     return {
-        "version": VERSION,
-        "layers": [],
-        "components": {},
+        "components": Components(),
         "definitions": {},
         "tombstones": {},
         "ambient": {},
@@ -91,20 +153,20 @@ def empty() -> Manifest:
     }
 
 
-def owners(manifest: Manifest) -> dict[str, str]:
-    """Return the component of every key."""
-    return {key: name for name, component in manifest["components"].items() for key in component["keys"]}
-
-
 def read(state_root: str, layer: str) -> Manifest:
     """Return the manifest of a layer. StateError when it cannot be read or is from a newer version."""
     path = os.path.join(state_root, layer, MANIFEST)
     try:
         with open(path, "rb", buffering=0) as file:
-            manifest: Manifest = json.loads(file.read())
-        version = manifest["version"]
-        if version == VERSION and empty().keys() == manifest.keys():
-            return manifest
+            head, *lines = file.read().decode().split("\n")
+        read: dict[str, Any] = json.loads(head)
+        version = read.pop("version")
+        if version == VERSION:
+            texts = dict(line.split(" ", 1) for line in lines)
+            names = list(texts)
+            owners = {key: names[line] for key, line in read.pop("keys").items()}
+            read["components"] = Components(texts, owners, read.pop("needs"), read.pop("borrows"))
+            return cast("Manifest", empty() | read)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError(f"the variables of layer {layer} cannot be read: {type(error).__name__}: {error}") from error
     raise StateError(f"variables of layer {layer} were saved in format {version}; this version reads {VERSION}")
@@ -112,21 +174,27 @@ def read(state_root: str, layer: str) -> Manifest:
 
 def write(manifest: Manifest, directory: str) -> None:
     """Write the manifest into a layer's state directory."""
-    files = {extent[0] for extent in _extents(manifest)}
-    manifest["layers"] = sorted({file.partition("/")[0] for file in files})
-    text = json.dumps(manifest, separators=(",", ":")).encode()
+    components = manifest["components"]
+    layers = {extent[0].partition("/")[0] for extent in _extents(manifest)}
+    layers.update(name.partition("/")[0] for name in components.texts)
+    layers.update(*components.borrows.values())
+    lines = dict(zip(components.texts, range(len(components.texts)), strict=True))
+    head = {
+        "version": VERSION,
+        "layers": sorted(layers),
+        "keys": {key: lines[name] for key, name in components.owners.items()},
+        "needs": components.needs,
+        "borrows": components.borrows,
+        **{name: value for name, value in manifest.items() if name != "components"},
+    }
+    text = "\n".join([json.dumps(head, separators=(",", ":")), *map(" ".join, components.texts.items())])
     with open(os.path.join(directory, MANIFEST), "wb", buffering=0) as file:
-        file.write(text)
+        file.write(text.encode())
 
 
 def _extents(manifest: Manifest) -> list[Extent]:
     extents = [definition["skeleton"] for definition in manifest["definitions"].values()]
-    extents += [extent for extent, _ in (*manifest["ambient"].values(), *manifest["extra"].values())]
-    for component in manifest["components"].values():
-        extents.append(component["pickle"])
-        for buffer in component["buffers"]:
-            extents += [buffer["at"], buffer.get("patch", buffer["at"])]
-    return extents
+    return extents + [extent for extent, _ in (*manifest["ambient"].values(), *manifest["extra"].values())]
 
 
 class LayerWriter:
@@ -148,6 +216,13 @@ class LayerWriter:
         offset = file.tell()
         file.write(data)
         return [f"{self._layer}/{PICKLES}", offset, len(data)]
+
+    def component(self, record: Record, data: bytes | memoryview, digest: str) -> str:
+        """Append the record of a component and its pickle; return the text of the component."""
+        text = json.dumps(record, separators=(",", ":")).encode()
+        _, offset, _ = self.pickle(text)
+        self.pickle(data)
+        return json.dumps([digest, offset, len(text), len(data)], separators=(",", ":"))
 
     def buffer(self, *parts: memoryview) -> Extent:
         """Append bytes that start on a page, so that they can be mapped."""

@@ -15,7 +15,6 @@ Host to cell
     input_reply    value
     comm           msg_type ("comm_open", "comm_msg", "comm_close"), content, buffers
 Cell to host
-    ready          {} once it is locked down and waits
     stream         name ("stdout", "stderr"), text
     display_data, update_display_data   data, metadata, transient
     execute_result data, metadata, execution_count

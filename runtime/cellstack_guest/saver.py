@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pickle
     from collections.abc import Iterable
 
-    from cellstack_guest.manifest import Buffer, Component, Definition, LayerWriter
+    from cellstack_guest.manifest import Buffer, Components, Definition, LayerWriter, Record
     from cellstack_guest.pickling import Pickled
 
 # Pickles up to this size are loaded and written once more before they count as changed: the first round trip of a
@@ -38,7 +38,7 @@ class Values:
 class Outcome:
     """What the new manifest says, and what is loaded from it in this process (`live`)."""
 
-    components: dict[str, Component]
+    components: Components
     definitions: dict[str, Definition]
     saved: list[str]
     refused: dict[str, str]
@@ -50,7 +50,8 @@ class Outcome:
 class _Unit:
     values: dict[str, Any]
     name: str = ""
-    old: Component | None = None
+    digest: str = ""
+    record: Record | None = None
     pickled: Pickled | None = None
     same: bool = False
 
@@ -83,15 +84,14 @@ class Saver:
             return Outcome(manifest["components"], manifest["definitions"], [], {}, values.before, changed=False)
         work = _Work()
         untouched, candidates = self._sort(values)
-        self._pickle(candidates, work)
+        self._pickle(candidates, work, values)
         self._refuse_dependents(work)
         groups = self._group(work)
-        kept = {
-            name: _without(component, gone)
-            for name, component in manifest["components"].items()
-            if name not in values.old or name in untouched
-        }
-        kept = {name: component for name, component in kept.items() if component["keys"]}
+        kept = manifest["components"].copy()
+        for name in values.old.keys() - untouched:
+            kept.drop(name)
+        for key in gone & kept.owners.keys():
+            kept.drop_key(key)
         return self._write(groups, kept, work, values)
 
     def _sort(self, values: Values) -> tuple[set[str], list[_Unit]]:
@@ -102,11 +102,11 @@ class Saver:
             if _untouched(now, values.before[name]):
                 untouched.add(name)
             elif now:
-                units.append(_Unit(now, name, self._loader.manifest["components"][name]))
+                units.append(_Unit(now, name, self._loader.components.digest(name), self._loader.record(name)))
         units += [_Unit({key: value}) for key, value in values.fresh.items()]
         return untouched, units
 
-    def _pickle(self, candidates: list[_Unit], work: _Work) -> None:
+    def _pickle(self, candidates: list[_Unit], work: _Work, values: Values) -> None:
         alone = len(candidates) == 1
         pending = candidates[::-1]
         while pending:
@@ -125,7 +125,7 @@ class Saver:
                 # What looked like the only thing to save turned out to have company.
                 alone = False
                 unit.pickled = self._dump(unit.values)
-            unit.same = unit.old is not None and self._is_same(unit, unit.old)
+            unit.same = unit.record is not None and self._is_same(unit, unit.record, values.before[unit.name])
             work.units.append(unit)
 
     def _registry_additions(self, pending: list[_Unit], work: _Work) -> bool:
@@ -183,52 +183,53 @@ class Saver:
                 groups.append(_Unit(values, pickled=self._dump(values)))
         return groups
 
-    def _write(self, groups: list[_Unit], kept: dict[str, Component], work: _Work, values: Values) -> Outcome:
+    def _write(self, groups: list[_Unit], kept: Components, work: _Work, values: Values) -> Outcome:
         manifest = self._loader.manifest
+        before = manifest["components"]
         homes = {key: unit for unit in groups for key in unit.values if key.startswith(CLASS)}
         needed = self._needed(groups, kept, homes, work)
-        components, live, saved = dict(kept), {}, []
         definitions = {
-            key: value for key, value in manifest["definitions"].items() if value["component"] in kept and key in needed
+            key: value
+            for key, value in manifest["definitions"].items()
+            if value["component"] in kept.texts and key in needed
         }
-        components = {
-            name: component
-            for name, component in kept.items()
-            if any(not key.startswith(CLASS) or key[len(CLASS) :] in needed for key in component["keys"])
-        }
-        live = {name: now for name, now in values.old.items() if name in components}
+        for name in {owner for key, owner in kept.owners.items() if key.startswith(CLASS)}:
+            if not _is_needed(kept.keys(name), needed):
+                kept.drop(name)
+        live = {name: now for name, now in values.old.items() if name in kept.texts}
+        saved: list[str] = []
         for number, unit in enumerate(groups):
-            if not any(not key.startswith(CLASS) or key[len(CLASS) :] in needed for key in unit.values):
+            if not _is_needed(unit.values, needed):
                 continue
-            if unit.same and unit.old is not None:
-                name, component = unit.name, unit.old
+            if unit.same:
+                name = unit.name
+                text, borrows = before.with_digest(name, unit.digest), before.borrows.get(name, [])
             else:
-                name, component = f"{self._layer}/{number}", self._write_unit(unit)
+                name = f"{self._layer}/{number}"
+                text, borrows = self._write_unit(unit)
                 saved += [key for key in unit.values if ":" not in key]
-            components[name] = component
+            kept.put(name, unit.values, text, sorted(unit.done.needs), borrows)
             live[name] = unit.values
             for key in unit.values:
                 if key.startswith(CLASS):
                     definition = key[len(CLASS) :]
                     definitions[definition] = self._definition(definition, name, work)
-        changed = components.keys() != manifest["components"].keys() or any(
-            component["keys"] != manifest["components"][name]["keys"] for name, component in components.items()
-        )
+        changed = kept.texts.keys() != before.texts.keys() or kept.owners != before.owners
         refused = {key: why for key, why in work.refused.items() if ":" not in key}
-        return Outcome(components, definitions, sorted(saved), refused, live, changed)
+        return Outcome(kept, definitions, sorted(saved), refused, live, changed)
 
-    def _needed(
-        self, groups: list[_Unit], kept: dict[str, Component], homes: dict[str, _Unit], work: _Work
-    ) -> set[str]:
+    def _needed(self, groups: list[_Unit], kept: Components, homes: dict[str, _Unit], work: _Work) -> set[str]:
         """Return the classes that variables lead to."""
         manifest = self._loader.manifest
         pending: list[str] = []
         for unit in groups:
             if any(not key.startswith(CLASS) for key in unit.values):
                 pending += unit.done.needs
-        for component in kept.values():
-            if any(not key.startswith(CLASS) for key in component["keys"]):
-                pending += component["needs"]
+        if kept.needs:
+            of_variables = {owner for key, owner in kept.owners.items() if not key.startswith(CLASS)}
+            for name, needs in kept.needs.items():
+                if name in of_variables:
+                    pending += needs
         needed: set[str] = set()
         while pending:
             definition = pending.pop()
@@ -241,8 +242,7 @@ class Saver:
                 pending += work.skeletons[definition].needs
             elif (record := manifest["definitions"].get(definition)) is not None:
                 pending += record["bases"]
-                if record["component"] in kept:
-                    pending += kept[record["component"]]["needs"]
+                pending += kept.needs.get(record["component"], ())
         return needed
 
     def _definition(self, definition: str, component: str, work: _Work) -> Definition:
@@ -255,37 +255,39 @@ class Saver:
             "bases": sorted(skeleton.needs),
         }
 
-    def _write_unit(self, unit: _Unit) -> Component:
+    def _write_unit(self, unit: _Unit) -> tuple[str, list[str]]:
+        """Write a component; return its text and the layers that it borrows from."""
         pickled = unit.done
-        old = unit.old["buffers"] if unit.old is not None else []
-        return {
-            "keys": list(unit.values),
+        old = unit.record["buffers"] if unit.record is not None else []
+        buffers = [
+            self._write_buffer(buffer, old[index] if index < len(old) else None)
+            for index, buffer in enumerate(pickled.buffers)
+        ]
+        record: Record = {
             "types": {key: type_name(type(value)) for key, value in unit.values.items() if ":" not in key},
-            "pickle": self._writer.pickle(pickled.data),
-            "digest": pickled.digest,
-            "buffers": [
-                self._write_buffer(buffer, old[index] if index < len(old) else None)
-                for index, buffer in enumerate(pickled.buffers)
-            ],
-            "needs": sorted(pickled.needs),
+            "buffers": buffers,
             "reach": None if pickled.reach is None else sorted(pickled.reach),
         }
+        text = self._writer.component(record, pickled.data, pickled.digest)
+        files = {extent[0] for buffer in buffers for extent in (buffer["at"], buffer.get("patch", buffer["at"]))}
+        layers = {file.partition("/")[0] for file in files} - {self._layer}
+        return text, sorted(layers)
 
     def _dump(self, values: dict[str, Any], *, with_shared: bool = True) -> Pickled:
         return pickling.dump(_ordered(values), self._registry, with_shared=with_shared)
 
     # Has it changed?
 
-    def _is_same(self, unit: _Unit, old: Component) -> bool:
+    def _is_same(self, unit: _Unit, record: Record, before: dict[str, Any]) -> bool:
         pickled = unit.done
-        if unit.values.keys() != set(old["keys"]) or len(pickled.buffers) != len(old["buffers"]):
+        if unit.values.keys() != before.keys() or len(pickled.buffers) != len(record["buffers"]):
             return False
-        if pickled.digest != old["digest"]:
+        if pickled.digest != unit.digest:
             if len(pickled.data) > _SECOND_LOOK or not self._same_after_reload(pickled, unit.name):
                 return False
-            unit.old = {**old, "digest": pickled.digest}
+            unit.digest = pickled.digest
         return all(
-            self._saved_as(raw, saved) == saved for raw, saved in zip(pickled.buffers, old["buffers"], strict=True)
+            self._saved_as(raw, saved) == saved for raw, saved in zip(pickled.buffers, record["buffers"], strict=True)
         )
 
     def _same_after_reload(self, pickled: Pickled, name: str) -> bool:
@@ -370,10 +372,9 @@ def _ordered(values: dict[str, Any]) -> dict[str, Any]:
     return {key: values[key] for key in sorted(values, key=lambda key: (":" not in key, key))}
 
 
-def _without(component: Component, gone: set[str]) -> Component:
-    if gone.isdisjoint(component["keys"]):
-        return component
-    return {**component, "keys": [key for key in component["keys"] if key not in gone]}
+def _is_needed(keys: Iterable[str], needed: set[str]) -> bool:
+    """Whether a component holds anything but classes that nothing needs."""
+    return any(not key.startswith(CLASS) or key[len(CLASS) :] in needed for key in keys)
 
 
 def _connected(units: list[_Unit], registry: Registry) -> Iterable[list[_Unit]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BOOTSTRAP = (
-    "import sys; sys.path[:0] = sys.argv[2:]; from cellstack_runtime.broker.server import main; main(int(sys.argv[1]))"
+    "import sys; sys.path[:0] = sys.argv[2:]; from cellstack_runtime.broker.start import main; main(int(sys.argv[1]))"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import signal
@@ -119,5 +120,5 @@ class Engine:
             "env": {"PATH": DEFAULT_ENV["PATH"], "HOME": "/root", **image_env, **spec.env},
             "cwd": spec.workdir or config.get("WorkingDir") or "/",
             "capabilities": sorted(capabilities),
-            "seccomp": workspace.seccomp_for(capabilities, Path(self.store.home) / "cache"),
+            "seccomp": base64.b64encode(hardening.seccomp_program(f"{self.store.home}/cache", capabilities)).decode(),
         }

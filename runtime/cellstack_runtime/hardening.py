@@ -11,12 +11,12 @@ import platform
 import secrets
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime.errors import HostError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 # capabilities(7), in the order of their numbers
 _NAMES = (
@@ -53,7 +53,7 @@ MASKED_PATHS = (
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 _ZYGOTE = "ptrace process_vm_readv process_vm_writev"  # not for a zygote
-PROFILE_VERSION = 1
+PROFILE_VERSION = 2
 _CLONE_NAMESPACES = 0x7E020000
 _AF_VSOCK, _AF_ALG = 40, 38
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
@@ -131,19 +131,38 @@ def _numbers(names: Iterable[str]) -> frozenset[int]:
     return frozenset(numbers)
 
 
-def seccomp_program(cache_dir: str | Path, capabilities: frozenset[int] | None = frozenset()) -> bytes:
-    """Return the seccomp filter for a container with `capabilities`, an array of struct sock_filter.
+def seccomp_program(cache_dir: str | Path, capabilities: frozenset[int] = frozenset()) -> bytes:
+    """Return the seccomp filter for the program of a container with `capabilities`, an array of struct sock_filter.
 
-    None is for a zygote: it may enter the containers that its cells go to, and look into no process. Compiled by
-    libseccomp once and kept in `cache_dir`. HostError when libseccomp is missing.
+    Compiled by libseccomp once and kept in `cache_dir`, like the others. HostError when libseccomp is missing.
     """
-    wanted = None if capabilities is None else sorted(capabilities)
-    profile = repr((PROFILE_VERSION, platform.machine(), _ALLOWED, _ZYGOTE, wanted))
+    return _cached(cache_dir, (sorted(capabilities),), lambda seccomp: _profile(seccomp, capabilities, _names()))
+
+
+def zygote_program(cache_dir: str | Path) -> bytes:
+    """Return the filter for a zygote: it may enter the containers its cells go to, and look into no process."""
+    names = (_names() | {"setns"}) - set(_ZYGOTE.split())
+    return _cached(cache_dir, (sorted(names),), lambda seccomp: _profile(seccomp, frozenset(), names))
+
+
+def cell_program(cache_dir: str | Path) -> bytes:
+    """Return the filter for a cell, on top of its zygote's: it is small, as each cell's process loads it anew."""
+
+    def rules(seccomp: Any) -> Any:
+        rules = seccomp.SyscallFilter(seccomp.ALLOW)
+        rules.add_rule(seccomp.ERRNO(errno.EPERM), "setns")
+        return rules
+
+    return _cached(cache_dir, "cell", rules)
+
+
+def _cached(cache_dir: str | Path, which: object, make: Callable[[Any], Any]) -> bytes:
+    profile = repr((PROFILE_VERSION, platform.machine(), _ALLOWED, which))
     path = Path(cache_dir) / f"seccomp-{hashlib.sha256(profile.encode()).hexdigest()[:16]}.bpf"
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        program = _compile(capabilities)
+        program = _compile(make)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{secrets.token_hex(4)}.new")
     partial.write_bytes(program)
@@ -151,19 +170,27 @@ def seccomp_program(cache_dir: str | Path, capabilities: frozenset[int] | None =
     return program
 
 
-def _compile(capabilities: frozenset[int] | None) -> bytes:
+def _compile(make: Callable[[Any], Any]) -> bytes:
     try:
         import pyseccomp as seccomp  # noqa: PLC0415  loads libseccomp, which the host may lack
     except (ImportError, OSError, RuntimeError) as error:
         raise HostError(
             f"libseccomp cannot be loaded ({error})", hint="Install it: the Debian package is libseccomp2"
         ) from None
-    rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
+    rules = make(seccomp)
     rules.set_attr(seccomp.Attr.CTL_NNP, 0)  # set by the process itself
-    names = set(_ALLOWED.split())
-    if capabilities is None:
-        names = (names | {"setns"}) - set(_ZYGOTE.split())
-        capabilities = frozenset()
+    with tempfile.TemporaryFile() as file:
+        rules.export_bpf(file)
+        file.seek(0)
+        return file.read()
+
+
+def _names() -> set[str]:
+    return set(_ALLOWED.split())
+
+
+def _profile(seccomp: Any, capabilities: frozenset[int], names: set[str]) -> Any:
+    rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.EPERM))
     for name, calls in _BY_CAPABILITY.items():
         if CAPABILITIES[name] in capabilities:
             names.update(calls.split())
@@ -181,16 +208,13 @@ def _compile(capabilities: frozenset[int] | None) -> bytes:
         rules.add_rule(seccomp.ALLOW, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, _CLONE_NAMESPACES, 0))
         # clone3 takes its flags by a pointer that a filter cannot follow: libc falls back to clone on ENOSYS.
         rules.add_rule(seccomp.ERRNO(errno.ENOSYS), "clone3")
-    with tempfile.TemporaryFile() as file:
-        rules.export_bpf(file)
-        file.seek(0)
-        return file.read()
+    return rules
 
 
-def _allow(seccomp: object, rules: object, name: str) -> None:
+def _allow(seccomp: Any, rules: Any, name: str) -> None:
     """Allow a call; one that this architecture or this libseccomp does not know stays refused."""
     try:
-        rules.add_rule(seccomp.ALLOW, name)  # type: ignore[attr-defined]
+        rules.add_rule(seccomp.ALLOW, name)
     except (ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in (errno.EINVAL, errno.EDOM, errno.EFAULT):
             raise

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import os
 import secrets
 import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime import hardening, idmap
@@ -86,7 +84,7 @@ class Workspace:
         self.env = dict(env)
         self.mounts = tuple(mounts)
         self._cells = cells
-        self.zygotes = Zygotes(self, broker, self.seccomp_for(frozenset(), Path(store.home) / "cache"))
+        self.zygotes = Zygotes(self, broker)
         self._waiting: tuple[_Plan, asyncio.Task[CellContainer]] | None = None
         self._chores: set[asyncio.Task[Any]] = set()
         self._committing: asyncio.Task[None] | None = None
@@ -420,10 +418,6 @@ class Workspace:
                 await self._broker.ask("kill", id=name, reason="timeout")
         report, _ = await self._broker.ask("finish", id=name, commit=None)
         return report, answer
-
-    def seccomp_for(self, capabilities: frozenset[int] | None, cache: Path) -> str:
-        """Return the seccomp program for a container with `capabilities` (None: for a zygote), in base64."""
-        return base64.b64encode(hardening.seccomp_program(cache, capabilities)).decode()
 
     # -- the end -----------------------------------------------------------------------------------------------
 

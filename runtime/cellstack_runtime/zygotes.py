@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import hashlib
 import os
 import re
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cellstack_runtime import hardening
 from cellstack_runtime.errors import CellstackError
 
 if TYPE_CHECKING:
@@ -34,10 +35,12 @@ MAX_PRELOADED = 2000
 class Zygotes:
     """One zygote serves; another one may be starting that will take its place."""
 
-    def __init__(self, workspace: Workspace, broker: BrokerClient, seccomp: str) -> None:
+    def __init__(self, workspace: Workspace, broker: BrokerClient) -> None:
         self._workspace = workspace
         self._broker = broker
-        self._seccomp = seccomp
+        cache = f"{workspace.store.home}/cache"
+        self._seccomp = base64.b64encode(hardening.cell_program(cache)).decode()
+        self._zygote_seccomp = base64.b64encode(hardening.zygote_program(cache)).decode()
         self._started: dict[str, asyncio.Task[None]] = {}
         self._users: Counter[str] = Counter()  # containers that are being made, by zygote
         self._retired: set[str] = set()
@@ -112,7 +115,7 @@ class Zygotes:
             root=workspace.lowers(self._import_root(head), "root"),
             env=env,
             seccomp=self._seccomp,
-            zygote_seccomp=workspace.seccomp_for(None, Path(workspace.store.home) / "cache"),
+            zygote_seccomp=self._zygote_seccomp,
             memory=workspace.limits.memory,
             preload=sorted(self._modules),
         )

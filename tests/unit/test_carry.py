@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from tests.carry_cells import Notebook
 
+from cellstack_guest import manifest
 from cellstack_guest.carry import Carrier
 from cellstack_guest.manifest import StateError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -152,8 +149,7 @@ def test_redefined_class_leaves_old_instances_with_the_old_one(nb: Notebook) -> 
     assert nb.show("(a.v, b.v, A.v, isinstance(a, A), isinstance(b, A))") == "(1, 2, 2, False, True)"
     nb.run("del a")
     assert nb.show("(b.v, type(b) is A)") == "(2, True)"
-    with open(os.path.join(nb.root, str(nb.state), "manifest.json"), encoding="utf-8") as file:
-        assert len(json.load(file)["definitions"]) == 1
+    assert len(manifest.read(nb.root, str(nb.state))["definitions"]) == 1
 
 
 def test_attributes_set_on_a_class_are_seen_by_its_instances(nb: Notebook) -> None:
@@ -441,12 +437,9 @@ def test_names_that_mean_the_process_are_bound_to_the_new_one(nb: Notebook) -> N
 
 def test_newer_format_is_refused(nb: Notebook) -> None:
     nb.run("a = 1")
-    path = os.path.join(nb.root, str(nb.state), "manifest.json")
-    with open(path, encoding="utf-8") as file:
-        manifest = json.load(file)
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump({**manifest, "version": 99}, file)
-    with pytest.raises(StateError, match="saved in format 99; this version reads 1"):
+    path = Path(nb.root, str(nb.state), "manifest")
+    path.write_text(path.read_text().replace('{"version":2,', '{"version":99,'))
+    with pytest.raises(StateError, match="saved in format 99; this version reads 2"):
         Carrier({}, nb.root).begin(nb.state, "a")
     with pytest.raises(StateError, match="variables of layer none cannot be read: FileNotFoundError"):
         Carrier({}, nb.root).begin("none", "a")

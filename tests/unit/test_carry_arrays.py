@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np  # noqa: F401 - the cells are forked from this process and find it loaded
 import pandas as pd  # noqa: F401
 import pytest
 from tests.carry_cells import Notebook
 
-from cellstack_guest import dirty
+from cellstack_guest import dirty, manifest
+from cellstack_guest.definitions import Registry
+from cellstack_guest.loader import Loader
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cellstack_guest.manifest import Record
 
 IMPORTS = "import numpy as np, pandas as pd\n"
 
@@ -26,11 +29,10 @@ def nb(tmp_path: Path) -> Notebook:
     return notebook
 
 
-def component_of(nb: Notebook, name: str) -> dict[str, Any]:
-    with open(os.path.join(nb.root, str(nb.state), "manifest.json"), encoding="utf-8") as file:
-        components = json.load(file)["components"]
-    found: dict[str, Any] = next(value for value in components.values() if name in value["keys"])
-    return found
+def component_of(nb: Notebook, name: str) -> Record:
+    state = manifest.read(nb.root, str(nb.state))
+    loader = Loader(state, nb.root, Registry({}), lambda *_: None)
+    return loader.record(loader.owners[name])
 
 
 def size_of(nb: Notebook, layer: str | None) -> int:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cellstack_kernel.frames import FrameError, checked
 
-KINDS = ["ready", "stream", "display_data", "update_display_data", "execute_result", "clear_output", "error", "comm"]
+KINDS = ["stream", "display_data", "update_display_data", "execute_result", "clear_output", "error", "comm"]
 KINDS += ["input_request", "notice", "reply"]
 FIELDS = ["name", "text", "data", "metadata", "transient", "execution_count", "wait", "ename", "evalue", "traceback"]
 FIELDS += ["msg_type", "content", "prompt", "password", "state", "carried", "modules"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import json
 import os
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 MAX_DESCRIPTORS = 64
+_ROOM = socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize)
 
 
 class Channel:
@@ -20,6 +22,7 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self._first = bytearray(1)
 
     def fileno(self) -> int:
         """Return the descriptor, for selectors."""
@@ -36,11 +39,15 @@ class Channel:
     def receive(self) -> tuple[dict[str, Any], list[int]]:
         """Return the next message and its descriptors (close-on-exec)."""
         try:
-            data, fds, flags, _ = socket.recv_fds(self.sock, MAX_BYTES, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+            size = self.sock.recv_into(self._first, 1, socket.MSG_PEEK | socket.MSG_TRUNC)  # of the whole packet
+            data, ancillary, flags, _ = self.sock.recvmsg(min(size, MAX_BYTES), _ROOM, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
             raise EOFError("the other end is gone") from None
         if not data:
             raise EOFError("the other end is gone")
+        fds = array.array("i")
+        for _, _, rights in ancillary:
+            fds.frombytes(rights[: len(rights) // fds.itemsize * fds.itemsize])
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
             close_all(fds)
             raise ValueError(f"message of more than {MAX_BYTES} bytes or {MAX_DESCRIPTORS} descriptors")
@@ -48,7 +55,7 @@ class Channel:
         if not isinstance(message, dict):
             close_all(fds)
             raise TypeError("message is not an object")
-        return message, fds
+        return message, list(fds)
 
     def close(self) -> None:
         """Close this end."""

@@ -80,7 +80,7 @@ class Container:
         try:
             self.channel, theirs = channels.pair()
             broker.loop.readable(self.channel.fileno(), self._on_init)
-            request = {"op": "init", "id_map": broker.inner_map, "had": broker.numbers_had}
+            request = {"op": "init", "had": broker.numbers_had}
             spawned = broker.ask_spawner(request, [theirs.fileno(), *joins])
             broker.numbers_had = []
             theirs.close()

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from cellstack_runtime.broker.numbers import Numbers
 
 NEW_ROOT = "/new"
-NAMESPACES = ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time")
 NOSUID_NODEV_NOEXEC = abi.MS_NOSUID | abi.MS_NODEV | abi.MS_NOEXEC
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of docker and shells
 
@@ -39,12 +38,12 @@ def main(channel_fd: int, cgroup_fds: Sequence[int], gate: int, numbers: Numbers
     confine.close_fds([0, 1, 2, channel_fd, *cgroup_fds])
     for fd in cgroup_fds:
         os.write(fd, b"0")  # the process itself: a write of its pid by somebody else waits for a grace period
-    numbers.unshare_cgroup()
+    syscalls.unshare(abi.CLONE_NEWCGROUP)  # now that it is where its view begins
+    inodes = numbers.settle()
     confine.close_fds([0, 1, 2, channel_fd])
     confine.set_name("cellstack-init")
     channel = channels.Channel(socket.socket(fileno=channel_fd))
     _loopback_up()
-    inodes = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in NAMESPACES}
     channel.send({"ready": inodes})
     message, fds = channel.receive()
     cell_gate = fds[1] if fds[1:] else None  # to the cell's process, where there is one

@@ -15,18 +15,15 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections import deque
 from dataclasses import astuple
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import confine
-from cellstack_runtime import abi, cgroups, idmap, syscalls
-from cellstack_runtime.broker import spawner
-from cellstack_runtime.broker.channel import Channel, close_all, pair
+from cellstack_runtime import abi, cgroups, syscalls
+from cellstack_runtime.broker.channel import Channel, close_all
 from cellstack_runtime.broker.containers import Container, ContainerError
 from cellstack_runtime.broker.loop import Event, Loop
 from cellstack_runtime.broker.rootfs import Roots
@@ -39,13 +36,15 @@ if TYPE_CHECKING:
 
 SHORT_CELL = 0.02  # seconds
 IN_A_ROW = 0.05  # seconds between one cell and the next
+SPARES = 2  # containers begun ahead in a row of cells
 
 
 class Broker:
     """State of one broker."""
 
-    def __init__(self, client: Channel, settings: dict[str, Any]) -> None:
+    def __init__(self, client: Channel, settings: dict[str, Any], spawner: Channel, spawner_pidfd: int) -> None:
         self.client = client
+        self._spawner = spawner
         self.loop = Loop()
         self.run_dir: str = settings["run_dir"]
         self.store = Store.open(settings["home"])
@@ -59,22 +58,20 @@ class Broker:
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         self.loop.readable(self._wake, self._on_child)
         self.roots = Roots(self.run_dir, base)
-        count_ids = 1 if base is None else idmap.ID_COUNT
-        self.inner_map = f"0 0 {count_ids}"
-        self._spawner, theirs = pair()
         root = self.roots.pod()
-        _, self._spawner_pidfd = spawner.start(theirs, root, f"0 {0 if base is None else base} {count_ids}")
-        theirs.close()
+        spawner.send({}, [root])
         os.close(root)
         if base is not None:
-            self.roots.use_namespace(self._spawner_namespace())
+            self.roots.use_namespace(
+                os.open(f"/proc/{syscalls.pid_of(spawner_pidfd)}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+            )
         self.guest = self.roots.guest_files(settings["guest"], self.session_state)
         self._spawning: deque[Event] = deque()
         self.loop.readable(self._spawner.fileno(), self._on_spawner)
         self.loop.readable(client.fileno(), self._on_client)
         self.containers: dict[str, Container] = {}
         self.zygotes: dict[str, Zygote] = {}
-        self._spare: Container | None = None
+        self._spares: deque[Container] = deque()
         self.last_end = 0.0
         self.numbers_had: list[int] = []  # inodes of containers' namespaces that the spawner has not been told of
 
@@ -87,9 +84,6 @@ class Broker:
             json.dump(owner, file)
         os.rename(f"{self.run_dir}/owner.json.new", f"{self.run_dir}/owner.json")
         return lock
-
-    def _spawner_namespace(self) -> int:
-        return os.open(f"/proc/{syscalls.pid_of(self._spawner_pidfd)}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
 
     # -- the spawner -------------------------------------------------------------------------------------------
 
@@ -170,13 +164,12 @@ class Broker:
         return container
 
     def _take_spare(self, zygote: str | None, limits: dict[str, Any]) -> Container | None:
-        """Return the container that was begun ahead, if it is of the right kind; one of another kind goes."""
-        spare, self._spare = self._spare, None
-        if spare is None:
-            return None
-        if spare.zygote == zygote and spare.limits == limits and not (spare.begun.done and spare.begun.value):
-            return spare
-        self.loop.start(self._abandon(spare))
+        """Return a container that was begun ahead, if there is one of the right kind; those of another kind go."""
+        while self._spares:
+            spare = self._spares.popleft()
+            if spare.zygote == zygote and spare.limits == limits and not (spare.begun.done and spare.begun.value):
+                return spare
+            self.loop.start(self._abandon(spare))
         return None
 
     def _abandon(self, container: Container) -> Generator[Event, Any, None]:
@@ -231,8 +224,8 @@ class Broker:
 
     def begin_next(self, container: Container) -> None:
         """Begin the container that will most likely be asked for after `container`."""
-        if container.zygote in self.zygotes and self._spare is None:
-            self._spare = self._new(container.zygote, container.limits)
+        if container.zygote in self.zygotes and len(self._spares) < (SPARES if self.in_a_row() else 1):
+            self._spares.append(self._new(container.zygote, container.limits))
 
     def do_kill(
         self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
@@ -311,10 +304,10 @@ class Broker:
         self.loop.stop()
 
 
-def serve(client: Channel, settings: dict[str, Any]) -> None:
-    """Run a broker for `client`; returns when the client has gone and all is cleaned up."""
+def serve(client: Channel, settings: dict[str, Any], spawner: Channel, spawner_pidfd: int) -> None:
+    """Run a broker for `client` and with a spawner; returns when the client has gone and all is cleaned up."""
     try:
-        broker = Broker(client, settings)
+        broker = Broker(client, settings, spawner, spawner_pidfd)
     except OSError as error:
         client.send({"error": str(error), "errno": error.errno})
         return
@@ -327,44 +320,3 @@ def serve(client: Channel, settings: dict[str, Any]) -> None:
     for name in os.listdir(f"{run_dir}/idmapped") if os.path.isdir(f"{run_dir}/idmapped") else ():
         syscalls.umount2(f"{run_dir}/idmapped/{name}")
     shutil.rmtree(run_dir)
-
-
-def main(fd: int) -> NoReturn:
-    """Enter the broker's namespaces and serve the client at descriptor `fd`.
-
-    The process that was started stays outside as the parent of PID 1, so that its starter can wait for it.
-    """
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
-    client = Channel(socket.socket(fileno=fd))
-    settings, fds = client.receive()
-    close_all(fds)
-    try:
-        if idmap.base_id() is None:
-            idmap.enter_user_namespace()
-    except OSError as error:
-        client.send({"error": f"this host does not let it have user namespaces ({error})", "errno": None})
-        sys.exit(1)
-    try:
-        syscalls.unshare(abi.CLONE_NEWNS | abi.CLONE_NEWPID)
-        syscalls.mount("none", "/", None, abi.MS_REC | abi.MS_PRIVATE)
-    except OSError as error:
-        client.send({"error": str(error), "errno": None})
-        sys.exit(1)
-    pid = os.fork()
-    if pid:
-        client.close()
-        _, status = os.waitpid(pid, 0)
-        os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    confine.set_pdeathsig(signal.SIGKILL)
-    confine.set_name("cellstack")
-    os.chdir("/")
-    code = 1
-    try:
-        serve(client, settings)
-        code = 0
-    except BaseException:  # noqa: BLE001  the last frame of this process; its stderr is the client's log
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stderr.flush()
-        os._exit(code)

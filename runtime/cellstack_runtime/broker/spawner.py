@@ -1,4 +1,4 @@
-"""The spawner: a bare fork of the broker in the guest user namespace, which only clones.
+"""The spawner: a small process in the guest user namespace, which only clones.
 
 It owns the user and the pid namespace that all zygotes and containers of this broker live below, so that neither
 needs any right on the host. (A zygote forks into a container's pid namespace and comes back, which takes
@@ -10,6 +10,7 @@ without which the kernel refuses new ones.
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import signal
 from functools import partial
@@ -41,11 +42,10 @@ PROC_FOLDERS = ("self", "sys")
 GUEST_CHANNEL = 3  # the zygote's end of its channel
 
 
-def start(channel: Channel, root_fd: int, id_map: str) -> tuple[int, int]:
-    """Fork the spawner; return (pid, pidfd).
+def start(channel: Channel, id_map: str) -> int:
+    """Fork the spawner; return its pidfd. Its first message holds the detached tree that becomes its root.
 
-    `root_fd` is the detached tree that becomes its root, `id_map` the line of uid_map and gid_map that gives the
-    guest user namespace its ids.
+    `id_map` is the line of uid_map and gid_map that gives the guest user namespace its ids.
     """
     gate_read, gate_write = os.pipe()
     pid, pidfd = syscalls.clone3(
@@ -53,12 +53,12 @@ def start(channel: Channel, root_fd: int, id_map: str) -> tuple[int, int]:
         exit_signal=signal.SIGCHLD,
     )
     if pid == 0:
-        _run(lambda: _main(channel, root_fd, gate_read, gate_write))
+        _run(lambda: _main(channel, f"0 0 {id_map.split()[2]}", gate_read, gate_write))
     os.close(gate_read)
     idmap.write_maps(f"/proc/{syscalls.pid_of(pidfd)}", id_map, id_map)
     os.write(gate_write, b"x")
     os.close(gate_write)
-    return pid, pidfd
+    return pidfd
 
 
 def _run(main: Callable[[], None]) -> NoReturn:
@@ -75,25 +75,28 @@ def _run(main: Callable[[], None]) -> NoReturn:
         os._exit(code)
 
 
-def _main(channel: Channel, root_fd: int, gate_read: int, gate_write: int) -> None:
+def _main(channel: Channel, inner_map: str, gate_read: int, gate_write: int) -> None:
     os.close(gate_write)
     os.read(gate_read, 1)
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # reaps: how they ended is told by init and zygote themselves
-    confine.close_fds([0, 1, 2, channel.fileno(), root_fd])
+    gc.disable()  # there are no cycles to find, only pages to copy
+    confine.close_fds([0, 1, 2, channel.fileno()])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
     confine.set_dumpable(True)  # a change of uid clears it, and then /proc/self belongs to nobody here
     syscalls.set_title("cellstack-init")
+    _, (root_fd,) = channel.receive()
     syscalls.mount("none", "/", None, abi.MS_REC | abi.MS_PRIVATE)
     syscalls.move_mount(root_fd, ANY_FOLDER)
+    os.close(root_fd)
     for name, fstype in (("proc", "proc"), ("sys", "sysfs")):
         syscalls.mount(fstype, f"{ANY_FOLDER}/{name}", fstype, init.NOSUID_NODEV_NOEXEC)
     enter(ANY_FOLDER)
     confine.set_name("cellstack-spawn")
     numbers = Numbers()
     handlers: dict[str, Callable[[Channel, dict[str, Any], list[int]], None]] = {
-        "init": partial(_spawn_init, numbers),
+        "init": partial(_spawn_init, numbers, inner_map),
         "zygote": _spawn_zygote,
     }
     while True:
@@ -110,11 +113,11 @@ def enter(new_root: str) -> None:
     os.chdir("/")
 
 
-def _spawn_init(numbers: Numbers, channel: Channel, message: dict[str, Any], fds: list[int]) -> None:
-    """Clone an init: descriptors are its channel and what to write "0" to, to join its cgroups."""
+def _spawn_init(numbers: Numbers, id_map: str, channel: Channel, message: dict[str, Any], fds: list[int]) -> None:
+    """Clone an init with its ids mapped: descriptors are its channel and what to write "0" to, to join its cgroups."""
     numbers.had(message["had"])
     while True:
-        numbers.make_room(len(init.NAMESPACES))
+        numbers.make_room(len(confine.NAMESPACE_FLAGS))
         gate_read, gate_write = os.pipe()
         pid, pidfd = syscalls.clone3(INIT_NAMESPACES, exit_signal=signal.SIGCHLD)
         if pid == 0:
@@ -122,10 +125,10 @@ def _spawn_init(numbers: Numbers, channel: Channel, message: dict[str, Any], fds
         os.close(gate_read)
         if not numbers.take_had(pid):
             break
-        # A namespace that went in this very moment had left its number, which is now taken.
+        # A namespace that went in this very moment had left its number, which is now kept.
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         close_all([pidfd, gate_write])
-    idmap.write_maps(f"/proc/{pid}", message["id_map"], message["id_map"])
+    idmap.write_maps(f"/proc/{pid}", id_map, id_map)
     os.write(gate_write, b"x")
     os.close(gate_write)
     channel.send({"pid": pid}, [pidfd])
@@ -151,6 +154,7 @@ def _become_zygote(message: dict[str, Any], channel: int, root_fd: int, output: 
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.dup2(channel, GUEST_CHANNEL)
+    os.set_inheritable(GUEST_CHANNEL, True)  # it may have been that one before
     confine.close_fds([0, 1, 2, GUEST_CHANNEL])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

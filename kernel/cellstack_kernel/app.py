@@ -7,9 +7,11 @@ import signal
 import sys
 from typing import Any
 
+import zmq
 from ipykernel.kernelapp import IPKernelApp
 
 from cellstack_kernel.kernel import CellstackKernel
+from cellstack_kernel.publisher import Publisher
 
 
 class _NoDisplayHook:
@@ -26,6 +28,15 @@ class CellstackApp(IPKernelApp):
         """Read the shell socket on the main loop, which answers on it; a thread that read it meanwhile may not."""
         super().init_control(context)  # type: ignore[no-untyped-call]
         self.shell_channel_thread = None
+
+    def init_iopub(self, context: Any) -> None:
+        """Publish from the main loop, which nothing blocks."""
+        socket = context.socket(zmq.XPUB)
+        socket.linger = 1000  # milliseconds
+        self._apply_curve_server_options(socket)
+        self.iopub_port = self._bind_socket(socket, self.iopub_port)  # type: ignore[no-untyped-call]
+        self.configure_tornado_logger()  # type: ignore[no-untyped-call]
+        self.iopub_thread = self.iopub_socket = Publisher(socket, self.session)
 
     def init_io(self) -> None:
         """Leave stdout and stderr of this process alone: cells do not write to them."""

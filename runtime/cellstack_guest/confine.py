@@ -39,6 +39,7 @@ _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _FILTER_BYTES = 8  # struct sock_filter
 
 _libc = ctypes.PyDLL(None, use_errno=True)
+_libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 _CapHeader = ctypes.c_uint32 * 2
 _CapData = ctypes.c_uint32 * 6
 
@@ -64,8 +65,7 @@ def _check(result: int, call: str) -> None:
 
 
 def _prctl(what: str, option: int, *args: int) -> None:
-    values = [ctypes.c_ulong(value) for value in (*args, 0, 0, 0, 0)[:4]]
-    _check(_libc.prctl(ctypes.c_int(option), *values), f"prctl({what})")
+    _check(_libc.prctl(option, *(*args, 0, 0, 0, 0)[:4]), f"prctl({what})")
 
 
 def setns(fd: int, flags: int) -> None:
@@ -86,7 +86,7 @@ def set_pdeathsig(number: int) -> None:
 def set_name(name: str) -> None:
     """Set the name that `ps` shows; 15 bytes of it count."""
     buffer = ctypes.create_string_buffer(name.encode()[:15])
-    _check(_libc.prctl(ctypes.c_int(_PR_SET_NAME), buffer, 0, 0, 0), "prctl(PR_SET_NAME)")
+    _prctl("PR_SET_NAME", _PR_SET_NAME, ctypes.addressof(buffer))
 
 
 def close_fds(keep: Iterable[int]) -> None:
@@ -126,10 +126,7 @@ def lock_down(program: bytes, keep: frozenset[int] = frozenset()) -> None:
     _prctl("PR_SET_NO_NEW_PRIVS", _PR_SET_NO_NEW_PRIVS, 1)
     if program:
         fprog = _SockFprog(len(program) // _FILTER_BYTES, program)
-        _check(
-            _libc.prctl(ctypes.c_int(_PR_SET_SECCOMP), ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(fprog), 0, 0),
-            "prctl(PR_SET_SECCOMP)",
-        )
+        _prctl("PR_SET_SECCOMP", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(fprog))
 
 
 def _set_capabilities(keep: frozenset[int]) -> None:

@@ -19,7 +19,7 @@ import socket
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cellstack_guest import cell as cells
-from cellstack_guest import confine
+from cellstack_guest import confine, prefault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,7 @@ def main(channel_fd: int) -> None:
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     gc.collect()
     gc.freeze()  # a collection in a cell must not touch, and thereby copy, everything imported
+    written = prefault.written_by(lambda: cell.rehearse(("1+1",)))
     _send(channel, {"ready": True})
     children: dict[int, int] = {}
     poll = select.poll()
@@ -64,7 +65,7 @@ def main(channel_fd: int) -> None:
             confine.setns(fds[0], confine.NAMESPACE_FLAGS["pid"])
             pid = os.fork()
             if pid == 0:
-                _become_cell(cell, program, message, fds)
+                _become_cell(cell, program, written, message, fds)
             confine.setns(own_pids, confine.NAMESPACE_FLAGS["pid"])
             pidfd = os.pidfd_open(pid)
             _send(channel, {"pid": pid}, [pidfd])
@@ -105,7 +106,9 @@ def _bury(channel: socket.socket, pid: int) -> None:
     )
 
 
-def _become_cell(cell: cells.Cell, program: bytes, message: dict[str, Any], fds: list[int]) -> NoReturn:
+def _become_cell(
+    cell: cells.Cell, program: bytes, written: list[prefault.Range], message: dict[str, Any], fds: list[int]
+) -> NoReturn:
     """Join the container, give up every right, wait for its root, and serve one request."""
     code = 1
     try:
@@ -126,6 +129,7 @@ def _become_cell(cell: cells.Cell, program: bytes, message: dict[str, Any], fds:
         confine.lock_down(program)
         confine.set_dumpable(True)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        prefault.populate(written)
         if not message["in_a_row"]:
             cell.rehearse(cells.REHEARSAL)
         if not os.read(gate, 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import platform
+import os
 
 # <linux/sched.h>
 CLONE_NEWTIME = 0x00000080
@@ -56,7 +56,7 @@ WALL = 0x40000000
 
 # <asm/unistd.h>: the calls without a wrapper in every supported C library. Calls added since Linux 5.1 have
 # one number on all architectures.
-NR_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}.get(platform.machine(), 41)
+NR_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}.get(os.uname().machine, 41)
 NR_OPEN_TREE = 428
 NR_MOVE_MOUNT = 429
 NR_FSOPEN = 430

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cellstack_runtime import abi, syscalls
 from cellstack_runtime.kernelfs import write
@@ -14,12 +14,11 @@ BASE_ID = 0x70000000
 ID_COUNT = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class IdRange:
-    """`count` ids from `start` on that a user may map into its namespaces; a line of /etc/subuid (subuid(5))."""
+class IdRange(NamedTuple):
+    """`size` ids from `start` on that a user may map into its namespaces; a line of /etc/subuid (subuid(5))."""
 
     start: int
-    count: int
+    size: int
 
 
 def base_id() -> int | None:

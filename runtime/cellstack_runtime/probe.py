@@ -165,7 +165,7 @@ def _subordinate_ids() -> Check:
     helpers = [name for name in ("newuidmap", "newgidmap") if shutil.which(name) is None]
     if not missing and not helpers:
         first = ranges["/etc/subuid"][0]
-        return Check("subuid ranges", OK, f"{first.count} ids from {first.start}; cells need none of them")
+        return Check("subuid ranges", OK, f"{first.size} ids from {first.start}; cells need none of them")
     why = [
         *(f"{path} has no line for user {uid}" for path in missing),
         *(f"{name} is not installed" for name in helpers),

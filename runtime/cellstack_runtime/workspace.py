@@ -19,7 +19,7 @@ from cellstack_runtime.context import Context, hidden_mask, mask_is_current
 from cellstack_runtime.errors import CellstackError, HostError
 from cellstack_runtime.image import ensure_default, guest_directory
 from cellstack_runtime.limits import Limits
-from cellstack_runtime.store import PARTS, Changes
+from cellstack_runtime.store import PARTS
 from cellstack_runtime.sweep import sweep
 from cellstack_runtime.zygotes import Zygotes
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.store import Image, Part, Session, Store
 
 IMAGE_CHECK = "CELLSTACK_IMAGE_CHECK"  # "no": take the default image as it is; for slow file systems
+SAVE_SECONDS = 0.05  # how long the session may be behind what is committed
 Lowers = tuple[tuple[str, bool], ...]
 
 
@@ -336,10 +337,11 @@ class Workspace:
         }
         report, answers = await self._told(container, record)
         finished = container.finished(report)
-        if finished.changes == Changes():
-            # On the same directories, while this one dies; checked again when it is dead. First the reply leaves.
-            asyncio.get_running_loop().call_soon(self.prepare)
-        self._committing = asyncio.create_task(self._commit(answers, container.layer, cell))
+        if report["committed"]:
+            await answers.__aexit__()
+            self._advance(container.layer, cell)
+        else:
+            self._committing = asyncio.create_task(self._commit(answers, container.layer, cell))
         return finished
 
     async def _told(
@@ -358,16 +360,20 @@ class Workspace:
         return report, answers
 
     async def _commit(self, answers: Conversation, layer: str, cell: dict[str, Any]) -> None:
-        """Wait until the layer is there, then make it head and prepare the next container on it."""
+        """Wait until the layer is there."""
         try:
             await answers.next()
         except CellstackError as error:
             raise CellstackError(f"the last cell's result could not be kept: {error}") from None
         finally:
             await answers.__aexit__()
+        self._advance(layer, cell)
+
+    def _advance(self, layer: str, cell: dict[str, Any]) -> None:
+        """Make the layer head, and prepare the next container on it when the reply has left."""
         self.session.head = layer
         self.session.cells.append({"layer": layer, "number": cell.get("number")})
-        self.prepare()
+        asyncio.get_running_loop().call_soon(self.prepare)
         self._unsaved = True
         if not self._saving:
             self._saving = True
@@ -383,6 +389,7 @@ class Workspace:
         """Write the session, and squash the stack below head when it has become long, until both are up to date."""
         try:
             while self._unsaved:
+                await asyncio.sleep(SAVE_SECONDS)  # in a row of cells, once for some of them
                 self._unsaved = False
                 await asyncio.to_thread(self.session.save)
                 head = self.head

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cellstack_runtime.broker.channel import pair
+from cellstack_runtime.broker.chores import Chores
 from cellstack_runtime.broker.loop import Event, Loop
 
 if TYPE_CHECKING:
@@ -31,24 +32,13 @@ def test_tasks_wait_for_events_and_get_their_values() -> None:
     assert seen == ["value", "value"]
 
 
-def test_idle_work_waits_until_nothing_else_is_to_do() -> None:
-    loop = Loop()
-    order: list[str] = []
-    read, write = os.pipe()
-
-    def readable() -> None:
-        os.read(read, 1)
-        order.append("work")
-
-    loop.readable(read, readable)
-    os.write(write, b"x")
-    loop.idle.append(lambda: order.append("idle"))
-    loop.idle.append(loop.stop)
-    loop.run()
-    assert order == ["work", "idle"]
-    loop.forget(read)
-    os.close(read)
-    os.close(write)
+def test_chores_are_done_in_order_and_one_that_fails_stops_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    chores = Chores()
+    done: list[int] = []
+    chores.add(lambda: done.append(1), lambda: os.rmdir("/nowhere"), lambda: done.append(2))
+    chores.finish()
+    assert done == [1, 2]
+    assert "cleaning up: [Errno 2]" in capsys.readouterr().err
 
 
 def test_timers_fire_in_order() -> None:

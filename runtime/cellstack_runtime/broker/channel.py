@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 20
 MAX_DESCRIPTORS = 64
+_SIZE = int(socket.MSG_PEEK | socket.MSG_TRUNC)  # what recv then returns is the size of the whole packet
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
+_CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _ROOM = socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize)
 
 
@@ -39,8 +42,8 @@ class Channel:
     def receive(self) -> tuple[dict[str, Any], list[int]]:
         """Return the next message and its descriptors (close-on-exec)."""
         try:
-            size = self.sock.recv_into(self._first, 1, socket.MSG_PEEK | socket.MSG_TRUNC)  # of the whole packet
-            data, ancillary, flags, _ = self.sock.recvmsg(min(size, MAX_BYTES), _ROOM, socket.MSG_CMSG_CLOEXEC)
+            size = self.sock.recv_into(self._first, 1, _SIZE)
+            data, ancillary, flags, _ = self.sock.recvmsg(min(size, MAX_BYTES), _ROOM, _CLOEXEC)
         except ConnectionResetError:
             raise EOFError("the other end is gone") from None
         if not data:
@@ -48,7 +51,7 @@ class Channel:
         fds = array.array("i")
         for _, _, rights in ancillary:
             fds.frombytes(rights[: len(rights) // fds.itemsize * fds.itemsize])
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        if flags & _CUT:
             close_all(fds)
             raise ValueError(f"message of more than {MAX_BYTES} bytes or {MAX_DESCRIPTORS} descriptors")
         message = json.loads(data)

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     Steps = Generator[Event, Any, None]
 
 AFTER_REPLY = 0.003  # seconds
+SHORT_CELL = 0.02  # seconds; a container that is over before is not written down
+# The directories of a container, in the order in which they can be removed: overlayfs makes those in its own.
+OVERLAY = ("work/incompat/volatile", "work/incompat", "work", "")
+LEFT = (
+    *(f"overlay-{part}/{name}" for part in ("root", "work") for name in OVERLAY),
+    "layer/root",
+    "layer/work",
+    "layer",
+    "state",
+)
 
 
 class ContainerError(Exception):
@@ -52,6 +62,7 @@ class Container:
         self.group: Group | None = None
         self.supervisor: Supervisor | None = None
         self.cell_pid: int | None = None
+        self.recorded = False
         self._oom_fd: int | None = None
         self._gate = -1
         self._fds: list[int] = []  # for the client: the cell's socket, its output pipes, its pidfd
@@ -123,7 +134,7 @@ class Container:
         if (yield self.rooted) is None:
             raise ContainerError("the container's init died while it was mounting")
         self._watch_memory()
-        self.record("waiting", [])
+        self.broker.loop.later(SHORT_CELL, self._record_waiting)
         enforced = self.group.enforced
         otherwise = {"memory": "rlimit", "cpu": "none", "pids": "rlimit"}
         answer = {
@@ -136,9 +147,14 @@ class Container:
         channels.close_all([*self._fds, self._gate])
         self._fds, self._gate = [], -1
 
+    def _record_waiting(self) -> None:
+        if self.broker.containers.get(self.id) is self and not self.recorded:
+            self.record("waiting", [])
+
     def record(self, status: str, command: list[str]) -> None:
         """Write down for `cellstack ps` what this container is and does."""
         assert self.group is not None
+        self.recorded = True
         facts = {
             "id": self.id,
             "image": self.request["image"],
@@ -150,23 +166,24 @@ class Container:
             "namespaces": self.ready.value,
             "cgroup": self.group.path,
         }
+        self.broker.chores.add(lambda: self._write_record(json.dumps(facts)))
+
+    def _write_record(self, text: str) -> None:
         with open(f"{self.directory}/container.json.new", "w", encoding="utf-8") as file:
-            json.dump(facts, file)
+            file.write(text)
         os.rename(f"{self.directory}/container.json.new", f"{self.directory}/container.json")
 
     def _make_directories(self) -> None:
         own = self.broker.roots.owned_directory
         os.mkdir(self.directory, 0o755)
-        for name in ("layer", "mnt", "kernel"):
+        for name in ("layer", "overlay-root", "overlay-work"):
             os.mkdir(f"{self.directory}/{name}", 0o755)
         for name in ("layer/root", "layer/work", "state"):
             own(f"{self.directory}/{name}")
-        for name in ("kernel/root", "kernel/work"):
-            os.mkdir(f"{self.directory}/{name}", 0o755)
 
     def _build_root(self) -> int:
         """Return the root as a detached tree; a failure leaves nothing mounted."""
-        mnt = f"{self.directory}/mnt"
+        mnt = self.broker.roots.scratch
         try:
             self._mount_root(mnt)
             return self.broker.roots.detach(mnt)
@@ -178,7 +195,7 @@ class Container:
     def _mount_root(self, mnt: str) -> None:
         roots, request, at = self.broker.roots, self.request, self.directory
         lowers = [*self._lowers(request["root"]), roots.skeleton]
-        roots.overlay(lowers, mnt, upper=f"{at}/layer/root", work=f"{at}/kernel/root")
+        roots.overlay(lowers, mnt, upper=f"{at}/layer/root", work=f"{at}/overlay-root")
         roots.attach(roots.dev, f"{mnt}/dev")
         roots.attach(self.broker.guest, f"{mnt}/run/cellstack")
         roots.attach(f"{at}/state", f"{mnt}/run/cellstack/out")
@@ -188,7 +205,7 @@ class Container:
         else:
             below = [roots.mapped(context[name]) for name in ("mask", "folder") if context[name] is not None]
             lowers = [*self._lowers(request["work"]), *below]
-            roots.overlay(lowers, f"{mnt}/work", upper=f"{at}/layer/work", work=f"{at}/kernel/work")
+            roots.overlay(lowers, f"{mnt}/work", upper=f"{at}/layer/work", work=f"{at}/overlay-work")
         for source, target, read_only in request["mounts"]:
             self._bind(source, mnt, target, read_only=read_only)
 
@@ -307,13 +324,21 @@ class Container:
     def finish(self, commit: dict[str, Any] | None, reply: Reply) -> Steps:
         """End the container and, if `commit` holds a layer's record, make its changes that layer.
 
-        Replies with what is known at once when the cell has answered (its process is only in the way then), and a
-        second time when nothing of it runs and the layer is committed. A container that is thrown away, or whose
-        cell has not answered, gets one reply, after its death.
+        A cell that has answered (its process is only in the way then) gets a reply with what is known at once. If it
+        has changed no file, its layer is committed by then; if it has, there is a second reply when nothing of it
+        runs and the layer is committed. A container that is thrown away, or whose cell has not answered, gets one
+        reply, after its death.
         """
+        committed = False
         if commit is not None:
             try:
-                reply({**self._report(None), "changes": self.broker.count(self)})
+                changes = self.broker.count(self)
+                answer = {**self._report(None), "changes": changes}
+                if not any(changes):
+                    # What a process that it has left behind may still write, until it is killed, goes nowhere.
+                    self.broker.commit(self, commit, changes)
+                    committed = True
+                reply({**answer, "committed": committed})
             except Exception:
                 yield from self.finish(None, lambda *_: None)
                 raise
@@ -330,8 +355,9 @@ class Container:
             end = self.exited.value
         if commit is None:
             reply(self._report(end))
-        else:
-            reply(self.broker.commit(self, commit))
+        elif not committed:
+            self.broker.commit(self, commit, self.broker.count(self))
+            reply({})
         self.broker.forget(self)
 
     def _report(self, end: dict[str, Any] | None) -> dict[str, Any]:
@@ -376,4 +402,15 @@ class Container:
             self.init_pidfd = -1
         channels.close_all([fd for fd in (*self._fds, self._gate) if fd >= 0])
         group = self.group
-        return [*([group.remove] if group is not None else []), lambda: self.broker.remove_tree(self.directory)]
+        return [*([group.remove] if group is not None else []), self._remove_directory]
+
+    def _remove_directory(self) -> None:
+        """Remove what there always is in the simplest way, most often all; then the rest."""
+        with contextlib.suppress(OSError):
+            os.unlink(f"{self.directory}/container.json")
+            for name in LEFT:
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(f"{self.directory}/{name}")
+            os.rmdir(self.directory)
+            return
+        self.broker.remove_tree(self.directory)

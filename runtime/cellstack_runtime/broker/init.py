@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.broker.numbers import Numbers
 
 NEW_ROOT = "/new"
+EMPTY = "/empty"  # a read-only tmpfs, made with the spawner's root
 NOSUID_NODEV_NOEXEC = abi.MS_NOSUID | abi.MS_NODEV | abi.MS_NOEXEC
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of docker and shells
 
@@ -98,7 +99,7 @@ def _read_only(path: str) -> None:
 
 def _mask(path: str) -> None:
     if os.path.isdir(path):
-        syscalls.mount("tmpfs", path, "tmpfs", abi.MS_RDONLY | NOSUID_NODEV_NOEXEC, "size=0")
+        syscalls.mount(EMPTY, path, None, abi.MS_BIND)
     elif os.path.exists(path):
         syscalls.mount(f"{NEW_ROOT}/dev/null", path, None, abi.MS_BIND)
 

@@ -53,7 +53,6 @@ class Loop:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self._running = True
-        self.idle: deque[Callable[[], object]] = deque()  # done one at a time when nothing else is to do
 
     def event(self) -> Event:
         """Return a new event."""
@@ -103,15 +102,12 @@ class Loop:
                 self._soon.popleft()()
             if not self._running:
                 return
-            timeout: float | None = 0.0 if self.idle else None
-            if self._timers and timeout is None:
+            timeout: float | None = None
+            if self._timers:
                 timeout = max(0.0, self._timers[0][0] - time.monotonic())
-            ready = self._selector.select(timeout)
-            for key, _ in ready:
+            for key, _ in self._selector.select(timeout):
                 if self._selector.get_map().get(key.fd) is key:  # not forgotten by an earlier callback
                     key.data()
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 heapq.heappop(self._timers)[2]()
-            if not ready and not self._soon and self.idle:
-                self.idle.popleft()()

@@ -103,6 +103,7 @@ class Roots:
             self._own(self._makedirs(f"{self.skeleton}/{name}"))
         self.empty = self._directory("empty")
         self._own(self.empty)
+        self.scratch = self._directory("scratch")  # where roots are put together
         self.dev = self._directory("dev")
         self._make_dev()
 
@@ -121,12 +122,10 @@ class Roots:
         if not self.user:
             os.chown(path, self.base_id, self.base_id, follow_symlinks=False)
 
-    def owned_directory(self, path: str, mode: int = 0o755) -> str:
+    def owned_directory(self, path: str) -> None:
         """Make a directory that belongs to the containers' root."""
-        os.mkdir(path, mode)
-        os.chmod(path, mode)
+        os.mkdir(path, 0o755)
         self._own(path)
-        return path
 
     def _make_dev(self) -> None:
         """Make /dev once; containers get clones of the mount, read-only."""
@@ -206,6 +205,6 @@ class Roots:
         """Return the spawner's root, an almost empty tmpfs, as a descriptor."""
         target = self._directory("pod")
         syscalls.mount("tmpfs", target, "tmpfs", abi.MS_NOSUID | abi.MS_NODEV, "mode=755,size=16k")
-        for name in ("proc", "sys", "new"):
+        for name in ("proc", "sys", "new", "empty"):
             os.mkdir(f"{target}/{name}")
         return self.detach(target)

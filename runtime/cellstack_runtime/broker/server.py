@@ -15,16 +15,14 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from collections import deque
-from dataclasses import astuple
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime import abi, cgroups, syscalls
 from cellstack_runtime.broker.channel import Channel, close_all
-from cellstack_runtime.broker.containers import Container, ContainerError
+from cellstack_runtime.broker.chores import Chores
+from cellstack_runtime.broker.containers import SHORT_CELL, Container, ContainerError
 from cellstack_runtime.broker.loop import Event, Loop
 from cellstack_runtime.broker.rootfs import Roots
 from cellstack_runtime.broker.zygotes import Zygote
@@ -34,7 +32,6 @@ from cellstack_runtime.store import Changes, Layer, Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
-SHORT_CELL = 0.02  # seconds
 IN_A_ROW = 0.05  # seconds between one cell and the next
 SPARES = 2  # containers begun ahead in a row of cells
 
@@ -45,7 +42,9 @@ class Broker:
     def __init__(self, client: Channel, settings: dict[str, Any], spawner: Channel, spawner_pidfd: int) -> None:
         self.client = client
         self._spawner = spawner
+        os.umask(0o022)  # what it makes is for containers, whoever the person wants to read their own files
         self.loop = Loop()
+        self.chores = Chores()
         self.run_dir: str = settings["run_dir"]
         self.store = Store.open(settings["home"])
         self.session_state: str = settings["state"]
@@ -252,18 +251,21 @@ class Broker:
         context = request["context"]
         folder = [context["folder"]] if context["mode"] == "ro" else []
         work = count(f"{prepared}/work", [*(path for path, _ in request["work"]), *folder])
-        return [one + other for one, other in zip(astuple(root), astuple(work), strict=True)]
+        return [
+            root.added + work.added,
+            root.changed + work.changed,
+            root.deleted + work.deleted,
+            root.bytes + work.bytes,
+        ]
 
-    def commit(self, container: Container, record: dict[str, Any]) -> dict[str, Any]:
-        """Make the upper directories of a dead container a layer; return its id and its changes."""
+    def commit(self, container: Container, record: dict[str, Any], changes: Sequence[int]) -> None:
+        """Make the upper directories of a container that changes nothing any more a layer."""
         prepared = f"{container.directory}/layer"
-        changes = self.count(container)
         parts = {part: bool(os.listdir(f"{prepared}/{part}")) for part in ("root", "work")}
         layer = Layer(**{**record, "changes": Changes(*changes), **parts})
         if layer.state == layer.id:
             os.rename(f"{container.directory}/state", f"{self.session_state}/{layer.id}")
         self.store.commit(prepared, layer)
-        return {"id": layer.id, "changes": changes}
 
     def _on_child(self) -> None:
         """Reap whoever has died: processes of ours, whose pidfds tell what follows, and orphans of a dead zygote."""
@@ -275,14 +277,7 @@ class Broker:
     def forget(self, container: Container) -> None:
         """Release what the container had, when there is time for it."""
         self.containers.pop(container.id, None)
-        self.loop.idle.extend(partial(self.tidy, step) for step in container.release())
-
-    def tidy(self, step: Callable[[], object]) -> None:
-        """Do one step of cleaning up. What cannot be removed now is told, and tried again with the whole run."""
-        try:
-            step()
-        except OSError as error:
-            sys.stderr.write(f"cellstack: cleaning up: {error}\n")
+        self.chores.add(*container.release())
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory of ours, whatever modes a cell has given to what is in it."""
@@ -296,10 +291,8 @@ class Broker:
             while True:
                 os.waitpid(-1, abi.WALL)
         while self.containers:
-            for step in self.containers.popitem()[1].release():
-                self.tidy(step)
-        while self.loop.idle:
-            self.loop.idle.popleft()()
+            self.chores.add(*self.containers.popitem()[1].release())
+        self.chores.finish()
         self.manager.close()
         self.loop.stop()
 

@@ -93,6 +93,7 @@ def _main(channel: Channel, inner_map: str, gate_read: int, gate_write: int) -> 
     for name, fstype in (("proc", "proc"), ("sys", "sysfs")):
         syscalls.mount(fstype, f"{ANY_FOLDER}/{name}", fstype, init.NOSUID_NODEV_NOEXEC)
     enter(ANY_FOLDER)
+    syscalls.mount("tmpfs", init.EMPTY, "tmpfs", abi.MS_RDONLY | init.NOSUID_NODEV_NOEXEC, "size=0")
     confine.set_name("cellstack-spawn")
     numbers = Numbers()
     handlers: dict[str, Callable[[Channel, dict[str, Any], list[int]], None]] = {

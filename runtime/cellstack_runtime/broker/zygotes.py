@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime.broker import channel as channels
@@ -173,10 +172,9 @@ class Zygote:
                 self._on_output()
         self._close_output()
         self._fail()
-        left: list[Callable[[], object]] = [lambda: self.broker.remove_tree(self._directory)]
         if self._group is not None:
-            left.insert(0, self._group.remove)
-        self.broker.loop.idle.extend(partial(self.broker.tidy, step) for step in left)
+            self.broker.chores.add(self._group.remove)
+        self.broker.chores.add(lambda: self.broker.remove_tree(self._directory))
 
     def retire(self) -> None:
         """Fork no further cell, and end once those that there are have ended: it is their parent and reaps them."""

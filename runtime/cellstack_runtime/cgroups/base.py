@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cellstack_runtime.kernelfs import read
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -106,8 +108,7 @@ class Manager(ABC):
 def read_number(path: str) -> int | None:
     """Return the number in a control file; None when the file is not there or says "max"."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return int(file.read())
+        return int(read(path))
     except (OSError, ValueError):
         return None
 
@@ -115,8 +116,7 @@ def read_number(path: str) -> int | None:
 def read_fields(path: str) -> dict[str, int]:
     """Return the "name number" lines of a control file; empty when it is not there."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return {name: int(value) for name, _, value in (line.partition(" ") for line in file)}
+        return {name: int(value) for name, _, value in (line.partition(" ") for line in read(path).splitlines())}
     except OSError:
         return {}
 

@@ -21,7 +21,8 @@ class GroupV1(Group):
         self.enforced = frozenset(name for name in ("memory", "cpu", "pids") if name in paths)
 
     def join_fds(self) -> list[int]:
-        return [os.open(f"{path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC) for path in set(self._paths.values())]
+        # "tasks" moves one thread, all that those who join have: then there is no grace period to wait for.
+        return [os.open(f"{path}/tasks", os.O_WRONLY | os.O_CLOEXEC) for path in set(self._paths.values())]
 
     def update(self, *, memory: int | None = None, cpus: float | None = None, pids: int | None = None) -> None:
         if "memory" in self._paths:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from cellstack_runtime.errors import StoreError
@@ -69,7 +69,9 @@ class Layer:
 
     def to_json(self) -> str:
         """Return the text of `layer.json`."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        values = {field.name: getattr(self, field.name) for field in fields(self)}  # asdict copies, and is slow
+        values["changes"] = {name: getattr(self.changes, name) for name in _CHANGES}
+        return json.dumps(values, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, layer_id: str, text: str | bytes) -> Layer:

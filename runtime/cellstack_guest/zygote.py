@@ -107,7 +107,7 @@ def _bury(channel: socket.socket, pid: int) -> None:
 
 
 def _become_cell(
-    cell: cells.Cell, program: bytes, written: list[prefault.Range], message: dict[str, Any], fds: list[int]
+    cell: cells.Cell, program: bytes, written: prefault.Ranges, message: dict[str, Any], fds: list[int]
 ) -> NoReturn:
     """Join the container, give up every right, wait for its root, and serve one request."""
     code = 1
@@ -126,10 +126,10 @@ def _become_cell(
         confine.close_fds([0, 1, 2, sock_fd, gate, cell.scratch])
         for name, limit in message["rlimits"].items():
             confine.setrlimit(name, limit)
+        prefault.populate(written)
         confine.lock_down(program)
         confine.set_dumpable(True)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        prefault.populate(written)
         if not message["in_a_row"]:
             cell.rehearse(cells.REHEARSAL)
         if not os.read(gate, 1):

@@ -52,8 +52,9 @@ MASKED_PATHS = (
 )
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-_ZYGOTE = "ptrace process_vm_readv process_vm_writev"  # not for a zygote
-PROFILE_VERSION = 2
+_NOT_ZYGOTE = "ptrace process_vm_readv process_vm_writev"
+_ONLY_ZYGOTE = "process_madvise setns"  # what a process forked from it does before it becomes a cell
+PROFILE_VERSION = 3
 _CLONE_NAMESPACES = 0x7E020000
 _AF_VSOCK, _AF_ALG = 40, 38
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
@@ -141,7 +142,7 @@ def seccomp_program(cache_dir: str | Path, capabilities: frozenset[int] = frozen
 
 def zygote_program(cache_dir: str | Path) -> bytes:
     """Return the filter for a zygote: it may enter the containers its cells go to, and look into no process."""
-    names = (_names() | {"setns"}) - set(_ZYGOTE.split())
+    names = (_names() | set(_ONLY_ZYGOTE.split())) - set(_NOT_ZYGOTE.split())
     return _cached(cache_dir, (sorted(names),), lambda seccomp: _profile(seccomp, frozenset(), names))
 
 
@@ -150,10 +151,11 @@ def cell_program(cache_dir: str | Path) -> bytes:
 
     def rules(seccomp: Any) -> Any:
         rules = seccomp.SyscallFilter(seccomp.ALLOW)
-        rules.add_rule(seccomp.ERRNO(errno.EPERM), "setns")
+        for name in _ONLY_ZYGOTE.split():
+            rules.add_rule(seccomp.ERRNO(errno.EPERM), name)
         return rules
 
-    return _cached(cache_dir, "cell", rules)
+    return _cached(cache_dir, _ONLY_ZYGOTE, rules)
 
 
 def _cached(cache_dir: str | Path, which: object, make: Callable[[Any], Any]) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.store import Image, Part, Session, Store
 
 IMAGE_CHECK = "CELLSTACK_IMAGE_CHECK"  # "no": take the default image as it is; for slow file systems
+IN_A_ROW = 0.05  # seconds from one cell to the next
 SAVE_SECONDS = 0.05  # how long the session may be behind what is committed
 Lowers = tuple[tuple[str, bool], ...]
 
@@ -91,6 +93,7 @@ class Workspace:
         self._committing: asyncio.Task[None] | None = None
         self._mask: tuple[str, str | None, Any] | None = None
         self._unsaved = self._saving = False
+        self._unchanged_at = 0.0  # when the last cell ended, if it changed no file
         self._stacks: dict[tuple[str | None, Part], Lowers] = {}
 
     @classmethod
@@ -319,6 +322,8 @@ class Workspace:
     def began(self, container: CellContainer, code: str) -> None:
         """Let `cellstack ps` show what `container` now runs."""
         self._broker.tell("began", id=container.id, command=["cell", *code.strip().splitlines()[:1]])
+        if time.monotonic() - self._unchanged_at < IN_A_ROW:
+            self.prepare()  # This cell will most likely not change a file either; if it does, another one is made.
 
     async def finish(self, container: CellContainer, *, state: str | None, cell: dict[str, Any] | None) -> Finished:
         """End `container`; with a record in `cell`, its changes become a layer and that layer head."""
@@ -339,6 +344,7 @@ class Workspace:
         finished = container.finished(report)
         if report["committed"]:
             await answers.__aexit__()
+            self._unchanged_at = time.monotonic()
             self._advance(container.layer, cell)
         else:
             self._committing = asyncio.create_task(self._commit(answers, container.layer, cell))

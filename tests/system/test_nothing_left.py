@@ -40,6 +40,20 @@ def test_cells_of_every_ending_leave_nothing(
     assert leftovers() == set()
 
 
+def test_what_a_process_left_behind_writes_later_goes_nowhere(
+    cellstack: Run, write_notebook: Callable[..., Path], tmp_path: Path
+) -> None:
+    notebook = write_notebook(
+        tmp_path / "left.ipynb",
+        "import subprocess\nsubprocess.Popen(['sh', '-c', 'sleep 0.1; touch late']);",
+        "import os, time\ntime.sleep(0.3)\nprint(os.listdir('.'))",
+    )
+    executed = cellstack("execute", notebook, "-o", tmp_path / "out.ipynb", "--format", "json")
+    first, second = json.loads(executed.stdout)["cells"]
+    assert (first["exit"]["reason"], first["changes"]["added"], second["changes"]["added"]) == ("finished", 0, 0)
+    assert "late" not in (tmp_path / "out.ipynb").read_text().replace(r"touch late", "")
+
+
 def test_command_that_is_killed_leaves_no_process_and_the_next_one_clears_up(
     cellstack: Run, write_notebook: Callable[..., Path], leftovers: Callable[[], set[str]], tmp_path: Path
 ) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import os
 import secrets
-import time
 import shutil
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any

@@ -18,6 +18,7 @@ import zmq.asyncio
 from ipykernel._version import kernel_protocol_version
 from ipykernel.kernelbase import Kernel
 
+from cellstack_kernel import resume
 from cellstack_kernel.executor import Request
 from cellstack_kernel.notebook import Notebook, failed
 from cellstack_kernel.settings import Settings, metadata_of, notebook_path
@@ -84,6 +85,7 @@ class CellstackKernel(Kernel):
         self._record: dict[str, Any] = {}
         self._history: list[tuple[int, int, str]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._left: resume.Left | None = None
 
     @property
     def kernel_info(self) -> dict[str, Any]:
@@ -101,7 +103,17 @@ class CellstackKernel(Kernel):
     def start(self) -> None:
         """Start serving, and opening the notebook in the background."""
         super().start()
+        with contextlib.suppress(CellstackError):  # told when the notebook is opened
+            self._left = resume.take(Store.open(), notebook_path(os.environ), self._connection_file)
+        if self._left is not None:
+            self.execution_count = self._left.count
+            self._history = [(0, number, code) for number, code in self._left.inputs]
         self.io_loop.add_callback(self._begin)
+
+    @property
+    def _connection_file(self) -> str:
+        """The file that a kernel which is started again, by a person or after its death, shares with the one before."""
+        return str(self.parent.abs_connection_file)
 
     async def _begin(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -112,7 +124,13 @@ class CellstackKernel(Kernel):
         store = await asyncio.to_thread(Store.open)
         path = notebook_path(os.environ)
         asked = Settings.from_metadata(await asyncio.to_thread(metadata_of, path)) if path else Settings()
-        return await Notebook.open(store, path=path, folder=os.getcwd(), asked=asked, progress=self._tell)
+        left, self._left = self._left, None
+        session = left.session if left is not None else store.create_session(path, "", self._connection_file)
+        notebook = await Notebook.open(
+            store, path=path, folder=os.getcwd(), asked=asked, session=session, progress=self._tell
+        )
+        notebook.news = left.news if left is not None else None
+        return notebook
 
     def _tell(self, text: str) -> None:
         """Show a line of progress under the request that waits for it."""
@@ -312,11 +330,12 @@ class CellstackKernel(Kernel):
     async def do_shutdown(self, restart: bool) -> dict[str, Any]:
         """End the containers, then the kernel. Runs on the control thread."""
         if self._loop is not None and self._opening is not None:
-            closing = asyncio.run_coroutine_threadsafe(self.close_notebook(), self._loop)
+            ended = "restart" if restart else "shutdown"
+            closing = asyncio.run_coroutine_threadsafe(self.close_notebook(ended), self._loop)
             await asyncio.wrap_future(closing)
         return {"status": "ok", "restart": restart}
 
-    async def close_notebook(self) -> None:
+    async def close_notebook(self, ended: str = "shutdown") -> None:
         """End the notebook's containers and broker."""
         opening, self._opening = self._opening, None
         if opening is None:
@@ -325,4 +344,4 @@ class CellstackKernel(Kernel):
             notebook = await opening
             if notebook.executor.running is not None:
                 notebook.executor.running.kill("interrupt")
-            await notebook.close()
+            await notebook.close(ended)

@@ -190,7 +190,6 @@ async def _undo(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.
 
 def _move(notebook: Notebook, layer: str | None) -> views.Shown:
     workspace = notebook.workspace
-    workspace.session.previous_heads.append(workspace.head)
     workspace.move_head(layer)
     if layer is None:
         return views.sentence("head is the image: no cell has run on it.")

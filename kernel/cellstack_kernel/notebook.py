@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
     from cellstack_runtime.context import Context
     from cellstack_runtime.limits import Limits
-    from cellstack_runtime.store import Store
+    from cellstack_runtime.store import Session, Store
     from cellstack_runtime.workspace import BindMount
 
 NOTHING = Settings()
+News = tuple[str, dict[str, Any]]  # a message and its content, for whoever runs the next cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class Notebook:
         self.executor = Executor(workspace)
         self.last: dict[str, Any] | None = None
         self._wishes: tuple[list[tuple[str, str]], _Reach] | None = None
+        self.news: News | None = None
 
     @classmethod
     async def open(
@@ -59,10 +61,12 @@ class Notebook:
         asked: Settings = NOTHING,
         given: Settings = NOTHING,
         env: Mapping[str, str] | None = None,
+        session: Session | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> Notebook:
-        """Open a session for the notebook file `path`; its folder (else `folder`) is the context.
+        """Open a session for the notebook file `path`, or go on with `session`.
 
+        The folder of `path` (else `folder`) is the context.
         asked: what the notebook's metadata says. given, env: what the person says, which goes before it and is
         granted by that. HostError when this host cannot run containers, NotFoundError for the image or the folder,
         UsageError for a setting that is none.
@@ -94,9 +98,10 @@ class Notebook:
             )
         workspace = await Workspace.open(
             store,
-            image=given.image or asked.image or "default",
+            image=(session.image if session and session.head else None) or given.image or asked.image or "default",
             env=env,
             notebook=os.path.abspath(path) if path else None,
+            session=session,
             progress=progress,
             limits=first.limits,
             context=first.context,
@@ -118,6 +123,9 @@ class Notebook:
     async def execute(self, request: Request, front: FrontEnd) -> Outcome:
         """Answer the host magics of a cell, then run what is left of it in a container."""
         try:
+            if self.news is not None and not request.silent:
+                news, self.news = self.news, None
+                front.publish(*news)
             await self.settle_wishes(front)
             parsed = magics.parse(request.code)
             for call in parsed.calls:
@@ -150,9 +158,9 @@ class Notebook:
         for what, flag in self.grants.beyond(wanted):
             await self.grants.require(what, flag, front)
 
-    async def close(self) -> None:
+    async def close(self, ended: str = "shutdown") -> None:
         """End what runs; layers and session stay."""
-        await self.workspace.close()
+        await self.workspace.close(ended)
 
 
 _EMPTY: dict[str, Any] = {"payload": [], "user_expressions": {}}

@@ -38,17 +38,19 @@ class BrokerClient:
         self.gone = False
 
     @classmethod
-    async def start(cls, settings: dict[str, Any], *, log: int | None = None) -> BrokerClient:
+    async def start(
+        cls, settings: dict[str, Any], *, log: int | None = None, keep: Sequence[int] = ()
+    ) -> BrokerClient:
         """Start a broker with `settings` and wait until it can make containers.
 
-        HostError when this host does not let it.
+        keep: descriptors that it has for as long as it lives. HostError when this host does not let it.
         """
         ours, theirs = pair()
         paths = {str(Path(package).parent.parent) for package in (__file__, cellstack_guest.__file__ or __file__)}
         try:
             process = subprocess.Popen(  # noqa: ASYNC220  a vfork; the child reports on its own channel
                 [sys.executable, "-I", "-S", "-B", "-c", BOOTSTRAP, str(theirs.fileno()), *sorted(paths)],
-                pass_fds=[theirs.fileno()],
+                pass_fds=[theirs.fileno(), *keep],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

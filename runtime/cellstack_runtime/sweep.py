@@ -20,8 +20,8 @@ def sweep(store: Store) -> list[str]:
     not come that far, and is left alone while its directory is young enough to be one that just starts.
     """
     for session in store.sessions():
-        if not session.cells and not session.is_live():
-            store.drop_session(session)
+        if not session.is_live() and session.is_empty():
+            store.remove_tree(session.path)
     runs = f"{store.home}/runs"
     swept = []
     for name in sorted(os.listdir(runs)):

@@ -17,7 +17,7 @@ from cellstack_runtime.broker.channel import close_all
 from cellstack_runtime.client import BrokerClient, Conversation
 from cellstack_runtime.containers import CellContainer, Finished
 from cellstack_runtime.context import Context, hidden_mask, mask_is_current
-from cellstack_runtime.errors import CellstackError, HostError
+from cellstack_runtime.errors import CellstackError, HostError, NotFoundError
 from cellstack_runtime.image import ensure_default, guest_directory
 from cellstack_runtime.limits import Limits
 from cellstack_runtime.store import PARTS
@@ -107,22 +107,24 @@ class Workspace:
         env: Mapping[str, str] | None = None,
         mounts: Sequence[BindMount] = (),
         notebook: str | None = None,
+        session: Session | None = None,
         progress: Callable[[str], None] = lambda _: None,
         cells: bool = True,
     ) -> Workspace:
         """Start a broker and prepare the first container.
 
-        `cells` is False for `cellstack run`, whose containers need no zygote. `env` is what the person passes on,
-        besides a short list of the host's variables. HostError when this host cannot, NotFoundError for the image.
+        session: one that this process owns, to go on with; without it there is a new one. `cells` is False for
+        `cellstack run`, whose containers need no zygote. `env` is what the person passes on, besides a short list of
+        the host's variables. HostError when this host cannot, NotFoundError for the image.
         """
         await asyncio.to_thread(sweep, store)
         guest = await asyncio.to_thread(guest_directory, store)
-        session = store.create_session(notebook, "")
+        session = session or store.create_session(notebook, "")
         name = secrets.token_hex(4)
         run_dir = f"{store.home}/runs/{name}"
         os.makedirs(run_dir, mode=0o755)
         with contextlib.ExitStack() as undo:
-            undo.callback(store.drop_session, session)
+            undo.callback(store.drop_session, session, session.ended)
             undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
             finding = asyncio.create_task(asyncio.to_thread(_find_image, store, image, progress))  # meanwhile
             undo.callback(finding.cancel)
@@ -135,7 +137,8 @@ class Workspace:
                     "guest": guest,
                     "scope": f"cellstack-{name}",
                     "base_id": idmap.base_id(),
-                }
+                },
+                keep=session.lock_fds,  # the session is free when what is answered is committed, whoever dies before
             )
             try:
                 chosen = await finding
@@ -143,6 +146,8 @@ class Workspace:
                 await broker.close()
                 raise
             session.image = chosen.id
+            session.ended = None
+            await asyncio.to_thread(session.save)
             undo.pop_all()
         workspace = cls(
             store,
@@ -177,10 +182,7 @@ class Workspace:
         if limits is not None:
             self.limits = limits
         if image is not None:
-            self.image = await asyncio.to_thread(_find_image, self.store, image, lambda _: None)
-            self.session.image = self.image.id
-            self._stacks.clear()
-            self.zygotes.image_changed()
+            self._use_image(await asyncio.to_thread(_find_image, self.store, image, lambda _: None))
             self.move_head(None)
         if context is not None:
             self.context = context
@@ -190,8 +192,27 @@ class Workspace:
             self.env = dict(env)
         self.prepare()
 
+    def _use_image(self, image: Image) -> None:
+        self.image = image
+        self.session.image = image.id
+        self._stacks.clear()
+        self.zygotes.image_changed()
+
     def move_head(self, layer: str | None) -> None:
-        """Make `layer` the head (checkout, undo). The last cell must have `settled`."""
+        """Make `layer` the head (checkout, undo), on its own image. The last cell must have `settled`.
+
+        NotFoundError when its image or its variables are not in this store or session.
+        """
+        if layer is not None:
+            found = self.store.layer(layer)
+            if found.state is not None and not os.path.isdir(self.session.state_dir(found.state)):
+                raise NotFoundError(
+                    f"layer {layer[:12]} belongs to another notebook, and its variables are there",
+                    hint="%tag it there, and take it as an image here: %image NAME",
+                )
+            if found.image is not None and found.image != self.image.id:
+                self._use_image(self.store.image(found.image))
+        self.session.previous_heads.append(self.session.head)
         self.session.head = layer
         self.session.save()
         self.prepare()
@@ -337,7 +358,11 @@ class Workspace:
             "image": self.image.id,
             "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "state": state,
-            "cell": {**cell, "context": self.context.folder if self.context.mode == "ro" else None},
+            "cell": {
+                **cell,
+                "session": self.session.id,
+                "context": self.context.folder if self.context.mode == "ro" else None,
+            },
             "digest": None,
         }
         report, answers = await self._told(container, record)
@@ -434,8 +459,8 @@ class Workspace:
 
     # -- the end -----------------------------------------------------------------------------------------------
 
-    async def close(self) -> None:
-        """Kill what runs and remove what was made; layers and the session stay."""
+    async def close(self, ended: str = "shutdown") -> None:
+        """Kill what runs and remove what was made; layers and the session stay, which notes how it `ended`."""
         with contextlib.suppress(CellstackError):
             await self.settled()
         if self._waiting is not None:
@@ -443,7 +468,7 @@ class Workspace:
             self._waiting = None
         await self._broker.close()
         await asyncio.gather(*self._chores, return_exceptions=True)
-        await asyncio.to_thread(self.store.drop_session, self.session)
+        await asyncio.to_thread(self.store.drop_session, self.session, ended)
 
 
 def _find_image(store: Store, ref: str, progress: Callable[[str], None]) -> Image:

@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,8 @@ from cellstack_runtime.store import Changes, Layer, Store
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cellstack_runtime.store import Session
+
 
 @pytest.fixture(name="own")
 def _own(tmp_path: Path) -> Store:
@@ -24,9 +26,16 @@ def _own(tmp_path: Path) -> Store:
 
 
 def add_layer(
-    store: Store, parent: str | None = None, *, image: str | None = None, root: dict[str, str] | None = None
+    store: Store,
+    parent: str | None = None,
+    *,
+    image: str | None = None,
+    root: dict[str, str] | None = None,
+    cell: dict[str, Any] | None = None,
+    state: bool = False,
 ) -> Layer:
-    """Commit a layer with the files `root`."""
+    """Commit a layer with the files `root`; state: with variables of its own."""
+    layer_id = secrets.token_hex(16)
     prepared = f"{store.home}/runs/{secrets.token_hex(4)}"
     os.makedirs(f"{prepared}/root")
     os.mkdir(f"{prepared}/work")
@@ -34,15 +43,15 @@ def add_layer(
         with open(f"{prepared}/root/{name}", "w", encoding="utf-8") as file:
             file.write(text)
     layer = Layer(
-        id=secrets.token_hex(16),
+        id=layer_id,
         parent=parent,
         image=image,
         created="2026-01-01T00:00:00.000000Z",
         root=bool(root),
         work=False,
         changes=Changes(added=len(root or {}), bytes=10),
-        state=None,
-        cell={"number": 1},
+        state=layer_id if state else None,
+        cell=cell or {"number": 1},
         digest=None,
     )
     store.commit(prepared, layer)
@@ -268,3 +277,46 @@ def test_digest_is_added_to_a_layer(own: Store) -> None:
     layer = add_layer(own)
     assert own.set_digest(layer.id, "sha256:ab").digest == "sha256:ab"
     assert Store.open(own.home).layer(layer.id).digest == "sha256:ab"
+
+
+def killed_session(store: Store, notebook: str = "/n.ipynb") -> Session:
+    """Return a session that a kernel had in another process, which is dead."""
+    session = store.create_session(notebook, "", kernel="connection")
+    session.release()
+    return session
+
+
+def test_what_a_dead_kernel_committed_last_is_found(own: Store) -> None:
+    session = killed_session(own)
+    first = add_layer(own, cell={"number": 1, "session": session.id})
+    second = add_layer(own, first.id, cell={"number": 2, "session": session.id})
+    add_layer(own, first.id, cell={"number": 2, "session": "another"})
+    left = own.left_session("/n.ipynb", "another connection")
+    assert left is not None
+    assert (left.id, left.head, left.ended) == (session.id, second.id, None)
+    assert [cell["layer"] for cell in left.cells] == [first.id, second.id]
+    assert left.is_live()
+
+
+def test_layer_whose_variables_are_incomplete_is_left_out(own: Store) -> None:
+    session = killed_session(own)
+    first = add_layer(own, cell={"number": 1, "session": session.id})
+    second = add_layer(own, first.id, cell={"number": 2, "session": session.id}, state=True)
+    os.makedirs(session.state_dir(second.id))
+    left = own.left_session(None, "connection")
+    assert left is not None
+    assert left.head == first.id
+    with open(f"{session.state_dir(second.id)}/manifest", "w", encoding="utf-8") as file:
+        file.write("{}")
+    left.release()
+    again = own.left_session(None, "connection")
+    assert again is not None
+    assert again.head == second.id
+
+
+def test_sessions_of_commands_and_of_live_kernels_are_not_gone_on_with(own: Store) -> None:
+    own.create_session("/n.ipynb", "").release()
+    live = own.create_session("/n.ipynb", "", kernel="other connection")
+    assert own.left_session("/n.ipynb", "connection") is None
+    live.release()
+    assert own.left_session("/n.ipynb", "connection") == live

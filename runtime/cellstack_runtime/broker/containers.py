@@ -63,6 +63,7 @@ class Container:
         self.supervisor: Supervisor | None = None
         self.cell_pid: int | None = None
         self.recorded = False
+        self.commit: dict[str, Any] | None = None  # the record of the layer that it is going to be
         self._oom_fd: int | None = None
         self._gate = -1
         self._fds: list[int] = []  # for the client: the cell's socket, its output pipes, its pidfd
@@ -338,6 +339,8 @@ class Container:
                     # What a process that it has left behind may still write, until it is killed, goes nowhere.
                     self.broker.commit(self, commit, changes)
                     committed = True
+                else:
+                    self.commit = commit
                 reply({**answer, "committed": committed})
             except Exception:
                 yield from self.finish(None, lambda *_: None)
@@ -357,6 +360,7 @@ class Container:
             reply(self._report(end))
         elif not committed:
             self.broker.commit(self, commit, self.broker.count(self))
+            self.commit = None
             reply({})
         self.broker.forget(self)
 

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from cellstack_runtime.broker.loop import Event, Loop
 from cellstack_runtime.broker.rootfs import Roots
 from cellstack_runtime.broker.zygotes import Zygote
 from cellstack_runtime.diff import count
+from cellstack_runtime.errors import StoreError
 from cellstack_runtime.store import Changes, Layer, Store
 
 if TYPE_CHECKING:
@@ -284,12 +286,18 @@ class Broker:
         self.store.remove_tree(path)
 
     def close(self) -> None:
-        """Kill what runs, remove what was made, and stop."""
+        """Kill what runs, commit what has been answered, remove what was made, and stop."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)  # all of this pid namespace but its first process, which this is
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, abi.WALL)
+        for container in self.containers.values():
+            if container.commit is not None:
+                try:
+                    self.commit(container, container.commit, self.count(container))
+                except (OSError, StoreError) as error:
+                    sys.stderr.write(f"cellstack: the last cell's result could not be kept: {error}\n")
         while self.containers:
             self.chores.add(*self.containers.popitem()[1].release())
         self.chores.finish()

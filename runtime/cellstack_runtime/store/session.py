@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,9 @@ class Session:
     One live process owns it (`acquire`) and changes it; others read it. id: 12 hex digits. notebook: absolute
     path, None for a session without a file. image: id of the image of the following cells. head: the layer
     the next cell starts from, None for the image itself. previous_heads: where head was before each checkout
-    or undo, oldest first. cells: one {"layer", "number", …} for each cell run that left a layer.
+    or undo, oldest first. cells: one {"layer", "number", …} for each cell run that left a layer. kernel: the
+    connection file of the kernel that it belongs to, None for a session of a command. ended: how that kernel
+    left it, "restart" or "shutdown"; None while it runs, and when it died.
     """
 
     id: str
@@ -31,6 +34,8 @@ class Session:
     head: str | None = None
     previous_heads: list[str | None] = field(default_factory=list)
     cells: list[dict[str, Any]] = field(default_factory=list)
+    kernel: str | None = None
+    ended: str | None = None
     _lock: int | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -47,29 +52,41 @@ class Session:
 
         durable: after a crash of the machine too, at the price of an fsync; else `Store.sync` sees to that.
         """
-        names = ("created", "notebook", "image", "head", "previous_heads", "cells")
+        names = ("created", "notebook", "image", "head", "previous_heads", "cells", "kernel", "ended")
         text = json.dumps({name: getattr(self, name) for name in names}, separators=(",", ":"))
         write_atomic(f"{self.path}/{FILE}", text, durable=durable)
 
-    def acquire(self) -> None:
+    def acquire(self, *, patience: float = 0.0) -> None:
         """Make this process the session's owner, until it ends or calls `release`.
 
-        StoreError when another live process owns it.
+        StoreError when another live process owns it, after `patience` seconds still.
         """
         if self._lock is not None:
             return
-        self._lock = try_lock(f"{self.path}/lock")
+        deadline = time.monotonic() + patience
+        while (lock := try_lock(f"{self.path}/lock")) is None and time.monotonic() < deadline:
+            time.sleep(0.01)  # flock(2) tells those who wait, but cannot be given a time
+        self._lock = lock
         if self._lock is None:
             what = f"session {self.id}" + (f" of {self.notebook}" if self.notebook else "")
             raise StoreError(
                 f"{what} is in use by another kernel", hint="Shut that kernel down, or start a new session"
             )
 
+    @property
+    def lock_fds(self) -> list[int]:
+        """The descriptor by which this process owns the session; who has a copy owns it too."""
+        return [] if self._lock is None else [self._lock]
+
     def release(self) -> None:
         """Let another process own the session."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def is_empty(self) -> bool:
+        """Return whether no cell has left a layer, nor variables whose layer is not written down yet."""
+        return not self.cells and not (os.path.isdir(self.state_root) and os.listdir(self.state_root))
 
     def is_live(self) -> bool:
         """Return whether a process owns the session now."""
@@ -100,6 +117,8 @@ def load_session(path: str) -> Session:
             head=_optional(data["head"]),
             previous_heads=[_optional(head) for head in data["previous_heads"]],
             cells=cells,
+            kernel=_optional(data.get("kernel")),
+            ended=_optional(data.get("ended")),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"session {session_id} is corrupt: {error}") from error

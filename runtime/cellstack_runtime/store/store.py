@@ -41,6 +41,9 @@ FOLDERS = (
     "trash",
     "locks",
 )
+STATE_FILE = "manifest"  # without which saved variables are not complete
+END_SECONDS = 10.0  # in which everything that a dead kernel has started is over
+CLOCK_SECONDS = 2.0  # by which times of files may differ
 SQUASH_AFTER = 64  # overlayfs takes 500 lowers, but opening through 128 costs twice what it does through 10
 _ID = re.compile(r"[0-9a-f]{1,64}")
 
@@ -268,8 +271,8 @@ class Store:
 
     # -- sessions --------------------------------------------------------------------------------------------
 
-    def create_session(self, notebook: str | None, image: str) -> Session:
-        """Make a session of which this process is the owner. image: id."""
+    def create_session(self, notebook: str | None, image: str, kernel: str | None = None) -> Session:
+        """Make a session of which this process is the owner. image: id. kernel: its connection file."""
         session_id = secrets.token_hex(6)
         path = f"{self.home}/sessions/{session_id}"
         try:
@@ -278,6 +281,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"{path} cannot be made: {error.strerror}", hint=files.SPACE_HINT) from error
         session = Session(session_id, path, now(), os.path.abspath(notebook) if notebook else None, image)
+        session.kernel = kernel
         session.acquire()
         session.save(durable=True)
         return session
@@ -302,10 +306,61 @@ class Store:
                     found.append(load_session(path))
         return sorted(found, key=lambda session: (session.created, session.id), reverse=True)
 
-    def drop_session(self, session: Session) -> None:
-        """Let go of a session of this process; one in which no cell has left a layer is removed."""
+    def left_session(self, notebook: str | None, kernel: str) -> Session | None:
+        """Return the newest session of a kernel with this connection file or notebook, owned by this process now.
+
+        None when there is none that nobody owns. What that kernel has committed last and not written down is added.
+        """
+        path = os.path.abspath(notebook) if notebook else None
+        for session in self.sessions():
+            if session.kernel == kernel or (session.kernel and path and session.notebook == path):
+                same = session.kernel == kernel  # it is dead, and what it had started soon is
+                try:
+                    session.acquire(patience=END_SECONDS if same else 0.0)
+                except StoreError:  # of a kernel that lives
+                    continue
+                self._catch_up(session)
+                return session
+        return None
+
+    def _catch_up(self, session: Session) -> None:
+        """Add the layers that were committed after the session was written, and leave out what is not whole."""
+        written = os.stat(f"{session.path}/{SESSION_FILE}").st_mtime
+        known = {cell["layer"] for cell in session.cells}
+        found = []
+        with os.scandir(f"{self.home}/layers") as entries:
+            for entry in entries:
+                if entry.name not in known and entry.stat().st_mtime >= written - CLOCK_SECONDS:
+                    with contextlib.suppress(NotFoundError, StoreError):
+                        found.append(self.layer(entry.name))
+        ours = [layer for layer in found if layer.cell.get("session") == session.id]
+        on = {layer.parent: layer for layer in sorted(ours, key=lambda layer: layer.created)}
+        while session.head in on:
+            layer = on[session.head]
+            session.head = layer.id
+            session.cells.append({"layer": layer.id, "number": layer.cell.get("number")})
+        while session.head is not None and not self._is_whole(session, session.head):
+            with contextlib.suppress(NotFoundError, StoreError):
+                session.head = self.layer(session.head).parent
+                continue
+            session.head = None
+
+    def _is_whole(self, session: Session, head: str) -> bool:
+        """Return whether all layers below `head` and its variables can be read."""
+        try:
+            state = self.chain(head)[-1].state
+        except (NotFoundError, StoreError):
+            return False
+        return state is None or os.path.exists(f"{session.state_dir(state)}/{STATE_FILE}")
+
+    def drop_session(self, session: Session, ended: str | None = "shutdown") -> None:
+        """Let go of a session of this process and note how it `ended`; one in which no cell has left a layer goes."""
+        empty = session.is_empty()
+        if not empty:
+            session.ended = ended
+            session.save(durable=True)
         session.release()
-        if not session.cells:
+        if empty:
             self.remove_tree(session.path)
 
     # -- files -----------------------------------------------------------------------------------------------

@@ -1,0 +1,152 @@
+"""A kernel that died comes back where it was; one that was restarted starts clean and tells of what was there."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jupyter_client.manager import KernelManager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+PATIENCE = 120
+
+
+class Running:
+    """A kernel of a notebook file, as Jupyter Server starts it."""
+
+    def __init__(self, notebook: Path) -> None:
+        notebook.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+        self.notebook = notebook
+        self.manager = KernelManager(kernel_name="cellstack")
+        self.start()
+
+    def start(self) -> None:
+        env = {**os.environ, "JPY_SESSION_NAME": str(self.notebook)}
+        self.manager.start_kernel(cwd=str(self.notebook.parent), env=env)
+        self.connect()
+
+    def connect(self) -> None:
+        self.client: Any = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=PATIENCE)
+
+    def run(self, code: str) -> tuple[int, list[str]]:
+        """Return the cell's number and its texts: streams, results and displays, error values."""
+        texts: list[str] = []
+
+        def keep(message: dict[str, Any]) -> None:
+            content = message["content"]
+            if message["msg_type"] in ("stream", "error", "execute_result", "display_data"):
+                texts.append(content.get("text") or content.get("evalue") or content["data"]["text/plain"])
+
+        reply = self.client.execute_interactive(code, timeout=PATIENCE, output_hook=keep)
+        return reply["content"]["execution_count"], texts
+
+    def kill(self) -> None:
+        provisioner: Any = self.manager.provisioner
+        os.kill(provisioner.pid, signal.SIGKILL)
+
+    def again(self, *, now: bool) -> None:
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=now)
+        self.connect()
+
+    def close(self) -> None:
+        if self.manager.has_kernel:
+            self.client.stop_channels()
+            self.manager.shutdown_kernel()
+            self.manager.cleanup_resources()
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Running]:
+    running = Running(tmp_path / "note book.ipynb")
+    yield running
+    running.close()
+
+
+def test_killed_kernel_is_back_at_its_head(kernel: Running) -> None:
+    kernel.run("x = [1]")
+    kernel.run("x.append(2)\nopen('file', 'w').write('text')\nx")
+    kernel.kill()
+    kernel.again(now=True)
+    number, texts = kernel.run("x, open('file').read(), _, In[1]")
+    assert number == 3
+    assert texts[0].startswith("The kernel had died. It is back at the result of cell [2] (layer ")
+    assert texts[1:] == ["([1, 2], 'text', [1, 2], 'x = [1]')"]
+    assert kernel.run("len(x)") == (4, ["2"])
+
+
+def test_new_kernel_of_the_notebook_goes_on_after_the_death_of_the_other(kernel: Running) -> None:
+    kernel.run("x = 7")
+    kernel.kill()
+    other = Running(kernel.notebook)
+    try:
+        _, texts = other.run("x")
+        assert (texts[0][:20], texts[1:]) == ("The kernel had died.", ["7"])
+    finally:
+        other.close()
+
+
+def test_second_kernel_beside_a_live_one_has_a_session_of_its_own(kernel: Running) -> None:
+    kernel.run("x = 7")
+    other = Running(kernel.notebook)
+    try:
+        assert other.run("x") == (1, ["name 'x' is not defined"])
+    finally:
+        other.close()
+
+
+def test_restarted_kernel_is_clean_and_says_how_to_have_the_rest_back(kernel: Running) -> None:
+    kernel.run("x = 1")
+    kernel.run("open('file', 'w').write('text');")
+    kernel.again(now=False)
+    number, (hint, error) = kernel.run("x")
+    assert (number, error) == (1, "name 'x' is not defined")
+    assert "after cell [2]" in hint
+    checkout = next(part for part in hint.split(". ") if part.startswith("%checkout")).partition(" brings")[0]
+    assert kernel.run(checkout)[1] == [f"head is {checkout.split()[1]}, the result of cell [2]."]
+    assert kernel.run("x, open('file').read()")[1] == ["(1, 'text')"]
+
+
+def test_kernel_that_was_shut_down_leaves_no_line_behind(kernel: Running) -> None:
+    kernel.run("x = 1")
+    kernel.close()
+    other = Running(kernel.notebook)
+    try:
+        assert other.run("'x' in globals()") == (1, ["False"])
+    finally:
+        other.close()
+
+
+def test_kill_at_any_moment_finds_the_last_committed_layer_complete(kernel: Running) -> None:
+    """Variables and files always agree, and nothing that was answered is lost."""
+    chance = random.Random(4)
+    kernel.run("count = 0")
+    answered = 0
+    for _ in range(5):
+        killer = threading.Timer(chance.uniform(0.0, 0.25), kernel.kill)
+        killer.start()
+        while killer.is_alive():
+            kernel.client.execute("count += 1\nopen('file', 'w').write(str(count));")
+            try:
+                reply = kernel.client.get_shell_msg(timeout=1)
+            except Exception:  # noqa: BLE001  queue.Empty: the kernel is dead
+                break
+            assert reply["content"]["status"] == "ok", reply["content"]
+            answered += 1
+        killer.join()
+        kernel.again(now=True)
+        _, texts = kernel.run("import os\ncount, open('file').read() if os.path.exists('file') else '0'")
+        count, text = eval(texts[-1])
+        assert str(count) == text
+        assert count in (answered, answered + 1)
+        answered = count

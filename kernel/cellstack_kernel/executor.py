@@ -32,7 +32,7 @@ class FrontEnd(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to run. kind: "execute" or "shell". commit: whether the result becomes a layer."""
+    """What to run. kind: "execute" or "shell". commit: whether the result becomes a layer. tags: the cell's."""
 
     code: str
     kind: str = "execute"
@@ -45,6 +45,7 @@ class Request:
     parent: dict[str, Any] = field(default_factory=dict)  # the header of the message that asked
     limits: Limits | None = None
     commit: bool = True
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,7 @@ class Executor:
             return self._killed(request, container, finished, front, None)
         content = {"execution_count": request.number, **reply["content"]}
         if request.commit:
-            summary = {"number": request.number, "code": request.code, "status": content.get("status", "ok")}
-            finished = await container.commit(state=reply["state"], cell=summary)
+            finished = await container.commit(state=reply["state"], cell=summary(request, content))
             workspace.zygotes.learn(reply["modules"])
         else:
             finished = await container.discard()
@@ -211,6 +211,11 @@ class Executor:
         finally:
             await container.discard()
         return content
+
+
+def summary(request: Request, content: dict[str, Any]) -> dict[str, Any]:
+    """Return what a layer's record says of the cell that made it."""
+    return {"number": request.number, "code": request.code, "status": content.get("status", "ok")}
 
 
 def _trusted(reply: Message, before: str | None, layer: str) -> Message:

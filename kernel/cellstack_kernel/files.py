@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STDOUT = "-"
 PARAMETERS, INJECTED = "parameters", "injected-parameters"  # papermill's tags
+SKIPPED = "skip-execution"  # a tag of nbclient and nbconvert
 
 
 @dataclass(slots=True)
@@ -100,6 +101,13 @@ class Document:
             if os.path.exists(partial):
                 os.unlink(partial)
             raise StoreError(f"the executed notebook cannot be written to {target}: {error.strerror}") from None
+
+
+def is_executed(cell: Any) -> bool:
+    """Tell whether a cell is one that is run: of code, not empty, and not tagged to be skipped."""
+    return (
+        cell["cell_type"] == "code" and bool(cell["source"].strip()) and SKIPPED not in cell["metadata"].get("tags", ())
+    )
 
 
 def output_path(path: str) -> str:

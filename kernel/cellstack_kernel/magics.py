@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LIMIT_OPTIONS = ("memory", "cpus", "pids", "timeout", "network")
 CELL_OPTIONS = ("image", *LIMIT_OPTIONS, "commit")
-NOT_YET = ("export", "cache", "dashboard")
+NOT_YET = ("export", "dashboard")
 LINE = re.compile(r"%(?P<name>[a-z]+)(?P<help>\?)?(?:\s+(?P<rest>.*))?$")
 
 
@@ -386,6 +386,21 @@ async def _mount(notebook: Notebook, args: list[str], front: FrontEnd) -> views.
     return views.sentence(f"{mount.target} shows {mount.source}{' (read-only)' if mount.read_only else ''}.")
 
 
+async def _cache(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Take cells that have run before on the same layer, files and settings from the cache, or say how it stands."""
+    _at_most("cache", args, 1)
+    cache = notebook.cache
+    if args and args[0] not in ("on", "off", "status"):
+        raise UsageError(f"%cache takes on, off or status, not {args[0]!r}")
+    if args and args[0] != "status":
+        cache.on = args[0] == "on"
+    count, size = cache.size()
+    return views.sentence(
+        f"The cache is {'on' if cache.on else 'off'}: {cache.hits} cells of this run were taken from it and "
+        f"{cache.misses} were not; {count} are kept, {format_size(size)} of outputs."
+    )
+
+
 _MAGICS: dict[str, tuple[Magic, str]] = {
     "layers": (_layers, "%layers"),
     "diff": (_diff, "%diff [A [B]]"),
@@ -400,6 +415,7 @@ _MAGICS: dict[str, tuple[Magic, str]] = {
     "cgroup": (_cgroup, "%cgroup"),
     "containers": (_containers, "%containers"),
     "state": (_state, "%state"),
+    "cache": (_cache, "%cache [on|off|status]"),
     "cp": (_cp, "%cp PATH HOSTPATH"),
     "context": (_context, "%context [ro|rw|none]"),
     "grants": (_grants, "%grants"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cellstack_kernel import magics
+from cellstack_kernel.cache import HIT, MISS, NO_CACHE, Cache, Recording
 from cellstack_kernel.defaults import default_limits
-from cellstack_kernel.executor import Executor, FrontEnd, Outcome, Request
+from cellstack_kernel.executor import Executor, FrontEnd, Outcome, Request, summary
 from cellstack_kernel.grants import Grants
 from cellstack_kernel.records import record_without_container
 from cellstack_kernel.settings import Settings
@@ -50,6 +52,7 @@ class Notebook:
         self.last: dict[str, Any] | None = None
         self._wishes: tuple[list[tuple[str, str]], _Reach] | None = None
         self.news: News | None = None
+        self.cache = Cache(workspace.store, [path] if path else [])
 
     @classmethod
     async def open(
@@ -136,13 +139,32 @@ class Notebook:
             wanted = self._request(request, parsed)
             if wanted.limits is not None:
                 await self.check_limits(wanted.limits, front)
-            outcome = await self.executor.run(wanted, front)
+            outcome = await self._run(wanted, front, cached=not parsed.calls and NO_CACHE not in request.tags)
         except CellstackError as error:
             return Outcome(
                 failed(error, request, front).content, record_without_container(self.workspace, request.number, "error")
             )
         outcome.record["grants"] = self.grants.granted
         self.last = outcome.record
+        return outcome
+
+    async def _run(self, request: Request, front: FrontEnd, *, cached: bool) -> Outcome:
+        """Take a cell's result from the cache if it is there, else run it."""
+        await self.workspace.settled()
+        key = await self.cache.key(self.workspace, request) if cached else None
+        if key is None:
+            return await self.executor.run(request, front)
+        entry = await asyncio.to_thread(self.cache.get, key)
+        if entry is not None and await self.workspace.adopt(entry.layer, summary(request, entry.content)):
+            self.cache.hits += 1
+            for kind, content, metadata in entry.outputs:
+                front.publish(kind, content, metadata=metadata)
+            return Outcome(entry.content, {**entry.record, "cache": HIT})
+        self.cache.misses += 1
+        recording = Recording(front)
+        outcome = await self.executor.run(request, recording)
+        outcome.record["cache"] = MISS
+        await asyncio.to_thread(self.cache.put, key, outcome, recording)
         return outcome
 
     def _request(self, request: Request, parsed: magics.Parsed) -> Request:

@@ -6,6 +6,10 @@ part of a component like a variable. What was not loaded cannot have changed: th
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import sys
+import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Carried", "Carrier"]
 
+IMPORTS = "imports"  # in `extra`: dotted names of modules that cells have imported
 _NOT_THE_USERS = ("__builtins__", "__warningregistry__")
 
 
@@ -60,6 +65,7 @@ class Carrier:
         self._hidden = frozenset({*hidden, *_NOT_THE_USERS})
         self._initial = dict(namespace)
         self._ambient = Ambient()
+        self._imports: set[str] = set()
         self._state: str | None = None
         # What a second cell in this process goes on from, seldom as there is one.
         self._continued: tuple[Manifest, dict[str, dict[str, Any]]] | None = None
@@ -96,9 +102,10 @@ class Carrier:
                     self.notices.append(f"{key} could not be loaded: {type(error).__name__}: {error}")
                 else:
                     self.extra[key] = self._extra_loaded[key]
+        reach = names.reach_of_source(code)
+        self._imports.update(reach.imports)
         if not self._owners:
             return []
-        reach = names.reach_of_source(code)
         return self._load(self.names() if reach.everything else reach.names)
 
     def load_all(self) -> list[str]:
@@ -152,6 +159,7 @@ class Carrier:
         with settings.undisturbed():
             outcome = saver.save(values, gone)
         ambient = self._ambient.end(self._manifest["ambient"], self._registry, writer, self.notices)
+        self._note_imports()
         extra = self._save_extra(writer)
         tombstones = self._tombstones(outcome.refused)
         loaded = list(self._bound)
@@ -235,6 +243,22 @@ class Carrier:
             elif ":" not in key and (key not in self._namespace or self._is_initial(key)):
                 self._namespace[key] = value
                 self._bound.append(key)
+                if type(value) is types.ModuleType:
+                    self._import_below(value.__name__)
+
+    def _import_below(self, package: str) -> None:
+        """Import what cells have imported below a package, which is an attribute of it then."""
+        for name in self.extra.get(IMPORTS, ()):
+            if name.startswith(f"{package}.") and name not in sys.modules:
+                with contextlib.suppress(Exception), settings.undisturbed():  # gone: whoever uses it is told
+                    importlib.import_module(name)
+
+    def _note_imports(self) -> None:
+        """Have the modules that import statements of this cell have imported imported for later cells."""
+        known = self.extra.get(IMPORTS, ())
+        new = {name for name in self._imports - set(known) if name in sys.modules}
+        if new:
+            self.extra[IMPORTS] = (*known, *sorted(new))
 
     def _bind_provided(self, name: str) -> None:
         try:

@@ -51,10 +51,14 @@ _EXTENDED_ARG = dis.opmap["EXTENDED_ARG"]
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Names that can be read or deleted; `everything` when they cannot be told apart."""
+    """Names that can be read or deleted; `everything` when they cannot be told apart.
+
+    imports: dotted names of what import statements may import, of modules and of what is in them.
+    """
 
     names: frozenset[str] = frozenset()
     everything: bool = False
+    imports: frozenset[str] = frozenset()
 
 
 EVERYTHING = Reach(everything=True)
@@ -75,11 +79,13 @@ def reach_of_source(code: str) -> Reach:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return _reach_of_text(code)
     names = set(_names_of_table(table))
+    imports: set[str] = set()
+    everything = False
     for node in ast.walk(tree):
-        if _reaches_everything(node):
-            return EVERYTHING
+        everything = everything or _reaches_everything(node)
         names.update(_names_of_node(node))
-    return Reach(frozenset(names))
+        imports.update(_imports_of_node(node))
+    return Reach(frozenset(names), everything, frozenset(imports))
 
 
 def reach_of_function(code: CodeType) -> Reach:
@@ -130,6 +136,16 @@ def _names_of_node(node: ast.AST) -> Iterable[str]:
         return (node.target.id,)
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return words(node.value)
+    return ()
+
+
+def _imports_of_node(node: ast.AST) -> Iterable[str]:
+    """Dotted names that a statement imports; that of a module that has no dot needs no import of its own."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names if "." in alias.name]
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        own = [node.module] if "." in node.module else []
+        return own + [f"{node.module}.{alias.name}" for alias in node.names]
     return ()
 
 

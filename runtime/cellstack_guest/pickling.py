@@ -271,6 +271,8 @@ _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("_io", "BufferedReader"): reducers.reduce_file,
     ("_io", "BufferedWriter"): reducers.reduce_file,
     ("_io", "BufferedRandom"): reducers.reduce_file,
+    ("re", "Match"): reducers.reduce_match,
+    ("_contextvars", "ContextVar"): reducers.reduce_context_variable,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import gc
 import importlib
@@ -12,7 +13,10 @@ import sys
 import threading
 import types
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import re
 
 LOCKS = frozenset({type(threading.Lock()), type(threading.RLock())})
 
@@ -134,7 +138,7 @@ def set_exception(error: BaseException, state: tuple[dict[str, Any], tuple[Any, 
 
 
 def reduce_file(file: Any) -> Any:
-    """Return the reduction of a file: closed ones stay closed, one open for reading is opened again where it was."""
+    """Return the reduction of a file: a closed one stays closed, an open one is opened again where it was."""
     name, mode = getattr(file, "name", None), getattr(file, "mode", "r")
     text = isinstance(file, io.TextIOWrapper)
     if not isinstance(name, str) or not isinstance(mode, str):
@@ -143,9 +147,11 @@ def reduce_file(file: Any) -> Any:
     mode = mode.replace("b", "") if text else mode
     if file.closed:
         return (closed_file, (name, mode, options))
-    if mode not in ("r", "rb") or not os.path.isfile(name):
+    if not os.path.isfile(name) or not os.path.samestat(os.stat(name), os.fstat(file.fileno())):
         return _refuse(file)
     try:
+        if mode not in ("r", "rb"):
+            file.flush()
         position = file.tell()
     except OSError:  # a text file in the middle of an iteration does not know where it is
         return _refuse(file)
@@ -160,10 +166,40 @@ def closed_file(name: str, mode: str, options: dict[str, Any]) -> Any:
 
 
 def open_file(path: str, name: str, mode: str, options: dict[str, Any], position: int) -> Any:
-    """Open a file for reading at a position."""
+    """Open a file at a position; nothing is cut off from one that was opened for writing."""
     file = _open_named(name, mode, options, path)
     file.seek(position)
     return file
+
+
+def reduce_match(match: re.Match[Any]) -> Any:
+    """Return the reduction of what a regular expression has found, if searching again finds the same."""
+    arguments = (match.re, match.string, match.pos, match.endpos, match.start())
+    found = find_again(*arguments)
+    same = found is not None and (found.regs, found.lastindex) == (match.regs, match.lastindex)
+    return (find_again, arguments) if same else _refuse(match)
+
+
+def find_again(pattern: re.Pattern[Any], string: Any, pos: int, endpos: int, start: int) -> re.Match[Any] | None:
+    """Search as the match that starts at `start` was searched for."""
+    found = pattern.search(string, pos, endpos)
+    return found if found is not None and found.start() == start else pattern.match(string, start, endpos)
+
+
+def reduce_context_variable(variable: contextvars.ContextVar[Any]) -> Any:
+    """Return the reduction of a context variable with its value, which is its default where none was set."""
+    try:
+        return (make_context_variable, (variable.name, variable.get()))
+    except LookupError:
+        return (make_context_variable, (variable.name,))
+
+
+def make_context_variable(name: str, *value: Any) -> contextvars.ContextVar[Any]:
+    """Return a new context variable, set if there is a value."""
+    variable: contextvars.ContextVar[Any] = contextvars.ContextVar(name)
+    for each in value:
+        variable.set(each)
+    return variable
 
 
 def _open_named(name: str, mode: str, options: dict[str, Any], path: str) -> Any:

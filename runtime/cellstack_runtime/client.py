@@ -38,9 +38,7 @@ class BrokerClient:
         self.gone = False
 
     @classmethod
-    async def start(
-        cls, settings: dict[str, Any], *, log: int | None = None, keep: Sequence[int] = ()
-    ) -> BrokerClient:
+    async def start(cls, settings: dict[str, Any], *, log: int | None = None, keep: Sequence[int] = ()) -> BrokerClient:
         """Start a broker with `settings` and wait until it can make containers.
 
         keep: descriptors that it has for as long as it lives. HostError when this host does not let it.

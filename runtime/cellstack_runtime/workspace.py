@@ -400,6 +400,18 @@ class Workspace:
             await answers.__aexit__()
         self._advance(layer, cell)
 
+    async def adopt(self, layer: str, cell: dict[str, Any]) -> bool:
+        """Make a layer that stands on head the head, wherever it comes from; return False when it is not there."""
+        try:
+            found = self.store.layer(layer)
+            if found.parent != self.head:
+                return False
+            await asyncio.to_thread(self.store.share_state, self.session, layer)
+        except (CellstackError, OSError):
+            return False
+        self._advance(layer, cell)
+        return True
+
     def _advance(self, layer: str, cell: dict[str, Any]) -> None:
         """Make the layer head, and prepare the next container on it when the reply has left."""
         self.session.head = layer

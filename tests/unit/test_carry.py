@@ -373,7 +373,7 @@ def test_open_and_closed_files(nb: Notebook, tmp_path: Path) -> None:
         f"with open({str(tmp_path / 't.txt')!r}) as f:\n    pass\nr = open(f.name)\nr.readline()\n"
         f"w = open({str(tmp_path / 'w')!r}, 'w')"
     )
-    assert ran.not_carried == {"w": "io.TextIOWrapper"}
+    assert ran.not_carried == {}
     assert nb.show("(f.closed, f.mode, r.read())") == "(True, 'r', 'two\\n')"
 
 
@@ -474,3 +474,50 @@ def test_earlier_state_is_still_readable(nb: Notebook) -> None:
     assert nb.show("(a, o.v)") == "([1, 2], 2)"
     nb.state = first
     assert nb.show("(a, o.v)") == "([1], 1)"
+
+
+def test_submodule_that_a_cell_imported_is_there_in_the_next(nb: Notebook) -> None:
+    folder = os.path.join(nb.root, "packages")
+    os.makedirs(os.path.join(folder, "pack", "below"))
+    for path in ("pack/__init__.py", "pack/part.py", "pack/below/__init__.py", "pack/below/leaf.py"):
+        Path(folder, path).write_text(f"name = {path!r}\n")
+    start = f"import sys\nsys.path.append({folder!r})\n"
+    nb.run(start + "import pack.part")
+    nb.run("from pack.below import leaf")
+    shown = nb.show("(pack.part.name, pack.below.leaf.name, leaf is pack.below.leaf)")
+    assert shown == "('pack/part.py', 'pack/below/leaf.py', True)"
+    nb.run("def f(): return pack.part.name")
+    assert nb.show("f()") == "'pack/part.py'"
+    Path(folder, "pack", "part.py").unlink()
+    assert "has no attribute 'part'" in nb.attempt("pack.part").error
+
+
+def test_match_of_a_regular_expression_is_found_again(nb: Notebook) -> None:
+    nb.run(
+        "import re\nfirst = re.search(r'(?P<a>b+)(c)?', 'aabbcb')\n"
+        "at = list(re.finditer('b', 'abab'))\nz = [re.match('', '')]"
+    )
+    assert nb.show("(first.groups(), first['a'], first.span(), [m.start() for m in at], z[0].span())") == (
+        "(('bb', 'c'), 'bb', (2, 5), [1, 3], (0, 0))"
+    )
+
+
+def test_context_variable_has_its_value(nb: Notebook) -> None:
+    nb.run(
+        "import contextvars\nv = contextvars.ContextVar('v', default=1)\nw = contextvars.ContextVar('w')\n"
+        "v.set([5])\nlast = [v]"
+    )
+    assert nb.show("(v.get(), v.name, last[0] is v, w.get('none'))") == "([5], 'v', True, 'none')"
+
+
+def test_file_that_is_written_goes_on_where_it_was(nb: Notebook, tmp_path: Path) -> None:
+    path = tmp_path / "written"
+    nb.run(
+        f"f = open({str(path)!r}, 'w')\nf.write('one ')\ng = open({str(path)!r}, 'ab')\nh = open({str(path)!r}, 'r+b')"
+    )
+    nb.run("f.write('two ')\nf.flush()")
+    nb.run("g.write(b'three ')\ng.flush()\nh.seek(4)\nh.write(b'2')\nh.flush()")
+    assert nb.show("(f.mode, g.mode, f.tell(), f.name)") == repr(("w", "ab", 8, str(path)))
+    assert path.read_text() == "one 2wo three "
+    nb.run(f"import os\nos.unlink({str(path)!r})\nlost = f")
+    assert not path.exists()

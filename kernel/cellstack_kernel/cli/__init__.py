@@ -17,7 +17,13 @@ DEBUG = "CELLSTACK_DEBUG"
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 HERE = "cellstack_kernel.cli"
 # Where each verb is: most need little, and Jupyter's packages take a second to import.
-HOMES = {**VERBS, "execute": f"{HERE}.execute", "kernelspec": f"{HERE}.jupyter", "lab": f"{HERE}.jupyter"}
+HOMES = {
+    **VERBS,
+    "compare": f"{HERE}.compare",
+    "execute": f"{HERE}.execute",
+    "kernelspec": f"{HERE}.jupyter",
+    "lab": f"{HERE}.jupyter",
+}
 
 
 class Verbs(click.Group):

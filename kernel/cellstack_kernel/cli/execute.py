@@ -14,8 +14,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cellstack_kernel.cache import HIT
 from cellstack_kernel.executor import Request
-from cellstack_kernel.files import Document, output_path
+from cellstack_kernel.files import Document, is_executed, output_path
 from cellstack_kernel.magics import tag_head
 from cellstack_kernel.notebook import Notebook
 from cellstack_kernel.recorder import Recorder
@@ -31,7 +32,7 @@ from cellstack_runtime.store.tags import split_reference
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-RAISES, SKIPPED = "raises-exception", "skip-execution"  # the tags of nbclient and nbconvert
+RAISES = "raises-exception"  # a tag of nbclient and nbconvert
 
 
 @click.command()
@@ -50,7 +51,7 @@ RAISES, SKIPPED = "raises-exception", "skip-execution"  # the tags of nbclient a
 @click.option("--env", "-e", multiple=True, metavar="NAME[=VALUE]", help="Environment variable, as docker.")
 @click.option("--mount", "-v", "mounts", multiple=True, metavar="HOST:CTR[:ro]", help="Show a host path to cells.")
 @click.option("--copy-out", "copies", multiple=True, metavar="CTR:HOST", help="Copy a file or folder out at the end.")
-@click.option("--cache", is_flag=True, hidden=True)
+@click.option("--cache", is_flag=True, help="Take cells from the cache that have run before with the same inputs.")
 @click.option("--tag", metavar="NAME[:TAG]", help="Make the last layer an image.")
 @click.option("--allow-errors", is_flag=True, help="Go on after a cell that failed.")
 @click.option(
@@ -70,8 +71,6 @@ def execute(
     **options: Any,
 ) -> None:
     """Run a notebook with every cell in a new container; leaves with 1 when a cell fails."""
-    if cache:
-        raise UsageError("--cache is not in this version")
     if tag is not None:
         split_reference(tag)
     targets = [_copy(text) for text in copies]
@@ -85,10 +84,11 @@ def execute(
         mounts=mounts,
     )
     target = None if output is None else output_path(output)
-    run = _Run(document, given, parse_env(env), allow_errors=allow_errors, quiet=style == "json" or output == "-")
+    run = Run(document, given, parse_env(env), allow_errors=allow_errors, quiet=style == "json" or output == "-")
+    run.cached = cache
     try:
         report = asyncio.run(run.main(targets, tag, target))
-    except _TerminatedError:
+    except TerminatedError:
         click.get_current_context().exit(128 + signal.SIGTERM)
     if style == "json":
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
@@ -106,12 +106,12 @@ def _copy(text: str) -> tuple[str, str]:
     return source if source.startswith("/") else f"/work/{source}", target
 
 
-class _TerminatedError(Exception):
+class TerminatedError(Exception):
     """SIGTERM."""
 
 
-class _Run:
-    """One execution; `failure` is what went wrong in a cell, in a sentence."""
+class Run:
+    """One execution; `failure` is what went wrong in a cell, in a sentence; `stopped`: by Ctrl-C."""
 
     def __init__(
         self, document: Document, given: Settings, env: dict[str, str], *, allow_errors: bool, quiet: bool
@@ -123,12 +123,13 @@ class _Run:
         self._allow_errors = allow_errors
         self._quiet = quiet
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._stopped = False
+        self.stopped = False
+        self.cached = False
 
     async def main(self, copies: Sequence[tuple[str, str]], tag: str | None, output: str | None) -> dict[str, Any]:
         """Run the cells, bring out what is wanted, write the notebook; return the report."""
         began = time.monotonic()
-        with _signals() as on_interrupt:
+        with signals() as on_interrupt:
             notebook = await Notebook.open(
                 Store.open(),
                 path=self.document.path,
@@ -139,6 +140,8 @@ class _Run:
             )
             try:
                 recorder = Recorder(self.document.node, notebook.executor)
+                notebook.cache.on = self.cached
+                notebook.cache.leave_out([target for _, target in copies] + ([output] if output else []))
                 await notebook.settle_wishes(recorder)
                 on_interrupt(lambda: self._interrupt(notebook))
                 try:
@@ -173,16 +176,12 @@ class _Run:
 
     def _interrupt(self, notebook: Notebook) -> None:
         """Interrupt the cell; a second time kills it. No further one runs."""
-        self._stopped = True
+        self.stopped = True
         notebook.executor.interrupt()
 
     async def _cells(self, notebook: Notebook, recorder: Recorder) -> list[dict[str, Any]]:
         records: list[dict[str, Any]] = []
-        chosen = [
-            (index, cell)
-            for index, cell in enumerate(self.document.node.cells)
-            if cell.cell_type == "code" and cell.source.strip() and SKIPPED not in cell.metadata.get("tags", ())
-        ]
+        chosen = [(index, cell) for index, cell in enumerate(self.document.node.cells) if is_executed(cell)]
         for index, cell in enumerate(self.document.node.cells):
             if cell.cell_type == "code":
                 recorder.clear(index)
@@ -190,7 +189,11 @@ class _Run:
             for number, (index, cell) in enumerate(chosen, 1):
                 recorder.begin(index)
                 request = Request(
-                    code=cell.source, number=number, cell_id=cell.get("id"), parent={"msg_id": recorder.parent}
+                    code=cell.source,
+                    number=number,
+                    cell_id=cell.get("id"),
+                    parent={"msg_id": recorder.parent},
+                    tags=tuple(cell.metadata.get("tags", ())),
                 )
                 outcome = await notebook.execute(request, recorder)
                 cell.execution_count = outcome.content.get("execution_count", number)
@@ -205,7 +208,7 @@ class _Run:
         return records
 
     def _goes_on(self, cell: Any) -> bool:
-        return not self._stopped and (self._allow_errors or RAISES in cell.metadata.get("tags", ()))
+        return not self.stopped and (self._allow_errors or RAISES in cell.metadata.get("tags", ()))
 
     @contextlib.contextmanager
     def _progress(self, total: int) -> Iterator[Any]:
@@ -252,11 +255,13 @@ def _line(number: int, total: int, source: str, record: dict[str, Any]) -> str:
     width = len(str(total))
     numbers = f"{record['wall_seconds']:6.2f} s  {format_size(record['memory_peak_bytes']):>8}"
     files = f"+{changes['added']} ~{changes['changed']} -{changes['deleted']}"
+    if record["cache"] == HIT:
+        numbers = f"{'from the cache':>{len(numbers)}}"
     return f"[{number:>{width}}/{total}] {record['status']:6}  {numbers}  {files:12}  {first}"
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[Any]:
+def signals() -> Iterator[Any]:
     """Let Ctrl-C and SIGTERM cancel what runs, so that all is cleaned up; give a way to change what Ctrl-C does."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -276,7 +281,7 @@ def _signals() -> Iterator[Any]:
     try:
         yield actions.append
     except asyncio.CancelledError:
-        raise (_TerminatedError if terminated else KeyboardInterrupt) from None
+        raise (TerminatedError if terminated else KeyboardInterrupt) from None
     finally:
         loop.remove_signal_handler(signal.SIGINT)
         loop.remove_signal_handler(signal.SIGTERM)

@@ -53,7 +53,7 @@ class Broker:
         self.session: str = settings["session"]
         base = settings["base_id"]
         self.manager = cgroups.open_manager(cgroups.detect(), settings["scope"])
-        self._lock = self._record()
+        self._lock = self._record(settings["guest"])
         self._wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -76,11 +76,11 @@ class Broker:
         self.last_end = 0.0
         self.numbers_had: list[int] = []  # inodes of containers' namespaces that the spawner has not been told of
 
-    def _record(self) -> int:
-        """Write down what this broker is about to make, and lock the record."""
+    def _record(self, guest: str) -> int:
+        """Write down what this broker is about to make and what it uses, and lock the record."""
         lock = os.open(f"{self.run_dir}/lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        owner = {"cgroups": self.manager.directories()}
+        owner = {"cgroups": self.manager.directories(), "session": self.session, "guest": guest}
         with open(f"{self.run_dir}/owner.json.new", "w", encoding="utf-8") as file:
             json.dump(owner, file)
         os.rename(f"{self.run_dir}/owner.json.new", f"{self.run_dir}/owner.json")

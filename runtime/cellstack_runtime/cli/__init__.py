@@ -5,4 +5,5 @@ VERBS = {
     **dict.fromkeys(("cp", "inspect", "ps", "run"), f"{_HERE}.containers"),
     **dict.fromkeys(("doctor", "info", "version"), f"{_HERE}.host"),
     **dict.fromkeys(("diff", "images", "layers"), f"{_HERE}.layers"),
+    **dict.fromkeys(("df", "prune"), f"{_HERE}.space"),
 }

@@ -15,6 +15,7 @@ from cellstack_runtime.cli.output import ago, as_json, format_option, table
 from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
 from cellstack_runtime.limits import Limits
 from cellstack_runtime.store import Store
+from cellstack_runtime.store.files import is_locked
 
 if TYPE_CHECKING:
     from cellstack_runtime.store import Layer
@@ -131,19 +132,11 @@ def parse_mount(text: str) -> BindMount:
 
 def live_containers(store: Store) -> list[dict[str, Any]]:
     """Return the records of the containers whose brokers live."""
-    import fcntl  # noqa: PLC0415
-
     records = []
     runs = f"{store.home}/runs"
     for run_name in sorted(os.listdir(runs)):
-        try:
-            with open(f"{runs}/{run_name}/lock", encoding="ascii") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            continue  # nobody holds it: what is left of a dead broker
-        except BlockingIOError:
-            pass
-        except FileNotFoundError:
-            continue
+        if not is_locked(f"{runs}/{run_name}/lock"):
+            continue  # what is left of a dead broker
         for name in sorted(os.listdir(f"{runs}/{run_name}")):
             try:
                 with open(f"{runs}/{run_name}/{name}/container.json", encoding="utf-8") as file:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cellstack_runtime.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SPACE_HINT = "Make room, or set CELLSTACK_HOME to a directory elsewhere"
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -69,6 +69,21 @@ def try_lock(path: str) -> int | None:
     return fd
 
 
+def is_locked(path: str) -> bool:
+    """Return whether a process holds the lock file `path`; nobody does when there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 @contextlib.contextmanager
 def lock(path: str) -> Iterator[None]:
     """Hold the lock file `path`; wait for whoever holds it."""
@@ -98,6 +113,32 @@ def is_below(path: str, folder: str) -> bool:
     """Return whether `path` lies in `folder`, whatever links lead to it; a link itself is not followed."""
     parent = os.path.realpath(os.path.dirname(os.path.abspath(path)))
     return os.path.join(parent, os.path.basename(path)).startswith(os.path.realpath(folder).rstrip("/") + "/")
+
+
+def disk_bytes(paths: Iterable[str], *, freed: bool = False) -> int:
+    """Return the bytes on disk of the files and trees `paths`, each file once however many links it has there.
+
+    freed: only those that go when the paths are removed, because no other link is left. Directories that cannot be
+    read (a cell may have closed them, or nested them deeper than a path may be long) count as empty.
+    """
+    links: dict[tuple[int, int], int] = {}
+    total = 0
+    pending = list(paths)
+    while pending:
+        path = pending.pop()
+        try:
+            status = os.lstat(path)
+            if stat.S_ISDIR(status.st_mode):
+                pending += [f"{path}/{name}" for name in os.listdir(path)]
+        except OSError:
+            continue
+        if not stat.S_ISDIR(status.st_mode):
+            identity = (status.st_dev, status.st_ino)
+            links[identity] = links.get(identity, 0) + 1
+            if links[identity] != (status.st_nlink if freed else 1):
+                continue
+        total += status.st_blocks * 512
+    return total
 
 
 def remove_tree(path: str, trash: str) -> None:

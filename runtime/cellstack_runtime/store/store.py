@@ -262,6 +262,10 @@ class Store:
         """Let `reference` ("name" or "name:tag") name the image from now on."""
         self._tags.set(reference, self._image(image_id).id)
 
+    def tags(self) -> dict[str, str]:
+        """Return the image id of every tag ("name:tag"), whether or not that image can be read."""
+        return dict(self._tags.items())
+
     def untag(self, reference: str) -> None:
         """Remove a tag; NotFoundError when there is none of this name."""
         if not self._tags.remove(reference):
@@ -317,7 +321,7 @@ class Store:
                 same = session.kernel == kernel  # it is dead, and what it had started soon is
                 try:
                     session.acquire(patience=END_SECONDS if same else 0.0)
-                except StoreError:  # of a kernel that lives
+                except (StoreError, OSError):  # of a kernel that lives, or removed in this moment
                     continue
                 self._catch_up(session)
                 return session
@@ -352,6 +356,25 @@ class Store:
         except (NotFoundError, StoreError):
             return False
         return state is None or os.path.exists(f"{session.state_dir(state)}/{STATE_FILE}")
+
+    def share_state(self, session: Session, head: str) -> None:
+        """Let `session` have the variables of `head`, which another session may have made. OSError when it cannot.
+
+        Its files are linked, and nobody writes to them any more; only files are: the rest of what a container may have
+        put there is nothing of ours.
+        """
+        for layer in self.chain(head):
+            target = session.state_dir(layer.id)
+            if layer.state != layer.id or os.path.isdir(target):
+                continue
+            source = f"{self.home}/sessions/{layer.cell['session']}/state/{layer.id}"
+            with self.building() as folder:
+                os.mkdir(f"{folder}/state", 0o755)
+                with os.scandir(source) as entries:
+                    for entry in entries:
+                        if entry.is_file(follow_symlinks=False):
+                            os.link(entry.path, f"{folder}/state/{entry.name}", follow_symlinks=False)
+                os.rename(f"{folder}/state", target)
 
     def drop_session(self, session: Session, ended: str | None = "shutdown") -> None:
         """Let go of a session of this process and note how it `ended`; one in which no cell has left a layer goes."""

@@ -1,0 +1,169 @@
+"""The layer cache: a cell that has run before, on the same layer and with the same inputs, gives what it gave then.
+
+As in an image build, the key is all that the result may depend on: the parent layer (and by it the files and the
+variables), the image, the code and its number, the limits, the environment that the person passes on, and the files of
+the notebook's folder, by path, size and time of change. What cannot be in a key is never taken from the cache: cells
+that can write to the host, that asked a question, or that opened a comm to the front end. A cell that failed runs
+again. Time and randomness are not inputs here: a cell that wants them anew each time says so with the tag `no-cache`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cellstack_runtime.errors import StoreError
+from cellstack_runtime.store.files import write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from cellstack_kernel.executor import FrontEnd, Outcome, Request
+    from cellstack_runtime.store import Store
+    from cellstack_runtime.workspace import Workspace
+
+FORMAT = 1
+MAX_FILES = 20_000  # of the folder, which are looked at before every cell
+MAX_BYTES = 32 * 2**20  # of the outputs of one cell
+NO_CACHE = "no-cache"
+HIT, MISS, OFF = "hit", "miss", "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a cell gave. outputs: (message type, content, metadata) in order; content: of its reply."""
+
+    layer: str
+    outputs: list[tuple[str, dict[str, Any], dict[str, Any]]]
+    content: dict[str, Any]
+    record: dict[str, Any]
+
+
+class Recording:
+    """A front end that passes everything on and keeps it."""
+
+    def __init__(self, front: FrontEnd) -> None:
+        self._front = front
+        self.outputs: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+        self.complete = True  # whether the outputs can be given again
+
+    def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
+        """Take one output."""
+        if msg_type.startswith("comm_") or parts.get("buffers"):
+            self.complete = False
+        self.outputs.append((msg_type, content, parts.get("metadata") or {}))
+        self._front.publish(msg_type, content, **parts)
+
+    async def ask(self, prompt: str, *, password: bool) -> str | None:
+        """Ask the person; what depends on the answer is not kept."""
+        self.complete = False
+        return await self._front.ask(prompt, password=password)
+
+
+class Cache:
+    """The cache of one notebook's run; what is in it is shared by all that use the store.
+
+    left_out: files of the folder that make no difference, because the run itself writes them.
+    """
+
+    def __init__(self, store: Store, left_out: Collection[str] = ()) -> None:
+        self._store = store
+        self._folder = f"{store.home}/cache/cells"
+        self._left_out: set[str] = set()
+        self.on = False
+        self.hits = self.misses = 0
+        self.leave_out(left_out)
+
+    def leave_out(self, paths: Collection[str]) -> None:
+        """Have these files make no difference."""
+        self._left_out.update(map(os.path.realpath, paths))
+
+    async def key(self, workspace: Workspace, request: Request) -> str | None:
+        """Return the key of a cell that is about to run, None when it has none."""
+        context = workspace.context
+        if not self.on or request.silent or not request.commit or workspace.mounts or context.mode == "rw":
+            return None
+        files: list[tuple[str, int, int, int]] | None = []
+        if context.mode == "ro" and context.folder is not None:
+            files = await asyncio.to_thread(self._listing, context.folder)
+        if files is None:
+            return None
+        limits = (request.limits or workspace.limits).as_json()
+        what: list[Any] = [FORMAT, workspace.head, workspace.image.id, request.kind, request.code, request.number]
+        what += [request.store_history, request.user_expressions, limits, sorted(workspace.env.items()), files]
+        return hashlib.sha256(json.dumps(what).encode("utf-8", "surrogatepass")).hexdigest()
+
+    def _listing(self, folder: str) -> list[tuple[str, int, int, int]] | None:
+        """Return (path, mode, size, nanoseconds) of all that a cell can read; None when it is too much."""
+        found = []
+        root = os.path.realpath(folder)
+        for path, status in _entries(root):
+            if path in self._left_out:
+                continue
+            name = path[len(root) :]
+            is_folder = stat.S_ISDIR(status.st_mode)  # whose entries count, and not when they came
+            size, changed = (0, 0) if is_folder else (status.st_size, status.st_mtime_ns)
+            found.append((name, status.st_mode, size, changed))
+            if len(found) > MAX_FILES:
+                return None
+        return sorted(found)
+
+    def get(self, key: str) -> Entry | None:
+        """Return what is kept under `key`, None when there is nothing that can be read."""
+        try:
+            with open(f"{self._folder}/{key}.json", encoding="utf-8") as file:
+                data = json.load(file)
+            outputs = [(str(kind), dict(content), dict(metadata)) for kind, content, metadata in data["outputs"]]
+            return Entry(str(data["layer"]), outputs, dict(data["content"]), dict(data["record"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, key: str, outcome: Outcome, recording: Recording) -> None:
+        """Keep what a cell gave, if it can be given again."""
+        if not recording.complete or outcome.record["exit"]["reason"] != "finished":
+            return
+        record = {**outcome.record, "namespaces": {}, "host": {"pid": None, "cgroup": None}}
+        entry = {
+            "layer": outcome.record["layer"],
+            "outputs": recording.outputs,
+            "content": outcome.content,
+            "record": record,
+        }
+        text = json.dumps(entry)
+        if len(text) <= MAX_BYTES:
+            os.makedirs(self._folder, mode=0o700, exist_ok=True)
+            with contextlib.suppress(StoreError):  # a full disk: the cell will run again
+                write_atomic(f"{self._folder}/{key}.json", text, durable=False)
+
+    def size(self) -> tuple[int, int]:
+        """Return how many cells are kept, and the bytes of their outputs."""
+        try:
+            with os.scandir(self._folder) as entries:
+                sizes = [entry.stat().st_size for entry in entries]
+        except FileNotFoundError:
+            return 0, 0
+        return len(sizes), sum(sizes)
+
+
+def _entries(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield what is in a folder and below, without what is hidden from cells."""
+    pending = [folder]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    with contextlib.suppress(OSError):  # gone meanwhile
+                        status = entry.stat(follow_symlinks=False)
+                        yield entry.path, status
+                        if stat.S_ISDIR(status.st_mode):
+                            pending.append(entry.path)
+        except OSError:  # a cell cannot read it either
+            continue

@@ -106,7 +106,8 @@ class Ambient:
 
 
 def _restore(setting: settings.Setting, value: Any, notices: list[str]) -> None:
-    quiet = contextlib.nullcontext() if setting.name == "warnings" else settings.undisturbed()
+    itself = setting.name in ("warnings", "garbage collection")  # what is undisturbed is put back to as it was
+    quiet = contextlib.nullcontext() if itself else settings.undisturbed()
     try:
         with quiet:
             setting.write(value)

@@ -212,6 +212,78 @@ def _write_torch(state: bytes) -> None:
     torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
 
 
+def _read_collecting() -> bool:
+    return gc.isenabled()
+
+
+def _write_collecting(on: bool) -> None:
+    (gc.enable if on else gc.disable)()
+
+
+Logger = tuple[int, bool, bool, list[tuple[str, int, str | None, str | None]]]
+
+
+def _read_logging() -> dict[str, Logger]:
+    """Return level, propagation, whether disabled, and handlers of each logger that is not as loggers are made."""
+    logging = _module("logging")
+    found = {name: logger for name, logger in list(logging.root.manager.loggerDict.items()) if hasattr(logger, "level")}
+    state = {name: _logger(logger) for name, logger in [("", logging.root), *found.items()]}
+    return {name: logger for name, logger in state.items() if logger != (0, True, False, [])}
+
+
+def _logger(logger: Any) -> Logger:
+    """Return one logger; of its handlers those that write to one of the two streams, the others are not known here."""
+    streams = {id(sys.stdout): "stdout", id(sys.stderr): "stderr"}
+    handlers = [
+        (streams[id(handler.stream)], handler.level, *_format(handler.formatter))
+        for handler in logger.handlers
+        if type(handler) is _module("logging").StreamHandler and id(handler.stream) in streams
+    ]
+    return logger.level, logger.propagate, logger.disabled, handlers
+
+
+def _format(formatter: Any) -> tuple[str | None, str | None]:
+    # Another class of formatter gives another text: then the plain message.
+    plain = type(formatter) is _module("logging").Formatter
+    return (formatter._fmt, formatter.datefmt) if plain else (None, None)  # noqa: SLF001 - no other way to its text
+
+
+def _write_logging(changes: dict[str, Logger | None]) -> None:
+    logging = _module("logging")
+    for name, wanted in changes.items():
+        logger = logging.getLogger(name or None)
+        level, logger.propagate, logger.disabled, handlers = wanted or (0, True, False, [])
+        logger.setLevel(level)
+        if _logger(logger)[3] == handlers:
+            continue
+        for stream, handler_level, text, dates in handlers:
+            handler = logging.StreamHandler(getattr(sys, stream))
+            handler.setLevel(handler_level)
+            handler.setFormatter(logging.Formatter(text, dates))
+            logger.addHandler(handler)
+
+
+def _read_templates() -> str:
+    return str(_module("plotly.io").templates.default)
+
+
+def _write_templates(name: str) -> None:
+    _module("plotly.io").templates.default = name
+
+
+ALTAIR = ("data_transformers", "renderers")  # themes are enabled in ways that differ between versions
+
+
+def _read_altair() -> dict[str, tuple[str, dict[str, Any]]]:
+    registries = {name: getattr(_module("altair"), name, None) for name in ALTAIR}
+    return {name: (found.active, dict(found.options)) for name, found in registries.items() if found is not None}
+
+
+def _write_altair(changes: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    for name, (active, options) in changes.items():
+        getattr(_module("altair"), name).enable(active, **options)
+
+
 SETTINGS = (
     Setting("working directory", "", _read_directory, _write_directory),
     Setting("environment", "", lambda: dict(os.environ), _write_environment, delta=True),
@@ -230,5 +302,35 @@ SETTINGS = (
     Setting("matplotlib", "matplotlib", _read_rc_params, _write_rc_params, delta=True),
     Setting("pandas", "pandas", _read_pandas, _write_pandas, delta=True),
     Setting("torch", "torch", _read_torch, _write_torch),
+    Setting("garbage collection", "", _read_collecting, _write_collecting),
+    Setting("logging", "logging", _read_logging, _write_logging, delta=True),
+    Setting(
+        "socket timeout",
+        "socket",
+        lambda: _module("socket").getdefaulttimeout(),
+        lambda value: _module("socket").setdefaulttimeout(value),
+    ),
+    Setting(
+        "csv field size",
+        "csv",
+        lambda: _module("csv").field_size_limit(),
+        lambda value: _module("csv").field_size_limit(value),
+    ),
+    Setting(
+        "scikit-learn",
+        "sklearn",
+        lambda: dict(_module("sklearn").get_config()),
+        lambda changes: _module("sklearn").set_config(**changes),
+        delta=True,
+    ),
+    Setting(
+        "xarray",
+        "xarray",
+        lambda: dict(_module("xarray").get_options()),
+        lambda changes: _module("xarray").set_options(**changes),
+        delta=True,
+    ),
+    Setting("plotly", "plotly.io", _read_templates, _write_templates),
+    Setting("altair", "altair", _read_altair, _write_altair),
 )
 BY_NAME = {setting.name: setting for setting in SETTINGS}

@@ -79,7 +79,9 @@ def test_timeout_and_a_kernel_that_dies_are_errors_of_their_cells(
     notebook = write_notebook(tmp_path / "dies.ipynb", *code)
     result = cellstack("compare", notebook, "--timeout", "2", "--format", "json")
     assert (result.returncode, result.stderr) == (1, "")
-    slept, killed, *_, alive = json.loads(result.stdout)["notebooks"][0]["differs"]
+    differs = json.loads(result.stdout)["notebooks"][0]["differs"]
+    assert [entry["what"] for entry in differs] == ["error", "error", "execution_count", "stream"]
+    slept, killed, _, alive = differs
     assert (slept["expected"], slept["got"].partition(":")[0]) == ("KeyboardInterrupt: \n", "CellTimeout")
     assert (killed["expected"], killed["got"].partition(":")[0]) == ("DeadKernelError: the kernel died\n", "CellKilled")
     assert (alive["expected"], alive["got"]) == ("", "alive\n")

@@ -84,3 +84,42 @@ def test_nothing_is_written_for_settings_that_did_not_change(nb: Notebook) -> No
     assert nb.run("1 + 1").state is None
     assert nb.run("import os").state == "layer2"
     assert nb.run("os.getcwd()").state == "layer2"
+
+
+def test_logging_goes_on_as_it_was_configured(nb: Notebook) -> None:
+    nb.run(
+        "import logging, sys\nlogging.basicConfig(level=logging.INFO, format='%(levelname)s: %(message)s', "
+        "stream=sys.stdout, force=True)\nlogging.getLogger('quiet').setLevel(logging.ERROR)"
+    )
+    nb.run("1")
+    ran = nb.run(
+        "import logging\nlogging.info('shown')\nlogging.getLogger('quiet').warning('not shown')\nlogging.debug('no')"
+    )
+    assert ran.printed == "INFO: shown\n"
+    nb.run("logging.getLogger().setLevel(logging.WARNING)\nlogging.getLogger('quiet').setLevel(logging.NOTSET)")
+    ran = nb.run("import logging\nlogging.info('no')\nlogging.getLogger('quiet').warning('now')")
+    assert ran.printed == "WARNING: now\n"
+
+
+def test_settings_of_the_standard_library(nb: Notebook) -> None:
+    nb.run("import gc, socket, csv\ngc.disable()\nsocket.setdefaulttimeout(2.5)\ncsv.field_size_limit(999)")
+    shown = nb.show("(gc.isenabled(), socket.getdefaulttimeout(), csv.field_size_limit())")
+    assert shown == "(False, 2.5, 999)"
+    nb.run("gc.enable()\nsocket.setdefaulttimeout(None)")
+    assert nb.show("(gc.isenabled(), socket.getdefaulttimeout(), csv.field_size_limit())") == "(True, None, 999)"
+
+
+@pytest.mark.parametrize(
+    ("library", "change", "shown"),
+    [
+        ("sklearn", "sklearn.set_config(display='text')", "sklearn.get_config()['display']"),
+        ("xarray", "xarray.set_options(display_style='text')", "xarray.get_options()['display_style']"),
+        ("plotly.io", "plotly.io.templates.default = 'simple_white'", "plotly.io.templates.default"),
+        ("altair", "altair.data_transformers.disable_max_rows()", "altair.data_transformers.options"),
+    ],
+)
+def test_options_of_libraries_that_are_installed(nb: Notebook, library: str, change: str, shown: str) -> None:
+    pytest.importorskip(library)
+    nb.run(f"import {library}\n{change}")
+    expected = nb.run(f"import {library}\nprint({shown})").printed
+    assert nb.run(f"import {library}\n{change}\nprint({shown})").printed == expected

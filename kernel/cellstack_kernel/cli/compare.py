@@ -73,8 +73,9 @@ def compare(notebooks: tuple[str, ...], timeout: int | None, style: str) -> None
     """Run notebooks under ipykernel and under Cellstack and show which cells' outputs differ.
 
     Each run goes on after errors and has a copy of the notebook's folder to itself; files outside of that folder are
-    reached under neither. A cell whose output is not the same twice under ipykernel "varies". Leaves with 1 when a
-    cell differs.
+    reached under neither by a relative path. Under ipykernel the code runs as you and without a container: what it
+    does to the host stays done, as a `%pip install`. A cell whose output is not the same twice under ipykernel
+    "varies". Leaves with 1 when a cell differs.
     """
     documents = [Document.read(path) for path in notebooks]
     _require_ipykernel()
@@ -157,6 +158,7 @@ async def _run_ipykernel(document: Document, seconds: int | None) -> None:
                     task = asyncio.current_task()
                     if task is not None and task.cancelling():  # nbclient takes that for a death too
                         raise asyncio.CancelledError from None
+                    cell.execution_count = client.code_cells_executed  # the message with it may be lost
                     died = {"ename": "DeadKernelError", "evalue": "the kernel died", "traceback": []}
                     cell.outputs.append(nbformat.v4.new_output("error", **died))  # type: ignore[no-untyped-call]
                     break
@@ -194,11 +196,14 @@ def _under_cellstack(document: Document, timeout: int | None) -> tuple[list[Cell
 
 
 def _forget(path: str) -> None:
-    """Remove the sessions of the copy at `path` and their layers, but for those that the notebook made an image of."""
+    """Remove the sessions of the copy at `path`, and their layers unless an image or another session has them too."""
     store = Store.open()
+    sessions = store.sessions()
     used = {layer for _, image in store.images() for layer in image.layers}
-    for session in store.sessions():
-        if session.notebook == path and not used.intersection(cell["layer"] for cell in session.cells):
+    used.update(cell["layer"] for other in sessions if other.notebook != path for cell in other.cells)
+    for session in sessions:
+        # A layer that is used stands on those below it: then all of them stay.
+        if session.notebook == path and used.isdisjoint(cell["layer"] for cell in session.cells):
             store.remove_tree(session.path)
             for cell in reversed(session.cells):
                 store.remove_layer(cell["layer"])

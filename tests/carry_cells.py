@@ -13,7 +13,7 @@ import types
 from dataclasses import dataclass
 from typing import Any
 
-from cellstack_guest import api
+from cellstack_guest import api, patches
 from cellstack_guest.carry import Carrier
 
 
@@ -70,6 +70,7 @@ def run_cells(request: dict[str, Any]) -> dict[str, Any]:
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     sys.modules["cellstack"] = api
+    patches.FOLDER = request["root"]
     carrier = Carrier(main.__dict__, request["root"])
     api.connect(carrier)
     cells: list[dict[str, Any]] = []

@@ -24,7 +24,7 @@ SERVER = """
 import json, os, socket, sys
 sys.path.insert(0, sys.argv[2])
 control = socket.socket(fileno=int(sys.argv[1]))
-from cellstack_guest import cell
+from cellstack_guest import cell, patches
 cell = cell.warm()
 control.send(b"warm")
 while True:
@@ -45,6 +45,7 @@ while True:
         os.close(err)
         os.setsid()
         os.chdir(order["folder"])
+        patches.FOLDER = order["folder"]
         try:
             cell.serve(socket.socket(fileno=sock), order["state_root"], order["out"])
         except BaseException:

@@ -38,7 +38,7 @@ class Ambient:
         for setting in settings.SETTINGS:
             if setting.loaded:
                 self._pristine[setting.name] = setting.read()
-        self._finder = _LateFinder(self._imported)
+        self._finder = LateFinder(self._imported)
 
     def begin(self, saved: Saved, loader: Loader, notices: list[str]) -> None:
         """Restore what was saved, then remember how everything is before the cell."""
@@ -123,7 +123,7 @@ def _reseed() -> None:
         numpy_random.seed()
 
 
-class _LateFinder(importlib.abc.MetaPathFinder):
+class LateFinder(importlib.abc.MetaPathFinder):
     """Calls `imported` after a watched module has been imported."""
 
     def __init__(self, imported: Callable[[str, list[str]], None]) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import sys
 import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import manifest, names, pickling, settings
-from cellstack_guest.ambient import Ambient
+from cellstack_guest import manifest, names, patches, pickling, settings
+from cellstack_guest.ambient import Ambient, LateFinder
 from cellstack_guest.definitions import ClassState, Registry
 from cellstack_guest.loader import Loader, LoadError
 from cellstack_guest.manifest import CLASS, PROVIDE, LayerWriter
@@ -66,6 +67,10 @@ class Carrier:
         self._initial = dict(namespace)
         self._ambient = Ambient()
         self._imports: set[str] = set()
+        self._targets: set[tuple[str, bool]] = set()
+        self._modules = len(sys.modules)
+        self._pending: dict[str, list[str]] = {}  # what is put back into a module when it is imported
+        self._finder = LateFinder(lambda module, _: self._put_back(module))
         self._state: str | None = None
         # What a second cell in this process goes on from, seldom as there is one.
         self._continued: tuple[Manifest, dict[str, dict[str, Any]]] | None = None
@@ -104,9 +109,28 @@ class Carrier:
                     self.extra[key] = self._extra_loaded[key]
         reach = names.reach_of_source(code)
         self._imports.update(reach.imports)
+        self._targets.update(reach.targets)
         if not self._owners:
             return []
+        self._await_modules()
         return self._load(self.names() if reach.everything else reach.names)
+
+    def _await_modules(self) -> None:
+        """Put back what was set inside modules: now where they are there, else when they are imported."""
+        self._pending = {}
+        for key in self._owners:
+            if patches.is_patch(key):
+                self._pending.setdefault(patches.module_of(key), []).append(key)
+        for module in [module for module in self._pending if module in sys.modules]:
+            self._put_back(module)
+        self._finder.watch(set(self._pending), self.notices)
+
+    def _put_back(self, module: str) -> None:
+        for key in self._pending.pop(module, ()):
+            if key in self._held:
+                patches.apply(key, self._held.pop(key))
+            elif self._owners[key] not in self._live:
+                self._load_component(self._owners[key], key)
 
     def load_all(self) -> list[str]:
         """Load everything that is carried and return the names bound by this."""
@@ -162,6 +186,8 @@ class Carrier:
         self._note_imports()
         extra = self._save_extra(writer)
         tombstones = self._tombstones(outcome.refused)
+        for key in [key for key in outcome.refused if patches.is_patch(key)]:
+            self.notices.append(f"{patches.title(key)} will not be carried: {outcome.refused.pop(key)}")
         loaded = list(self._bound)
         self._bound.clear()
         changed = writer.used or outcome.changed or (ambient, extra, tombstones) != self._kept()
@@ -193,6 +219,7 @@ class Carrier:
         self._bound: list[str] = []
         self._extra_digests: dict[str, str] = {}
         self._extra_loaded: dict[str, Any] = {}
+        self._held: dict[str, Any] = {}
         registry.provide = self._provide
 
     def _replace(self, saved: Manifest, live: dict[str, dict[str, Any]]) -> None:
@@ -238,7 +265,12 @@ class Carrier:
         """Take up what the loader has loaded."""
         self._live[component] = values
         for key, value in values.items():
-            if key.startswith(PROVIDE):
+            if patches.is_patch(key):
+                if patches.module_of(key) in sys.modules:
+                    patches.apply(key, value)
+                else:  # a variable that shares objects with it was loaded
+                    self._held[key] = value
+            elif key.startswith(PROVIDE):
                 self._factories.setdefault(key[len(PROVIDE) :], value)
             elif ":" not in key and (key not in self._namespace or self._is_initial(key)):
                 self._namespace[key] = value
@@ -295,6 +327,10 @@ class Carrier:
         """Return what has to be looked at, by key, and the keys that are no longer there."""
         registry, hidden, namespace = self._registry, self._hidden, self._namespace
         current: dict[str, Any] = {PROVIDE + name: factory for name, factory in self._factories.items()}
+        loaded = [key for values in self._live.values() for key in values if patches.is_patch(key)]
+        # The newest are last; each of the others, a thousand, would cost a copy of its page.
+        imported = list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._modules)))
+        current |= patches.found(self._targets, namespace, loaded, imported) | self._held
         for name, value in list(namespace.items()):
             if name in hidden or name in registry.provided or not isinstance(name, str) or self._is_initial(name):
                 continue

@@ -26,7 +26,7 @@ from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.core.debugger import InterruptiblePdb, set_trace
 from IPython.utils.tokenutil import token_at_cursor
 
-from cellstack_guest import api, comms, hints, names, programs
+from cellstack_guest import api, comms, hints, names, patches, programs
 from cellstack_guest.carry import Carrier
 from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
 from cellstack_guest.outputs import Nowhere, Outputs, Stream, flush_before_children
@@ -50,7 +50,6 @@ WARM_UP = (
 )
 REHEARSAL = ("print(1)\n1+1", "x = [1]\nx")
 REST_SECONDS = 0.002
-FOLDER = "/work"  # its modules change between cells and are never preloaded
 MODULE_DEPTH = 2
 MAX_MODULES = 500
 MAX_NOTICE = 500  # characters: names that people give may be long
@@ -201,7 +200,8 @@ class Cell:
             if isinstance(name, str)
             and name.count(".") < MODULE_DEPTH
             and not any(part.startswith("_") for part in name.split("."))
-            and not (getattr(sys.modules[name], "__file__", None) or f"{FOLDER}/").startswith(f"{FOLDER}/")
+            and getattr(sys.modules[name], "__file__", None)
+            and not patches.is_own(sys.modules[name])
         )[:MAX_MODULES]
 
     def _load(self, request: Message) -> None:

@@ -53,12 +53,14 @@ _EXTENDED_ARG = dis.opmap["EXTENDED_ARG"]
 class Reach:
     """Names that can be read or deleted; `everything` when they cannot be told apart.
 
-    imports: dotted names of what import statements may import, of modules and of what is in them.
+    imports: dotted names of what import statements may import, of modules and of what is in them. targets: dotted
+    names with an attribute that is assigned to (True), or has a method called (False).
     """
 
     names: frozenset[str] = frozenset()
     everything: bool = False
     imports: frozenset[str] = frozenset()
+    targets: frozenset[tuple[str, bool]] = frozenset()
 
 
 EVERYTHING = Reach(everything=True)
@@ -80,12 +82,14 @@ def reach_of_source(code: str) -> Reach:
         return _reach_of_text(code)
     names = set(_names_of_table(table))
     imports: set[str] = set()
+    targets: set[tuple[str, bool]] = set()
     everything = False
     for node in ast.walk(tree):
         everything = everything or _reaches_everything(node)
         names.update(_names_of_node(node))
         imports.update(_imports_of_node(node))
-    return Reach(frozenset(names), everything, frozenset(imports))
+        targets.update(_targets_of_node(node))
+    return Reach(frozenset(names), everything, frozenset(imports), frozenset(targets))
 
 
 def reach_of_function(code: CodeType) -> Reach:
@@ -147,6 +151,29 @@ def _imports_of_node(node: ast.AST) -> Iterable[str]:
         own = [node.module] if "." in node.module else []
         return own + [f"{node.module}.{alias.name}" for alias in node.names]
     return ()
+
+
+def _targets_of_node(node: ast.AST) -> Iterator[tuple[str, bool]]:
+    """Dotted names, of at least two parts, of what a node changes: in `a.b[0] = c` and `a.b.append(c)` it is `a.b`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        path, assigned = _dotted(node.func.value), False
+    elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+        whole: ast.expr = node
+        while isinstance(whole, ast.Subscript):
+            whole = whole.value
+        path, assigned = _dotted(whole), True
+    else:
+        return
+    if "." in path:
+        yield path, assigned
+
+
+def _dotted(node: ast.expr) -> str:
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
 def _reaches_everything(node: ast.AST) -> bool:  # noqa: PLR0911 - a table

@@ -68,12 +68,18 @@ def _write_directory(path: str) -> None:
         os.chdir(path)
 
 
-def _write_environment(changes: dict[str, str | None]) -> None:
+def _read_environment() -> dict[bytes, bytes]:
+    # Decoding it takes longer than the rest of all readers.
+    data: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
+    return dict(data)
+
+
+def _write_environment(changes: dict[bytes, bytes | None]) -> None:
     for name, value in changes.items():
         if value is None:
-            os.environ.pop(name, None)
+            os.environb.pop(name, None)
         else:
-            os.environ[name] = value
+            os.environb[name] = value
 
 
 def _write_path(path: list[str]) -> None:
@@ -286,7 +292,7 @@ def _write_altair(changes: dict[str, tuple[str, dict[str, Any]]]) -> None:
 
 SETTINGS = (
     Setting("working directory", "", _read_directory, _write_directory),
-    Setting("environment", "", lambda: dict(os.environ), _write_environment, delta=True),
+    Setting("environment", "", _read_environment, _write_environment, delta=True),
     Setting("sys.path", "", lambda: list(sys.path), _write_path),
     Setting("random", "", random.getstate, random.setstate),
     Setting("warnings", "", lambda: list(warnings.filters), write_filters),

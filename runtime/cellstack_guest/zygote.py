@@ -19,7 +19,7 @@ import socket
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cellstack_guest import cell as cells
-from cellstack_guest import confine, prefault
+from cellstack_guest import confine, patches, prefault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 JOINED = ("user", "mnt", "net", "ipc", "uts", "cgroup", "time")
 STATE = "/run/cellstack/state"
 OUT = "/run/cellstack/out"
-FOLDER = "/work"
 ROW_SECONDS = 0.05  # in a row of cells the next one comes sooner
 MAX_MESSAGE = 1 << 20
 MAX_DESCRIPTORS = 64
@@ -138,7 +137,7 @@ def _become_cell(
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-        os.chdir(FOLDER)
+        os.chdir(patches.FOLDER)
         cell.serve(socket.socket(fileno=sock_fd), STATE, OUT, rest=ROW_SECONDS if message["in_a_row"] else 0.0)
         while message["stay"]:
             signal.pause()  # until init is killed: no cgroup counts, so the broker reads what this process has used

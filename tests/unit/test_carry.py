@@ -521,3 +521,48 @@ def test_file_that_is_written_goes_on_where_it_was(nb: Notebook, tmp_path: Path)
     assert path.read_text() == "one 2wo three "
     nb.run(f"import os\nos.unlink({str(path)!r})\nlost = f")
     assert not path.exists()
+
+
+def test_attribute_set_in_a_library_is_there_in_the_next_cell(nb: Notebook) -> None:
+    nb.run(
+        "import math, fractions, textwrap as t\nmath.limit = [5]\nfractions.Fraction.hello = lambda self: (self, here)"
+    )
+    nb.run("t.shorten = lambda text: 'short'\nhere = 1\nclass Mine: pass\nfractions.Fraction.of = Mine")
+    shown = nb.show("(math.limit, fractions.Fraction(1).hello(), t.shorten(''), fractions.Fraction.of is Mine)")
+    assert shown == "([5], (Fraction(1, 1), 1), 'short', True)"
+    nb.run("math.limit.append(6)\nfrom fractions import Fraction\nFraction.hello = None")
+    assert nb.show("(math.limit, Fraction.hello)") == "([5, 6], None)"
+    nb.run("del math.limit")
+    assert nb.show("hasattr(math, 'limit')") == "False"
+
+
+def test_registry_of_a_library_has_what_was_put_into_it(nb: Notebook) -> None:
+    nb.run("import mimetypes\nclass Mine: pass\nmimetypes.types_map['.mine'] = Mine\nmimetypes.knownfiles.append('x')")
+    assert nb.show("(mimetypes.types_map['.mine'] is Mine, mimetypes.knownfiles[-1])") == "(True, 'x')"
+
+
+def test_what_cannot_be_carried_in_a_library_is_said(nb: Notebook) -> None:
+    ran = nb.run("import math\nmath.numbers = (n for n in [])")
+    assert ran.notices == ["math.numbers will not be carried: generator"]
+    assert ran.not_carried == {}
+
+
+def test_data_of_modules_beside_the_notebook_goes_on(nb: Notebook) -> None:
+    nb.run(f"import sys\nsys.path.append({nb.root!r})")
+    path = Path(nb.root, "helper.py")
+    path.write_text(
+        "count = 0\nseen = []\nclass State:\n    n = 0\nstate = State()\n"
+        "def add(x):\n    global count\n    count += 1\n    seen.append(x)\n    state.n = x\n"
+    )
+    nb.run("import helper\nhelper.add(3)\nmine = helper.seen")
+    nb.run("from helper import add\nadd(4)")
+    shown = nb.show(
+        "(helper.count, helper.seen, helper.state.n, helper.seen is mine, type(helper.state) is helper.State)"
+    )
+    assert shown == "(2, [3, 4], 4, True, True)"
+    nb.run("mine.append(5)")
+    assert nb.show("helper.seen") == "[3, 4, 5]"
+    nb.run("helper.seen[0] = 2")
+    assert nb.show("(globals()['mine'], helper.seen)") == "([2, 4, 5], [2, 4, 5])"
+    path.write_text(path.read_text().replace("count = 0", "count = 100"))
+    assert nb.show("helper.count") == "100"

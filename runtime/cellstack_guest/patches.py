@@ -1,0 +1,147 @@
+"""What cells set inside modules: attributes in libraries, and the data of the person's own modules.
+
+Of libraries, what the text of a cell assigns to is looked at: `pd.DataFrame.total = f`, `math.limit += 1`,
+`units.registry[Money] = c`, `module.items.append(x)`. Of modules that lie beside the notebook, all data: their own
+functions change it. Both become components of the saved state like variables, under keys "patch:<module>:<path>" and
+"module:<module>", and are put back when the module is imported.
+"""
+
+from __future__ import annotations
+
+import collections
+import os
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+PATCH, MODULE = "patch:", "module:"
+FOLDER = "/work"  # the notebook's, where the person's own modules are; they are never preloaded
+_STAMP = "cellstack file"  # no attribute has this name
+_ABSENT = object()
+_CONTAINERS = (list, dict, set, collections.deque)
+_DATA = (
+    *(int, float, complex, str, bytes, bool, type(None)),
+    *(*_CONTAINERS, tuple, frozenset, bytearray),
+)
+# Carried otherwise, or of the process.
+_SETTINGS = frozenset(
+    {
+        *("sys:path", "sys:modules", "sys:argv", "sys:meta_path", "sys:path_hooks", "sys:displayhook"),
+        *("sys:stdout", "sys:stderr", "sys:stdin", "os:environ", "warnings:filters"),
+    }
+)
+
+
+def module_of(key: str) -> str:
+    """Return the module that a key of this kind belongs to."""
+    return key.split(":")[1]
+
+
+def is_patch(key: str) -> bool:
+    """Tell whether a key of a component is of this kind."""
+    return key.startswith((PATCH, MODULE))
+
+
+def title(key: str) -> str:
+    """Return what a person calls it: "pandas.DataFrame.total"."""
+    return ".".join(key.split(":")[1:])
+
+
+def found(
+    targets: Iterable[tuple[str, bool]], namespace: Mapping[str, Any], known: Iterable[str], imported: Iterable[str]
+) -> dict[str, Any]:
+    """Return what there is to save, by key.
+
+    targets: dotted names that a cell assigns to (True), or calls a method of (False). known: keys of this kind that are
+    loaded. imported: names of the modules that were imported in this process. What is no longer there is missing.
+    """
+    keys = {key for key in known if key.startswith(PATCH)}
+    keys.update(key for path, assigned in targets if (key := _key(path, assigned=assigned, namespace=namespace)))
+    values = {key: value for key in keys if (value := _value(key)) is not _ABSENT}
+    for name in imported:
+        module = sys.modules[name]
+        if is_own(module) and (data := dict(_data_of(module))):
+            values[MODULE + name] = {**data, _STAMP: _stamp(module)}
+    return values
+
+
+def apply(key: str, value: Any) -> None:
+    """Put back what was saved under `key`. The data of a file that has changed since is that of the file."""
+    module = sys.modules[module_of(key)]
+    if key.startswith(MODULE):
+        data = dict(value)
+        if data.pop(_STAMP) == _stamp(module):
+            vars(module).update(data)
+        return
+    owner, name = _owner(key)
+    if owner is None:
+        return
+    before = vars(owner).get(name, _ABSENT)
+    if before is value:
+        return
+    if type(before) is type(value) and isinstance(value, _CONTAINERS):
+        before.clear()  # in place: the library may know it by other names
+        (before.update if isinstance(value, dict | set) else before.extend)(value)
+    else:
+        setattr(owner, name, value)
+
+
+def _key(path: str, *, assigned: bool, namespace: Mapping[str, Any]) -> str | None:
+    root, *parts = path.split(".")
+    found = namespace.get(root)
+    while type(found) is types.ModuleType and parts and type(vars(found).get(parts[0])) is types.ModuleType:
+        found = vars(found)[parts.pop(0)]
+    if type(found) is types.ModuleType and found.__name__ != "__main__":
+        module = found.__name__
+    elif isinstance(found, type) and found.__module__ not in ("__main__", "builtins"):
+        module, parts = found.__module__, [*found.__qualname__.split("."), *parts]
+    else:
+        return None
+    key = f"{PATCH}{module}:{'.'.join(parts)}"
+    if not parts or module not in sys.modules or key[len(PATCH) :] in _SETTINGS:
+        return None
+    value = _value(key)
+    if value is _ABSENT or type(value) is types.ModuleType or (not assigned and type(value) not in _CONTAINERS):
+        return None
+    return key
+
+
+def _owner(key: str) -> tuple[Any, str]:
+    """Return the module or class that has the attribute, and its name; None when it is not there."""
+    _, module, path = key.split(":")
+    *parts, name = path.split(".")
+    owner: Any = sys.modules.get(module)
+    for part in parts:
+        owner = vars(owner).get(part) if owner is not None else None
+        if not isinstance(owner, type):
+            return None, name
+    return owner, name
+
+
+def _value(key: str) -> Any:
+    owner, name = _owner(key)
+    return _ABSENT if owner is None else vars(owner).get(name, _ABSENT)
+
+
+def is_own(module: Any) -> bool:
+    """Tell whether a module is a file of the person's."""
+    path = getattr(module, "__file__", None)
+    return isinstance(path, str) and path.startswith(f"{FOLDER}/")
+
+
+def _data_of(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
+    for name, value in vars(module).items():
+        own = is_own(sys.modules.get(type(value).__module__))
+        if not name.startswith("__") and (isinstance(value, _DATA) or own):
+            yield name, value
+
+
+def _stamp(module: types.ModuleType) -> tuple[int, int]:
+    try:
+        status = os.stat(module.__file__ or "")
+    except OSError:
+        return (0, 0)
+    return status.st_size, status.st_mtime_ns

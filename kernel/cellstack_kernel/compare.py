@@ -7,6 +7,7 @@ contents of other MIME types, and how text and displays are interleaved.
 Before that, in every text, these are made the same (`normalize`):
 - the folder of the notebook, which is a copy under ipykernel and /work under Cellstack: /work;
 - the folders of Python and its packages: where the image has them, as /opt/venv;
+- the folder of temporary files: /tmp;
 - file names of cells, `<ipython-input-3-0a1b…>` and `/tmp/ipykernel_123/456.py`: <cell>;
 - memory addresses, as in `<object at 0x7f3c5e0a1b20>`: 0x…. Other hexadecimal numbers are left as they are;
 - names that Python's tempfile makes up, `tmp` and eight characters: tmp…;

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
 SAME = [
     "import os, sys, tempfile\nprint('out')\nprint('err', file=sys.stderr)\nos.getcwd()",
-    "numbers = {'one': 1, 'object': object(), 'file': tempfile.mkdtemp()}\nnumbers",
+    "print(tempfile.mkdtemp())\nnumbers = {'one': 1, 'object': object()}\nnumbers",
     "1 / 0",
     "import pandas as pd\nframe = pd.DataFrame({'a': [1, 2], 'b': ['x', 'y']})\nframe",
     "%time frame.describe()",

@@ -128,7 +128,8 @@ def _under_ipykernel(document: Document, timeout: int | None) -> tuple[list[Cell
     with _copy(document) as copy:
         began = time.monotonic()
         asyncio.run(_run_ipykernel(copy, timeout))
-        paths = [(os.path.dirname(copy.path), "/work"), *environment.current().roots()]
+        # The copy lies in the folder of temporary files, which need not be /tmp on the host.
+        paths = [(os.path.dirname(copy.path), "/work"), *environment.current().roots(), (tempfile.gettempdir(), "/tmp")]  # noqa: S108
         return cells_of(copy.node, paths), round(time.monotonic() - began, 3)
 
 

@@ -411,7 +411,8 @@ class Container:
     def _remove_directory(self) -> None:
         """Remove what there always is in the simplest way, most often all; then the rest."""
         with contextlib.suppress(OSError):
-            os.unlink(f"{self.directory}/container.json")
+            if self.recorded:
+                os.unlink(f"{self.directory}/container.json")
             for name in LEFT:
                 with contextlib.suppress(FileNotFoundError):
                     os.rmdir(f"{self.directory}/{name}")

@@ -367,7 +367,10 @@ class Store:
             target = session.state_dir(layer.id)
             if layer.state != layer.id or os.path.isdir(target):
                 continue
-            source = f"{self.home}/sessions/{layer.cell['session']}/state/{layer.id}"
+            owner = str(layer.cell.get("session"))
+            if not _ID.fullmatch(owner):
+                raise NotFoundError(f"layer {layer.id[:12]} does not say whose variables it has")
+            source = f"{self.home}/sessions/{owner}/state/{layer.id}"
             with self.building() as folder:
                 os.mkdir(f"{folder}/state", 0o755)
                 with os.scandir(source) as entries:

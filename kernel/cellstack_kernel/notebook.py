@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cellstack_kernel import magics
 from cellstack_kernel.cache import HIT, MISS, NO_CACHE, Cache, Recording
 from cellstack_kernel.defaults import default_limits
-from cellstack_kernel.executor import Executor, FrontEnd, Outcome, Request, summary
+from cellstack_kernel.executor import Executor, FrontEnd, Outcome, Request
 from cellstack_kernel.grants import Grants
 from cellstack_kernel.records import record_without_container
 from cellstack_kernel.settings import Settings
@@ -155,7 +155,7 @@ class Notebook:
         if key is None:
             return await self.executor.run(request, front)
         entry = await asyncio.to_thread(self.cache.get, key)
-        if entry is not None and await self.workspace.adopt(entry.layer, summary(request, entry.content)):
+        if entry is not None and await self.workspace.adopt(entry.layer, request.number):
             self.cache.hits += 1
             for kind, content, metadata in entry.outputs:
                 front.publish(kind, content, metadata=metadata)

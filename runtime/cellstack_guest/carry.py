@@ -127,10 +127,19 @@ class Carrier:
 
     def _put_back(self, module: str) -> None:
         for key in self._pending.pop(module, ()):
+            owner = self._owners[key]
             if key in self._held:
-                patches.apply(key, self._held.pop(key))
-            elif self._owners[key] not in self._live:
-                self._load_component(self._owners[key], key)
+                self._apply(key, self._held.pop(key))
+            elif owner not in self._live:
+                self._load_component(owner, key)
+                if owner in self._live:
+                    self._load(self._reach_of(owner))
+
+    def _apply(self, key: str, value: Any) -> None:
+        try:
+            patches.apply(key, value)
+        except Exception as error:  # noqa: BLE001 - a class may refuse it, and that must not cost the cell
+            self.notices.append(f"{patches.title(key)} could not be set again: {type(error).__name__}: {error}")
 
     def load_all(self) -> list[str]:
         """Load everything that is carried and return the names bound by this."""
@@ -267,7 +276,7 @@ class Carrier:
         for key, value in values.items():
             if patches.is_patch(key):
                 if patches.module_of(key) in sys.modules:
-                    patches.apply(key, value)
+                    self._apply(key, value)
                 else:  # a variable that shares objects with it was loaded
                     self._held[key] = value
             elif key.startswith(PROVIDE):

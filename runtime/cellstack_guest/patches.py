@@ -114,8 +114,10 @@ def _owner(key: str) -> tuple[Any, str]:
     _, module, path = key.split(":")
     *parts, name = path.split(".")
     owner: Any = sys.modules.get(module)
+    if not isinstance(owner, types.ModuleType):
+        return None, name
     for part in parts:
-        owner = vars(owner).get(part) if owner is not None else None
+        owner = vars(owner).get(part)
         if not isinstance(owner, type):
             return None, name
     return owner, name

@@ -76,11 +76,13 @@ def main(channel_fd: int) -> None:
 
 def _receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:
     try:
-        data, fds, _, _ = socket.recv_fds(channel, MAX_MESSAGE, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+        data, fds, _, _ = socket.recv_fds(channel, MAX_MESSAGE, MAX_DESCRIPTORS)
     except ConnectionResetError:
         raise EOFError from None
     if not data:
         raise EOFError
+    for fd in fds:
+        os.set_inheritable(fd, False)  # recv_fds of Python 3.11 ignores MSG_CMSG_CLOEXEC
     message: dict[str, Any] = json.loads(data)
     return message, fds
 

@@ -400,16 +400,11 @@ class Workspace:
             await answers.__aexit__()
         self._advance(layer, cell)
 
-    async def adopt(self, layer: str, cell: dict[str, Any]) -> bool:
+    async def adopt(self, layer: str, number: int) -> bool:
         """Make a layer that stands on head the head, wherever it comes from; return False when it is not there."""
-        try:
-            found = self.store.layer(layer)
-            if found.parent != self.head:
-                return False
-            await asyncio.to_thread(self.store.share_state, self.session, layer)
-        except (CellstackError, OSError):
+        if not await asyncio.to_thread(self.store.adopt, self.session, layer, number):
             return False
-        self._advance(layer, cell)
+        self.prepare()
         return True
 
     def _advance(self, layer: str, cell: dict[str, Any]) -> None:

@@ -566,3 +566,15 @@ def test_data_of_modules_beside_the_notebook_goes_on(nb: Notebook) -> None:
     assert nb.show("(globals()['mine'], helper.seen)") == "([2, 4, 5], [2, 4, 5])"
     path.write_text(path.read_text().replace("count = 0", "count = 100"))
     assert nb.show("helper.count") == "100"
+
+
+def test_library_function_that_is_wrapped_calls_the_first_one(nb: Notebook) -> None:
+    nb.run("import textwrap\nfirst = textwrap.dedent\ntextwrap.dedent = lambda text: 'new ' + first(text)")
+    nb.run("1")
+    assert nb.show("textwrap.dedent('  x')") == "'new x'"
+    assert nb.show("(textwrap.dedent('  x'), first('  y'))") == "('new x', 'y')"
+
+
+def test_attribute_that_refuses_to_be_set_costs_no_cell(nb: Notebook) -> None:
+    nb.run("import re\ntry:\n    re.RegexFlag.ASCII = 5\nexcept AttributeError:\n    pass\nx = 1")
+    assert nb.show("(x, re.RegexFlag.ASCII is re.A)") == "(1, True)"

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -271,8 +272,7 @@ def test_layer_that_is_its_own_ancestor_is_no_endless_loop(own: Store) -> None:
     assert set(run(own).layers) == {first, second}
 
 
-def test_results_of_cells_whose_layer_goes_are_forgotten(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cellstack_runtime.store.collect.SETTLE", 0)
+def test_results_of_cells_whose_layer_goes_are_forgotten(own: Store) -> None:
     session = add_session(own, add_image(own))
     kept, stray = add_layer(own, image=session.image, session=session), add_layer(own)
     os.mkdir(f"{own.home}/cache/cells")
@@ -284,24 +284,29 @@ def test_results_of_cells_whose_layer_goes_are_forgotten(own: Store, monkeypatch
     assert listing(own, "cache/cells") == {"1", "3"}
 
 
-def test_layer_whose_result_a_kernel_takes_from_the_cache_at_this_moment_stays(
-    own: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_layer_that_a_kernel_takes_from_the_cache_stays_or_is_gone_before(own: Store) -> None:
     image = add_image(own, tag="x")
     gone = add_session(own, image, "/nowhere/a.ipynb")
-    hit, other = add_layer(own, image=image, session=gone), add_layer(own, image=image, session=gone)
+    hit, other = (add_layer(own, image=image, session=gone, owner=gone.id) for _ in range(2))
     session = add_session(own, image, live=True)
-    os.mkdir(f"{own.home}/cache/cells")
-    with open(f"{own.home}/cache/cells/1.json", "w", encoding="utf-8") as file:
-        file.write(f'{{"layer": "{hit}"')
-
-    def settle(_seconds: float) -> None:
-        session.head = hit
-        session.save()
-
-    monkeypatch.setattr("time.sleep", settle)
+    assert own.adopt(session, hit, 1)
     garbage = run(own, everything=True)
-    assert (garbage.cached, garbage.layers, garbage.sessions) == (["1.json"], [other], [gone.id])
+    assert (garbage.layers, garbage.sessions) == ([other], [gone.id])
+    later = add_session(own, image, live=True)
+    assert not own.adopt(later, other, 1)
+    assert (later.head, later.cells) == (None, [])
+
+
+def test_taking_a_layer_waits_for_a_collection(own: Store) -> None:
+    session = add_session(own, add_image(own), live=True)
+    layer = add_layer(own)
+    taking = threading.Thread(target=own.adopt, args=(session, layer, 1))
+    with own.locked("collect"):
+        taking.start()
+        taking.join(0.1)
+        assert session.head is None
+    taking.join()
+    assert session.head == layer
 
 
 # -- all, age, use -----------------------------------------------------------------------------------------------------

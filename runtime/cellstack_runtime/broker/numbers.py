@@ -124,7 +124,7 @@ def _keeper(sock: socket.socket) -> NoReturn:
         confine.close_fds([0, 1, 2, sock.fileno()])
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        while socket.recv_fds(sock, 1, MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)[0]:
+        while socket.recv_fds(sock, 1, MAX_DESCRIPTORS)[0]:
             pass  # open descriptors of this process, and known to nobody
     finally:
         os._exit(0)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from cellstack_runtime.errors import NotFoundError, StoreError
 from cellstack_runtime.store import files
 from cellstack_runtime.store.records import PARTS
-from cellstack_runtime.store.session import FILE, Session, load_session
+from cellstack_runtime.store.session import FILE, STATE_FILE, Session, load_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from cellstack_runtime.store.store import Store
 
 MIN_AGE = 3600.0  # seconds
-SETTLE = 1.0  # seconds in which a kernel has written down what it has begun to use
-MANIFEST = "manifest"
 MANIFEST_HEAD = 4 << 20  # bytes; more than this in its first line is not a manifest
 _LAYER = re.compile(r"[0-9a-f]{32}")
 _CACHED = re.compile(rb'\{"layer": ?"([0-9a-f]{32})"')
@@ -81,17 +79,8 @@ def collect(store: Store, *, everything: bool = False, min_age: float = MIN_AGE)
     """
     with store.locked("collect"), store.locked("default-image"):  # who builds goes on from what was built earlier
         garbage = plan(store, everything=everything, min_age=min_age)
-        if not garbage.cached:
-            remove(store, garbage)
-            return garbage
-        # A kernel may just have found one of these results, and be about to write down that its layer is head.
-        first = Garbage(cached=garbage.cached)
-        freed = files.disk_bytes(garbage_paths(store.home, first)["cached"], freed=True)
-        remove(store, first)
-        time.sleep(SETTLE)
-        garbage = plan(store, everything=everything, min_age=min_age)
         remove(store, garbage)
-    return replace(garbage, cached=sorted({*first.cached, *garbage.cached}), bytes=garbage.bytes + freed)
+    return garbage
 
 
 def plan(store: Store, *, everything: bool = False, min_age: float = MIN_AGE) -> Garbage:
@@ -381,7 +370,7 @@ def _unreached_states(store: Store, session: Session, owners: dict[str, list[str
     found = _states(session)
     unreached = found - needed
     for name in found & needed if unreached else ():
-        named = named_layers(f"{session.state_dir(name)}/{MANIFEST}")
+        named = named_layers(f"{session.state_dir(name)}/{STATE_FILE}")
         if named is None:
             return set()
         unreached -= named

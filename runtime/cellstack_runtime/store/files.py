@@ -7,6 +7,7 @@ import fcntl
 import os
 import secrets
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 from cellstack_runtime.errors import StoreError
@@ -82,6 +83,22 @@ def is_locked(path: str) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def lock_within(path: str, seconds: float) -> int | None:
+    """Return a descriptor that holds the lock file `path`, waiting for it; None when another has it all the time."""
+    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    held = threading.Event()
+
+    def wait() -> None:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        held.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    if held.wait(seconds):
+        return fd
+    os.close(fd)  # and with it the lock, should the thread still get it
+    return None
 
 
 @contextlib.contextmanager

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from cellstack_runtime.errors import StoreError
-from cellstack_runtime.store.files import try_lock, write_atomic
+from cellstack_runtime.store.files import lock_within, try_lock, write_atomic
 
 FILE = "session.json"
+STATE_FILE = "manifest"  # without which the variables of a layer are not complete
 
 
 @dataclass(slots=True)
@@ -63,10 +63,9 @@ class Session:
         """
         if self._lock is not None:
             return
-        deadline = time.monotonic() + patience
-        while (lock := try_lock(f"{self.path}/lock")) is None and time.monotonic() < deadline:
-            time.sleep(0.01)  # flock(2) tells those who wait, but cannot be given a time
-        self._lock = lock
+        self._lock = try_lock(f"{self.path}/lock")
+        if self._lock is None and patience:
+            self._lock = lock_within(f"{self.path}/lock", patience)
         if self._lock is None:
             what = f"session {self.id}" + (f" of {self.notebook}" if self.notebook else "")
             raise StoreError(

@@ -20,7 +20,7 @@ from cellstack_runtime.errors import NotFoundError, StoreError, UsageError
 from cellstack_runtime.store import files
 from cellstack_runtime.store.records import Image, Layer, Part
 from cellstack_runtime.store.session import FILE as SESSION_FILE
-from cellstack_runtime.store.session import Session, load_session
+from cellstack_runtime.store.session import STATE_FILE, Session, load_session
 from cellstack_runtime.store.squash import squash as squash_layers
 from cellstack_runtime.store.tags import Tags, split_reference
 
@@ -41,7 +41,6 @@ FOLDERS = (
     "trash",
     "locks",
 )
-STATE_FILE = "manifest"  # without which saved variables are not complete
 END_SECONDS = 10.0  # in which everything that a dead kernel has started is over
 CLOCK_SECONDS = 2.0  # by which times of files may differ
 SQUASH_AFTER = 64  # overlayfs takes 500 lowers, but opening through 128 costs twice what it does through 10
@@ -357,7 +356,24 @@ class Store:
             return False
         return state is None or os.path.exists(f"{session.state_dir(state)}/{STATE_FILE}")
 
-    def share_state(self, session: Session, head: str) -> None:
+    def adopt(self, session: Session, layer: str, number: Any) -> bool:
+        """Make `layer`, which may be another session's, head of `session` as cell `number`; False when it is not there.
+
+        While nothing is collected, and written down before anything is.
+        """
+        with self.locked("collect"):
+            try:
+                if not os.path.isdir(f"{self.home}/layers/{layer}") or self.layer(layer).parent != session.head:
+                    return False
+                self._share_state(session, layer)
+            except (NotFoundError, StoreError, OSError):
+                return False
+            session.head = layer
+            session.cells.append({"layer": layer, "number": number})
+            session.save()
+        return True
+
+    def _share_state(self, session: Session, head: str) -> None:
         """Let `session` have the variables of `head`, which another session may have made. OSError when it cannot.
 
         Its files are linked, and nobody writes to them any more; only files are: the rest of what a container may have

@@ -6,6 +6,7 @@ part of a component like a variable. What was not loaded cannot have changed: th
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import itertools
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstack_guest import manifest, names, patches, pickling, settings
 from cellstack_guest.ambient import Ambient, LateFinder
+from cellstack_guest.baseline import is_delta, merged
 from cellstack_guest.definitions import ClassState, Registry
 from cellstack_guest.loader import Loader, LoadError
 from cellstack_guest.manifest import CLASS, PROVIDE, LayerWriter
@@ -24,6 +26,7 @@ from cellstack_guest.saver import Saver, Values
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+    from cellstack_guest.baseline import Baseline
     from cellstack_guest.manifest import Manifest, Saved
 
 __all__ = ["Carried", "Carrier"]
@@ -51,13 +54,21 @@ class Carrier:
     namespace: the globals of the notebook, a plain dict. state_root: the directory with one state directory per
     layer. hidden: names that are not the user's. `extra` is saved and given back with the
     variables (no instances of the notebook's classes; a tuple that is the one given back counts as unchanged);
+    baseline: what modules held before any cell ran, None where changes of it are not looked for;
     `cell` names the running cell in notes ("[3]"); `notices` collects what went wrong in restoring settings.
 
     Guarantees: a name that was not loaded is carried by reference, untouched. A pickle that cannot be loaded
     stays in the state until its name is bound anew or deleted.
     """
 
-    def __init__(self, namespace: dict[str, Any], state_root: str, *, hidden: Collection[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        namespace: dict[str, Any],
+        state_root: str,
+        *,
+        hidden: Collection[str] = frozenset(),
+        baseline: Baseline | None = None,
+    ) -> None:
         self.extra: dict[str, Any] = {}
         self.cell = ""
         self.notices: list[str] = []
@@ -66,15 +77,22 @@ class Carrier:
         self._hidden = frozenset({*hidden, *_NOT_THE_USERS})
         self._initial = dict(namespace)
         self._ambient = Ambient()
+        self._baseline = baseline
+        self._acts = self._has_acted = False
         self._imports: set[str] = set()
         self._targets: set[tuple[str, bool]] = set()
-        self._modules = len(sys.modules)
+        self._modules = self._noted_modules = len(sys.modules)
         self._pending: dict[str, list[str]] = {}  # what is put back into a module when it is imported
         self._finder = LateFinder(lambda module, _: self._put_back(module))
         self._state: str | None = None
         # What a second cell in this process goes on from, seldom as there is one.
         self._continued: tuple[Manifest, dict[str, dict[str, Any]]] | None = None
         self._adopt(manifest.empty(), Registry(namespace))
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What modules held before this cell's code ran, where anybody is going to ask for it."""
+        return self._baseline if self._acts else None
 
     def open(self, state: str | None) -> None:
         """Read the manifest of `state`; `begin` does it too, but a process that waits can do it ahead.
@@ -110,6 +128,7 @@ class Carrier:
         reach = names.reach_of_source(code)
         self._imports.update(reach.imports)
         self._targets.update(reach.targets)
+        self._acts, self._has_acted = reach.acts, False
         if not self._owners:
             return []
         self._await_modules()
@@ -134,12 +153,24 @@ class Carrier:
                 self._load_component(owner, key)
                 if owner in self._live:
                     self._load(self._reach_of(owner))
+                elif key in self._failed:
+                    self.notices.append(f"{patches.title(key)} {self._failed[key]}")
 
     def _apply(self, key: str, value: Any) -> None:
         try:
             patches.apply(key, value)
         except Exception as error:  # noqa: BLE001 - a class may refuse it, and that must not cost the cell
             self.notices.append(f"{patches.title(key)} could not be set again: {type(error).__name__}: {error}")
+
+    def before_statement(self, statement: ast.stmt) -> None:
+        """Take in the modules that were imported since, before a statement of the cell may change them."""
+        if self.baseline is None or isinstance(statement, ast.Import | ast.ImportFrom) or not names.acts(statement):
+            return
+        if len(sys.modules) != self._noted_modules:
+            self._noted_modules = len(sys.modules)
+            with contextlib.suppress(OSError):  # no process can be made: what the text says is carried all the same
+                self.baseline.renew(self._applied().values(), first=not self._has_acted)
+        self._has_acted = True
 
     def load_all(self) -> list[str]:
         """Load everything that is carried and return the names bound by this."""
@@ -230,6 +261,7 @@ class Carrier:
         self._extra_loaded: dict[str, Any] = {}
         self._held: dict[str, Any] = {}
         registry.provide = self._provide
+        registry.baseline = self._baseline
 
     def _replace(self, saved: Manifest, live: dict[str, dict[str, Any]]) -> None:
         """Go on from what was just saved, with what is loaded."""
@@ -339,7 +371,8 @@ class Carrier:
         loaded = [key for values in self._live.values() for key in values if patches.is_patch(key)]
         # The newest are last; each of the others, a thousand, would cost a copy of its page.
         imported = list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._modules)))
-        current |= patches.found(self._targets, namespace, loaded, imported) | self._held
+        changes = self._changes()
+        current |= patches.found(self._targets, namespace, loaded, imported, self._is_covered) | self._held | changes
         for name, value in list(namespace.items()):
             if name in hidden or name in registry.provided or not isinstance(name, str) or self._is_initial(name):
                 continue
@@ -361,6 +394,26 @@ class Carrier:
         gone |= {key for key in new if self._owners.get(key, "") not in {*self._live, ""}}
         fresh = {key: value for key, value in current.items() if self._owners.get(key) not in self._live}
         return Values(fresh, old, self._live), gone
+
+    def _changes(self) -> dict[str, Any]:
+        """Return what is different in modules from what they held before cells ran, by key."""
+        live = self._applied()
+        if self.baseline is None:
+            return live
+        changes: dict[str, Any] = dict(live)
+        for key, delta, whole in self.baseline.changes():
+            change = delta if whole or key not in live else merged(live[key], delta)
+            if change.put or change.gone:
+                changes[key] = change
+            else:
+                changes.pop(key, None)
+        return changes
+
+    def _applied(self) -> dict[str, Any]:
+        return {key: value for values in self._live.values() for key, value in values.items() if is_delta(key)}
+
+    def _is_covered(self, module: str) -> bool:
+        return self._baseline is not None and self._baseline.covers(module)
 
     def _save_extra(self, writer: LayerWriter) -> Saved:
         saved: Saved = {}

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Collection, Iterator, Sequence
 
+    from cellstack_guest.baseline import Baseline
     from cellstack_guest.carry import Carried
 
 Message = dict[str, Any]
@@ -60,7 +61,9 @@ TYPES_KEY = "_jupyter_types_experimental"
 class MakeCarrier(Protocol):
     """`cellstack_guest.carry.Carrier`, or what a test puts in its place."""
 
-    def __call__(self, namespace: dict[str, Any], state_root: str, *, hidden: Collection[str]) -> Carrier:
+    def __call__(
+        self, namespace: dict[str, Any], state_root: str, *, hidden: Collection[str], baseline: Baseline | None
+    ) -> Carrier:
         """Return a carrier of the variables in `namespace`."""
 
 
@@ -75,6 +78,7 @@ class Cell:
         self.preferences = Observer(shell)
         self._initial = dict(shell.user_ns), dict(shell.user_ns_hidden)
         self.known: frozenset[str] = frozenset()
+        self.baseline: Baseline | None = None
         self._pid = 0
         # The temporary folder of this root, for rehearsals that come after a change of the root.
         self.scratch = os.open(tempfile.gettempdir(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -96,7 +100,7 @@ class Cell:
             # While nobody waits for an answer. In a row of cells, where somebody does, it would only come on top.
             self.rehearse(REHEARSAL)
         os.close(self.scratch)
-        self._start(sock, state_root)
+        self._start(sock, state_root, self.baseline)
         message, _ = self._inbox.receive()
         self.outputs.send(self._answer(message, out_dir))
 
@@ -127,11 +131,11 @@ class Cell:
         self._namespace.update(self._initial[0])
         self.shell.forget(self._initial[1])
 
-    def _start(self, sock: Any, state_root: str) -> None:
+    def _start(self, sock: Any, state_root: str, baseline: Baseline | None = None) -> None:
         self._pid = os.getpid()
         self._inbox = comms.Inbox(sock)
         self.outputs.bind(sock)
-        self._carrier = self._make_carrier(self._namespace, state_root, hidden=HIDDEN)
+        self._carrier = self._make_carrier(self._namespace, state_root, hidden=HIDDEN, baseline=baseline)
         api.connect(self._carrier)
 
     def _answer(self, request: Message, out_dir: str) -> Message:
@@ -156,6 +160,7 @@ class Cell:
         """Load, run, save. Whatever fails, there is a reply, and the state before it stays usable."""
         shell = self.shell
         shell.begin(request, self._inbox, self._carrier.note_for)
+        shell.before_statement = self._carrier.before_statement
         info = request.get("layer_info") or {}
         api.layer, api.limits = info.get("layer"), shell.limits
         loaded = False

@@ -21,6 +21,8 @@ from cloudpickle import cloudpickle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cellstack_guest.baseline import Baseline
+
 _MAIN = "__main__"
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement or type()
 _NAMELESS = (type(None), type(NotImplemented), type(...))
@@ -41,6 +43,7 @@ class Registry:
         self.classes: dict[str, type] = {}
         self.provided: dict[str, Any] = {}
         self.provide: Callable[[str], Any] = _nothing_provided
+        self.baseline: Baseline | None = None  # what there is in every process, and is referred to
         self.load_class: Callable[[str], type] = self.classes.__getitem__
         self._ids: dict[int, str] = {}
         self._fresh: list[str] = []

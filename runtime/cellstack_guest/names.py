@@ -54,13 +54,15 @@ class Reach:
     """Names that can be read or deleted; `everything` when they cannot be told apart.
 
     imports: dotted names of what import statements may import, of modules and of what is in them. targets: dotted
-    names with an attribute that is assigned to (True), or has a method called (False).
+    names with an attribute that is assigned to (True), or has a method called (False). acts: whether it may change what
+    modules hold.
     """
 
     names: frozenset[str] = frozenset()
     everything: bool = False
     imports: frozenset[str] = frozenset()
     targets: frozenset[tuple[str, bool]] = frozenset()
+    acts: bool = True
 
 
 EVERYTHING = Reach(everything=True)
@@ -74,7 +76,7 @@ def words(text: str) -> Iterator[str]:
 def reach_of_source(code: str) -> Reach:
     """Return what a cell can reach; `code` as IPython transformed it or as it was typed."""
     if code.isascii() and code.strip("0123456789+-*/ ()\n") == "":
-        return Reach()
+        return Reach(acts=False)
     try:
         tree = ast.parse(code)
         table = symtable.symtable(code, "<cell>", "exec")
@@ -83,13 +85,35 @@ def reach_of_source(code: str) -> Reach:
     names = set(_names_of_table(table))
     imports: set[str] = set()
     targets: set[tuple[str, bool]] = set()
-    everything = False
+    everything = acting = False
     for node in ast.walk(tree):
+        acting = acting or _acts(node)
         everything = everything or _reaches_everything(node)
         names.update(_names_of_node(node))
         imports.update(_imports_of_node(node))
         targets.update(_targets_of_node(node))
-    return Reach(frozenset(names), everything, frozenset(imports), frozenset(targets))
+    return Reach(frozenset(names), everything, frozenset(imports), frozenset(targets), acting)
+
+
+def acts(tree: ast.AST) -> bool:
+    """Tell whether code may change what modules hold, other than by importing them.
+
+    It cannot without a call, be it one of a decorator or of a class' base, and without a store to what is no variable.
+    """
+    return any(map(_acts, ast.walk(tree)))
+
+
+def _acts(node: ast.AST) -> bool:
+    match node:
+        case ast.Call() | ast.Await() | ast.With() | ast.AsyncWith() | ast.AugAssign():
+            return True
+        case ast.ClassDef(bases=bases, keywords=keywords, decorator_list=decorators):
+            return bool(bases or keywords or decorators)
+        case ast.FunctionDef(decorator_list=decorators) | ast.AsyncFunctionDef(decorator_list=decorators):
+            return bool(decorators)
+        case ast.Attribute(ctx=context) | ast.Subscript(ctx=context):
+            return not isinstance(context, ast.Load)
+    return False
 
 
 def reach_of_function(code: CodeType) -> Reach:

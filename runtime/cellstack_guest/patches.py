@@ -14,8 +14,10 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
+from cellstack_guest import baseline
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 PATCH, MODULE = "patch:", "module:"
 FOLDER = "/work"  # the notebook's, where the person's own modules are; they are never preloaded
@@ -42,7 +44,7 @@ def module_of(key: str) -> str:
 
 def is_patch(key: str) -> bool:
     """Tell whether a key of a component is of this kind."""
-    return key.startswith((PATCH, MODULE))
+    return key.startswith((PATCH, MODULE, baseline.DELTA))
 
 
 def title(key: str) -> str:
@@ -51,16 +53,21 @@ def title(key: str) -> str:
 
 
 def found(
-    targets: Iterable[tuple[str, bool]], namespace: Mapping[str, Any], known: Iterable[str], imported: Iterable[str]
+    targets: Iterable[tuple[str, bool]],
+    namespace: Mapping[str, Any],
+    known: Iterable[str],
+    imported: Iterable[str],
+    is_covered: Callable[[str], bool],
 ) -> dict[str, Any]:
     """Return what there is to save, by key.
 
     targets: dotted names that a cell assigns to (True), or calls a method of (False). known: keys of this kind that are
     loaded. imported: names of the modules that were imported in this process. What is no longer there is missing.
+    is_covered: tells whether changes of a module are noticed without this.
     """
     keys = {key for key in known if key.startswith(PATCH)}
     keys.update(key for path, assigned in targets if (key := _key(path, assigned=assigned, namespace=namespace)))
-    values = {key: value for key in keys if (value := _value(key)) is not _ABSENT}
+    values = {key: value for key in keys if (value := _value(key)) is not _ABSENT and not is_covered(module_of(key))}
     for name in imported:
         module = sys.modules[name]
         if is_own(module) and (data := dict(_data_of(module))):
@@ -70,6 +77,9 @@ def found(
 
 def apply(key: str, value: Any) -> None:
     """Put back what was saved under `key`. The data of a file that has changed since is that of the file."""
+    if key.startswith(baseline.DELTA):
+        baseline.apply(key, value)
+        return
     module = sys.modules[module_of(key)]
     if key.startswith(MODULE):
         data = dict(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
 import decimal
 import enum
@@ -21,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from cellstack_guest import arrays, definitions, names, reducers
+from cellstack_guest import arrays, definitions, names, nodes, reducers
+from cellstack_guest.baseline import Delta
 from cellstack_guest.reducers import type_name
 
 if TYPE_CHECKING:
@@ -95,11 +97,9 @@ class Pickler(cloudpickle.Pickler):
         """Return how to pickle `obj`; called for everything but the basic built-in types."""
         self.last = obj
         cls = type(obj)
-        if self.provided and id(obj) in self.provided:
-            self.reach_name(self.provided[id(obj)])
-            return (definitions.provided, (self.provided[id(obj)],))
-        if id(obj) in self.fixed:
-            return (reducers.module_attribute, self.fixed[id(obj)])
+        known = self._known(obj)
+        if known is not None:
+            return known
         if cls is types.FunctionType:
             return self._function(obj)
         if issubclass(cls, type):
@@ -108,6 +108,18 @@ class Pickler(cloudpickle.Pickler):
             return reducers.reduce_lock(obj)
         handler = _HANDLERS[cls]
         return NotImplemented if handler is None else handler(obj)
+
+    def _known(self, obj: Any) -> Any:
+        """Return how to find an object that is there when this is loaded, None for any other."""
+        if self.provided and id(obj) in self.provided:
+            self.reach_name(self.provided[id(obj)])
+            return (definitions.provided, (self.provided[id(obj)],))
+        if id(obj) in self.fixed:
+            return (reducers.module_attribute, self.fixed[id(obj)])
+        if self.registry.baseline is None or not _COPIED[type(obj)]:
+            return None
+        place = self.registry.baseline.reference(obj)
+        return None if place is None else (nodes.resolve, place)
 
     def _class(self, cls: type) -> Any:
         reduction = definitions.reduce_class(cls, self.registry)
@@ -135,6 +147,20 @@ class Pickler(cloudpickle.Pickler):
             self.reach = None
         else:
             self.reach |= reach.names
+
+
+class _DeltaPickler(Pickler):
+    """Pickles what cells have changed in modules, which refers to what they have not changed."""
+
+    def persistent_id(self, obj: Any) -> Any:
+        """Return where a module has an object that was there before, None for all others."""
+        baseline = self.registry.baseline
+        return None if baseline is None or type(obj) not in _CONTAINERS else baseline.reference(obj)
+
+
+class _Unpickler(pickle.Unpickler):
+    def persistent_load(self, place: Any) -> Any:
+        return nodes.resolve(*place)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -174,7 +200,8 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> P
         buffers.append(buffer)
         return False
 
-    pickler = Pickler(file, registry, frozenset(map(id, values.values())), keep_inside)
+    make = _DeltaPickler if any(isinstance(value, Delta) for value in values.values()) else Pickler
+    pickler = make(file, registry, frozenset(map(id, values.values())), keep_inside)
     try:
         # Not cloudpickle's dump, which turns a RecursionError into something else.
         pickle.Pickler.dump(pickler, values)
@@ -203,7 +230,7 @@ def _is_flat(value: object) -> bool:
 
 def load(data: bytes | memoryview, registry: Registry, buffers: Sequence[Any] = ()) -> Any:
     """Return the value of a pickle written by `dump`; whatever loading raises is raised."""
-    unpickler = pickle.Unpickler(io.BytesIO(data), buffers=buffers)  # noqa: S301 - the notebook's own, in its container
+    unpickler = _Unpickler(io.BytesIO(data), buffers=buffers)  # the notebook's own, in its container
     with registry:
         unpickler.load()
         return unpickler.load()
@@ -307,6 +334,15 @@ class _Handlers(dict[type, Any]):
         return handler
 
 
+class _Copied(dict[type, bool]):
+    """Types whose instances are pickled by value, for want of anything that says otherwise."""
+
+    def __missing__(self, cls: type) -> bool:
+        plain = all(getattr(cls, name) is getattr(object, name) for name in ("__reduce__", "__reduce_ex__"))
+        self[cls] = plain and cls.__module__ not in ("builtins", "__main__") and nodes.has_parts(cls)
+        return self[cls]
+
+
 class _Immutable(dict[type, bool]):
     """Types whose instances two variables may share without anyone noticing."""
 
@@ -323,6 +359,8 @@ _EXACT = (
     *(dt.date, dt.datetime, dt.timedelta, dt.time, dt.timezone),
     *(decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern, types.BuiltinFunctionType, types.FunctionType),
 )
+_COPIED = _Copied()
+_CONTAINERS = frozenset({dict, list, set, collections.deque, collections.OrderedDict, collections.defaultdict})
 _IMMUTABLE = _Immutable(dict.fromkeys(_EXACT, True))
 _IMMUTABLE_KINDS = (type, types.ModuleType, enum.Enum, pathlib.PurePath)
 _IMMUTABLE_NAMES = frozenset({"numpy.ufunc", "zoneinfo.ZoneInfo", "pandas.core.dtypes.dtypes.CategoricalDtype"})

@@ -31,7 +31,7 @@ from traitlets import Any as AnyTrait
 from traitlets import CBool, Instance, Type, default, observe
 from traitlets.config import Config
 
-from cellstack_guest import comms, hints, programs
+from cellstack_guest import comms, hints, programs, registries
 from cellstack_guest.frontend import (
     CellCompiler,
     CellDisplayHook,
@@ -44,8 +44,9 @@ from cellstack_guest.frontend import (
 )
 
 if TYPE_CHECKING:
+    import ast
     import types
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from cellstack_guest.outputs import Outputs
 
@@ -108,9 +109,12 @@ class ZMQInteractiveShell(InteractiveShell):
         self.note_for: Callable[[str], str | None] = lambda _: None
         self.notices: list[str] = []
         self.last_error: dict[str, Any] | None = None
+        self.before_statement: Callable[[ast.stmt], None] = lambda _: None
+        self._statements: Iterator[ast.stmt] = iter(())
         self._broken_display = False
         self._interrupted = False
         super().__init__(**options)
+        registries.connect(self)
         self.config.IPKernelApp.tqdm = "a notebook"  # what tqdm looks for
         self.displayhook.outputs = outputs
         self.display_pub.outputs = outputs
@@ -222,6 +226,23 @@ class ZMQInteractiveShell(InteractiveShell):
         if value == END_OF_FILE:
             raise EOFError
         return value
+
+    async def run_ast_nodes(self, nodelist: list[ast.stmt], *args: Any, **options: Any) -> bool | None:
+        """Run the statements of a cell, or of a piece of code that it runs."""
+        outer, self._statements = self._statements, iter(nodelist)
+        try:
+            failed: bool | None = await super().run_ast_nodes(nodelist, *args, **options)
+            return failed
+        finally:
+            self._statements = outer
+
+    async def run_code(self, code_obj: types.CodeType, *args: Any, **options: Any) -> bool | None:
+        """Run one statement."""
+        statement = next(self._statements, None)
+        if statement is not None:
+            self.before_statement(statement)
+        failed: bool | None = await super().run_code(code_obj, *args, **options)
+        return failed
 
     def begin(self, request: dict[str, Any], inbox: comms.Inbox, note_for: Callable[[str], str | None]) -> None:
         """Take over from `request` what holds while it is answered."""

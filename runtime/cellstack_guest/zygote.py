@@ -18,8 +18,8 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from cellstack_guest import baseline, confine, patches, prefault
 from cellstack_guest import cell as cells
-from cellstack_guest import confine, patches, prefault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +44,11 @@ def main(channel_fd: int) -> None:
     cell = cells.warm()
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     gc.collect()
+    baseline.pin()
     gc.freeze()  # a collection in a cell must not touch, and thereby copy, everything imported
     written = prefault.written_by(lambda: cell.rehearse(("1+1",)))
+    twin = baseline.Twin(None, orphan=False)
+    twin.ask()
     _send(channel, {"ready": True})
     children: dict[int, int] = {}
     poll = select.poll()
@@ -61,6 +64,8 @@ def main(channel_fd: int) -> None:
                 message, fds = _receive(channel)
             except EOFError:
                 os._exit(0)
+            if cell.baseline is None:
+                cell.baseline = baseline.of(twin)
             confine.setns(fds[0], confine.NAMESPACE_FLAGS["pid"])
             pid = os.fork()
             if pid == 0:

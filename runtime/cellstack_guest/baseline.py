@@ -1,0 +1,675 @@
+"""What modules hold at one moment, and which of it has changed since.
+
+A table of everything that modules, their classes and the containers in them consist of is made in a throw-away fork,
+so that it costs the process itself neither memory nor reference counts. Every later fork has its objects at the same
+addresses. Which of them have changed is found out without touching them: the page map tells which pages this process
+has made its own, and on those the words that any change writes to are compared: the version of a dict (PEP 509), the
+size and items of a list, the fields of an instance. What is left, a handful, is looked at part by part.
+"""
+
+from __future__ import annotations
+
+import abc
+import array
+import bisect
+import ctypes
+import fcntl
+import gc
+import itertools
+import marshal
+import mmap
+import os
+import struct
+import sys
+import types
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cellstack_guest import nodes
+from cellstack_guest.dirty import PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from cellstack_guest.nodes import Step
+
+    Marks = dict[Step, int]
+
+DELTA = "delta:"
+_MASK = 2**64 - 1
+_NONE = _MASK
+_ARRAYS = ("pages", "first", "where", "words", "owner", "address", "parent", "edge", "start", "steps", "marks", "texts")
+_HEAD = struct.Struct(f"<{len(_ARRAYS) + 1}Q")
+_PRESENT, _SWAPPED, _EXCLUSIVE = 1 << 63, 1 << 62, 1 << 56
+_GAP = 64  # pages that are cheaper read than left out, a call each
+_HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8  # Py_TPFLAGS_ of <object.h>
+_MANAGED_DICT = 1 << 4
+_OPAQUE = "@"  # a step whose key is no atom: by the key's address
+# Whose state is of the process, is carried otherwise, or is a cache.
+_SKIPPED = frozenset(
+    {
+        *("__main__", "cellstack_guest", "sys", "builtins", "os", "posix", "posixpath", "signal", "gc", "atexit", "io"),
+        *("multiprocessing", "joblib", "concurrent", "asyncio", "threading", "subprocess", "selectors", "select"),
+        *("_thread", "socket", "_io", "tornado", "zmq", "importlib", "_frozen_importlib", "zipimport", "zipfile"),
+        *("_frozen_importlib_external", "linecache", "encodings", "codecs", "re", "sre_parse", "sre_compile", "random"),
+        *("tokenize", "traceback", "inspect", "weakref", "_weakrefset", "abc", "_abc", "_py_abc", "typing", "warnings"),
+        *("decimal", "_decimal", "locale", "ctypes", "pdb", "bdb", "cmd", "readline", "cloudpickle", "site"),
+        *("tempfile", "logging", "contextvars", "functools", "types", "collections", "runpy", "ast", "dis", "opcode"),
+        *("pickle", "_pickle", "_compat_pickle", "faulthandler", "sysconfig", "pkgutil", "fcntl", "mmap", "time"),
+        *(
+            "cellstack",
+            "pyparsing",
+            "traitlets",
+            "prompt_toolkit",
+            "pygments",
+            "jedi",
+            "parso",
+            "stack_data",
+            "executing",
+            "asttokens",
+        ),
+    }
+)
+# Below these is what `settings.py` has a reader and a writer for.
+_SETTINGS = frozenset(
+    {
+        *("matplotlib.rcParams", "matplotlib.rcParamsDefault", "matplotlib.rcParamsOrig", "matplotlib.backends"),
+        *("matplotlib.pyplot", "matplotlib._pylab_helpers", "pandas._config.config._global_config"),
+        *("xarray.core.options.OPTIONS", "IPython.core.magic.magics"),
+    }
+)
+# Of these are the containers that everything is made of.
+_BUILDING_BLOCKS = frozenset({"builtins", "collections", "functools", "types"})
+_BEYOND = frozenset({(nodes.ATTRIBUTE, "__warningregistry__"), (nodes.ATTRIBUTE, "__builtins__")})
+_SHELL = "cellstack_guest.registries"  # where IPython's shell keeps what cells register with it
+_CACHES = frozenset({"__warningregistry__", "__abstractmethods__", "_abc_impl", "__slotnames__"})
+# Of later versions a change is not looked for in the words of an object, but all that is on a page of our own is
+# looked at: slower, and nothing is missed.
+_LAYOUT_IS_KNOWN = sys.version_info < (3, 13)
+_MAX_WORDS = 64  # of an object itself
+_libc = ctypes.PyDLL(None, use_errno=True)
+
+
+_pinned: list[object] = []
+
+
+def pin() -> None:
+    """Keep all objects that there are, so that no fork makes another one at the address of one of them."""
+    _pinned[:] = gc.get_objects()
+
+
+def _memory() -> memoryview:
+    """Return the memory of this process as words: that at address `a` is number `a >> 3`."""
+    return memoryview((ctypes.c_ubyte * (1 << 47)).from_address(0)).cast("B").cast("Q")
+
+
+def mark(value: Any) -> int:
+    """Return 64 bits that tell a value from others: an atom's by value, an object's by address."""
+    cls = type(value)
+    if cls is str or cls is bytes:
+        return (hash(value) ^ id(cls)) & _MASK
+    if cls is int or cls is float or cls is complex:
+        return (hash(repr(value)) ^ id(cls)) & _MASK
+    if cls is tuple:
+        return hash(tuple(map(mark, value))) & _MASK
+    return id(value)
+
+
+def coded(step: Step) -> Step:
+    """Return a step with a key that can be compared in another process of the line."""
+    kind, key = step
+    return step if _is_atom(key) else (kind + _OPAQUE, id(key))
+
+
+def _decoded(obj: Any, step: Step) -> Step:
+    kind, key = step
+    if not kind.endswith(_OPAQUE):
+        return step
+    for found, _ in nodes.parts(obj):
+        if found[0] + _OPAQUE == kind and id(found[1]) == key:
+            return found
+    raise LookupError(f"{type(obj).__qualname__} no longer has an object as a key")
+
+
+def marks(obj: Any) -> Marks:
+    """Return what an object consists of."""
+    return {coded(step): mark(value) for step, value in itertools.islice(nodes.parts(obj), nodes.MAX_PARTS)}
+
+
+def difference(obj: Any, before: Marks) -> Change:
+    """Return what an object consists of that is not as before. A sequence that differs is given as a whole."""
+    put, known = [], set()
+    everything = list(itertools.islice(nodes.parts(obj), nodes.MAX_PARTS))
+    for step, value in everything:
+        code = coded(step)
+        known.add(code)
+        if before.get(code) != mark(value) and not _is_left_out(step, value):
+            put.append((step, value))
+    gone = [step for step in before if step not in known]
+    if isinstance(obj, nodes.SEQUENCES) and any(step[0] == nodes.PLACE for step in (*gone, *(step for step, _ in put))):
+        put = [(step, value) for step, value in everything if step[0] == nodes.PLACE or (step, value) in put]
+    return Change(put, gone)
+
+
+def _is_left_out(step: Step, value: Any) -> bool:
+    """Tell whether a part is none that is carried: modules are imported again, caches fill again."""
+    return type(value) is types.ModuleType or step in _BEYOND or (step[0] == nodes.ATTRIBUTE and step[1] in _CACHES)
+
+
+def _is_atom(key: Any) -> bool:
+    return type(key) in nodes.ATOMS or (type(key) is tuple and all(map(_is_atom, key)))
+
+
+class Place(NamedTuple):
+    """An object that a module holds, and the path to it."""
+
+    module: str
+    path: tuple[Step, ...]
+    obj: Any
+
+    @property
+    def title(self) -> str:
+        """What a person would write."""
+        return self.module + nodes.title(self.path)
+
+
+class Change(NamedTuple):
+    """What an object consists of now and did not, by step, and the (coded) steps to what it has no longer."""
+
+    put: list[tuple[Step, Any]]
+    gone: list[Step]
+
+
+class Table:
+    """What was there, in memory that every later fork shares."""
+
+    def __init__(self, data: memoryview) -> None:
+        counts = _HEAD.unpack_from(data)
+        position = _HEAD.size
+        for name, count in zip(_ARRAYS, counts, strict=False):
+            setattr(self, name, data[position : position + 8 * count].cast("Q"))
+            position += 8 * count
+        self._blob = data[position : position + counts[-1]]
+
+    pages: memoryview  # numbers of the pages with words to compare, ascending
+    first: memoryview  # for each of them, the first of its words
+    where: memoryview  # the words' places
+    words: memoryview  # what they were
+    owner: memoryview  # the number of the node that each belongs to
+    address: memoryview  # of each node, ascending
+    parent: memoryview  # of each node: the number of the one before it on its path
+    edge: memoryview  # of each node: the last step of its path
+    start: memoryview  # of each node: the first of its parts
+    steps: memoryview  # of each part: the number of the step
+    marks: memoryview  # of each part: what it was
+    texts: memoryview  # of each step: where it is written
+
+    def __len__(self) -> int:
+        return len(self.address)
+
+    def find(self, address: int) -> int | None:
+        """Return the number of the node at an address."""
+        number = bisect.bisect_left(self.address, address)
+        return number if number < len(self.address) and self.address[number] == address else None
+
+    def place(self, number: int) -> Place | None:
+        """Return where a node is; None when it is there no longer, or another object is."""
+        coded_path: list[Step] = []
+        root = number
+        while self.parent[root] != _NONE:
+            coded_path.append(self.step(self.edge[root]))
+            root = self.parent[root]
+        _, module = self.step(self.edge[root])
+        found: Any = sys.modules.get(module)
+        path = []
+        try:
+            for each in reversed(coded_path):
+                step = _decoded(found, each)
+                found = nodes.walk(found, step)
+                path.append(step)
+        except LookupError:
+            return None
+        return Place(module, tuple(path), found) if id(found) == self.address[number] else None
+
+    def changed(self, before: Mapping[int, Marks] = types.MappingProxyType({})) -> Iterator[tuple[int, Place, Change]]:
+        """Yield what may have changed, with its number. before: what some of them were later than this table."""
+        for number in self.touched():
+            place = self.place(number)
+            if place is not None:
+                yield number, place, difference(place.obj, before.get(number) or self.parts(number))
+
+    def step(self, number: int) -> Step:
+        """Return a step by its number."""
+        step: Step = marshal.loads(self._blob[self.texts[number] : self.texts[number + 1]])  # noqa: S302  written below
+        return step
+
+    def parts(self, number: int) -> dict[Step, int]:
+        """Return what a node consisted of: marks by coded step."""
+        span = range(self.start[number], self.start[number + 1])
+        return {self.step(self.steps[place]): self.marks[place] for place in span}
+
+    def touched(self) -> list[int]:
+        """Return the numbers of the nodes that may have changed; a few that have not are among them."""
+        numpy = sys.modules.get("numpy")
+        return self._touched_plain() if numpy is None or not hasattr(numpy, "frombuffer") else self._touched(numpy)
+
+    def _touched(self, numpy: Any) -> list[int]:
+        pages = numpy.frombuffer(self.pages, numpy.uint64)
+        entries = numpy.frombuffer(self._page_map(), numpy.uint64)
+        own = ((entries & (_PRESENT | _EXCLUSIVE)) == (_PRESENT | _EXCLUSIVE)) | ((entries & _SWAPPED) != 0)
+        first = numpy.frombuffer(self.first, numpy.uint64).astype(numpy.int64)
+        counts = (first[1:] - first[:-1])[own]
+        if len(pages) == 0 or not len(counts):
+            return []
+        ends = numpy.cumsum(counts)
+        index = numpy.arange(ends[-1]) + numpy.repeat(first[:-1][own] - (ends - counts), counts)
+        memory = numpy.frombuffer(_memory()[PAGE // 8 :], numpy.uint64)  # nothing is at address 0
+        where = numpy.frombuffer(self.where, numpy.uint64)[index] - numpy.uint64(PAGE // 8)
+        differs = memory[where] != numpy.frombuffer(self.words, numpy.uint64)[index]
+        return [int(number) for number in numpy.unique(numpy.frombuffer(self.owner, numpy.uint64)[index[differs]])]
+
+    def _touched_plain(self) -> list[int]:
+        memory, where, words, owner, first = _memory(), self.where, self.words, self.owner, self.first
+        touched: set[int] = set()
+        for page, entry in enumerate(self._page_map()):
+            if entry & _SWAPPED or (entry & _PRESENT and entry & _EXCLUSIVE):
+                for place in range(first[page], first[page + 1]):
+                    if memory[where[place]] != words[place]:
+                        touched.add(owner[place])
+        return sorted(touched)
+
+    def _page_map(self) -> array.array[int]:
+        """Return the entries of the page map for `pages`, in their order."""
+        found = array.array("Q")
+        with open("/proc/self/pagemap", "rb", buffering=0) as file:
+            fd, pages, at = file.fileno(), self.pages, 0
+            while at < len(pages):
+                end = at + 1
+                while end < len(pages) and pages[end] - pages[end - 1] < _GAP:
+                    end += 1
+                low = pages[at]
+                entries = array.array("Q", os.pread(fd, (pages[end - 1] - low + 1) * 8, low * 8))
+                found.extend([entries[page - low] for page in pages[at:end]])
+                at = end
+        return found
+
+
+class _Builder:
+    """Collects the table of this process, which is of no use after that."""
+
+    def __init__(self, known: Collection[int]) -> None:
+        self._known = known
+        self._memory = _memory()
+        self._objects: list[Any] = []
+        self._numbers: dict[int, int] = {}
+        self._parent = array.array("Q")
+        self._edge = array.array("Q")
+        self._texts: list[bytes] = []
+        self._steps: dict[Any, int] = {}
+        self._words: list[tuple[int, int, int]] = []  # place, content, number of the node
+
+    def table(self, roots: Iterable[tuple[str, Any]]) -> list[bytes]:
+        """Return the pieces of the table of what can be reached from modules."""
+        for name, module in roots:
+            self._add(module, _NONE, self._step(("m", name)))
+        start, steps, marks = array.array("Q"), array.array("Q"), array.array("Q")
+        spans = []
+        for number, obj in enumerate(self._objects):  # which grows
+            begin = len(steps)
+            if self._is_tracked(obj):
+                self._look(number, obj, steps, marks)
+            else:
+                self._pass(number, obj)
+            spans.append((begin, len(steps)))
+        order = sorted(range(len(self._objects)), key=lambda number: id(self._objects[number]))
+        place = array.array("Q", bytes(8 * len(order)))
+        for new, old in enumerate(order):
+            place[old] = new
+        all_steps, all_marks = array.array("Q"), array.array("Q")
+        for old in order:
+            begin, end = spans[old]
+            start.append(len(all_steps))
+            all_steps.extend(steps[begin:end])
+            all_marks.extend(marks[begin:end])
+        start.append(len(all_steps))
+        parent = array.array("Q", [_NONE if self._parent[old] == _NONE else place[self._parent[old]] for old in order])
+        self._words.sort()
+        pages, first = array.array("Q"), array.array("Q")
+        for index, (where, *_) in enumerate(self._words):
+            page = where * 8 // PAGE
+            if not pages or pages[-1] != page:
+                pages.append(page)
+                first.append(index)
+        first.append(len(self._words))
+        texts, position = array.array("Q"), 0
+        for text in self._texts:
+            texts.append(position)
+            position += len(text)
+        texts.append(position)
+        arrays = (
+            pages,
+            first,
+            array.array("Q", [where for where, _, _ in self._words]),
+            array.array("Q", [word for _, word, _ in self._words]),
+            array.array("Q", [place[owner] for _, _, owner in self._words]),
+            array.array("Q", [id(self._objects[old]) for old in order]),
+            parent,
+            array.array("Q", [self._edge[old] for old in order]),
+            start,
+            all_steps,
+            all_marks,
+            texts,
+        )
+        head = _HEAD.pack(*map(len, arrays), position)
+        return [head, *(each.tobytes() for each in arrays), *self._texts]
+
+    def _is_tracked(self, obj: Any) -> bool:
+        if not nodes.is_node(obj):
+            return False
+        if isinstance(obj, type):
+            return bool(obj.__flags__ & _HEAP_TYPE) and not obj.__flags__ & _IMMUTABLE_TYPE
+        return True
+
+    def _look(self, number: int, obj: Any, steps: array.array[int], marks: array.array[int]) -> None:
+        if isinstance(obj, type) and _root(obj.__module__) in _SKIPPED:
+            return
+        for place in self._places(obj):
+            # Now: what is looked at next gets a dict of its own here, and has none in the process itself.
+            self._words.append((place, self._memory[place] if _LAYOUT_IS_KNOWN else _NONE, number))
+        begin = len(steps)
+        for step, value in nodes.parts(obj):
+            if len(steps) - begin > nodes.MAX_PARTS:
+                break
+            at = self._step(coded(step))
+            steps.append(at)
+            marks.append(mark(value))
+            self._follow(number, at, step, value)
+
+    def _pass(self, number: int, obj: Any) -> None:
+        for step, value in nodes.parts(obj):
+            self._follow(number, self._step(coded(step)), step, value)
+
+    def _follow(self, number: int, at: int, step: Step, value: Any) -> None:
+        if id(value) in self._numbers or step[0] == nodes.ELEMENT or type(value) is types.ModuleType:
+            return
+        if nodes.is_open(value) and id(value) not in self._known and not _is_beyond(value, step):
+            self._add(value, number, at)
+
+    def _add(self, obj: Any, parent: int, edge: int) -> None:
+        self._numbers[id(obj)] = len(self._objects)
+        self._objects.append(obj)
+        self._parent.append(parent)
+        self._edge.append(edge)
+
+    def _step(self, step: Step) -> int:
+        number = self._steps.setdefault(step, len(self._texts))
+        if number == len(self._texts):
+            self._texts.append(marshal.dumps(step))
+        return number
+
+    def _places(self, obj: Any) -> Iterator[int]:
+        """Yield the places of the words that change with the object."""
+        cls, address = type(obj), id(obj)
+        memory = self._memory
+        if not _LAYOUT_IS_KNOWN:
+            yield address >> 3
+            return
+        if isinstance(obj, type):
+            yield from self._dict_places(id(gc.get_referents(nodes.namespace(obj))[0]))
+            if isinstance(obj, abc.ABCMeta):
+                yield from self._registry_places(id(nodes.namespace(obj)["_abc_impl"]))
+            return
+        if cls is types.ModuleType:
+            yield from self._dict_places(id(vars(obj)))
+            return
+        if isinstance(obj, dict):
+            yield from self._dict_places(address)
+            if cls is dict:
+                return
+        elif isinstance(obj, list):
+            yield (address + 16) >> 3
+            yield (address + 24) >> 3
+            items = memory[(address + 24) >> 3] >> 3
+            yield from range(items, items + min(len(obj), nodes.MAX_PARTS))
+            if cls is list:
+                return
+        elif isinstance(obj, set):
+            yield from range((address + 16) >> 3, (address + 16 + 32) >> 3)
+            size, table = memory[(address + 32) >> 3] + 1, memory[(address + 40) >> 3] >> 3
+            yield from range(table, table + 2 * min(size, nodes.MAX_PARTS), 2)
+            if cls is set:
+                return
+        yield from itertools.islice(range((address + 16) >> 3, (address + cls.__basicsize__) >> 3), _MAX_WORDS)
+        if cls.__flags__ & _MANAGED_DICT:
+            yield from self._managed_places(address)
+        elif cls.__dictoffset__ > 0 and memory[(address + cls.__dictoffset__) >> 3]:
+            yield from self._dict_places(memory[(address + cls.__dictoffset__) >> 3])
+
+    def _registry_places(self, address: int) -> Iterator[int]:
+        """Yield the places of what changes when a class is registered with an abstract one (Modules/_abc.c)."""
+        yield (address + 16) >> 3
+        registry = self._memory[(address + 16) >> 3]
+        if registry:
+            yield from range((registry + 16) >> 3, (registry + 32) >> 3)
+
+    def _dict_places(self, address: int) -> Iterator[int]:
+        yield (address + 24) >> 3  # ma_version_tag
+
+    def _managed_places(self, address: int) -> Iterator[int]:
+        """Yield the places of what an instance has in place of a dict (Include/internal/pycore_object.h)."""
+        memory = self._memory
+        if sys.version_info < (3, 12):
+            yield (address - 32) >> 3
+            yield (address - 24) >> 3
+            values, namespace = memory[(address - 32) >> 3], memory[(address - 24) >> 3]
+        else:
+            yield (address - 24) >> 3
+            word = memory[(address - 24) >> 3]
+            values, namespace = (word - 1, 0) if word & 1 else (0, word)
+        if values:
+            # One byte for each that there is room for, and two more, rounded up to words, stand before them.
+            room = memory[(values - 8) >> 3] >> 56
+            yield from range(values >> 3, (values >> 3) + room)
+        if namespace:
+            yield from self._dict_places(namespace)
+
+
+def _root(module: Any) -> str:
+    return module.partition(".")[0] if isinstance(module, str) else ""
+
+
+def _is_beyond(obj: Any, step: Step) -> bool:
+    """Tell whether an object is not to be looked into."""
+    if step in _BEYOND:
+        return True
+    module = obj.__module__ if isinstance(obj, type) else type(obj).__module__
+    return _root(module) in _SKIPPED and module not in _BUILDING_BLOCKS
+
+
+def modules() -> list[tuple[str, types.ModuleType]]:
+    """Return the modules whose state is looked at, by name."""
+    return [
+        (name, module)
+        for name, module in list(sys.modules.items())
+        if type(module) is types.ModuleType and (_root(name) not in _SKIPPED or name == _SHELL)
+    ]
+
+
+class Twin:
+    """A fork of this process that waits, as it is at this moment, until it is asked what it holds.
+
+    base: a table of what it need not look at again. beyond: addresses of objects that are none of the modules' own.
+    orphan: its parent is init then, so that this process' code, which may wait for any child, does not wait for it.
+    """
+
+    def __init__(self, base: Table | None, beyond: Collection[int] = (), *, orphan: bool) -> None:
+        self._memfd = os.memfd_create("baseline", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        reads, self._asks = os.pipe()
+        self._done, done = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            if not orphan or os.fork() == 0:
+                self._be(reads, base, beyond)
+            os._exit(0)
+        os.close(reads)
+        os.close(done)
+        if orphan:
+            self._bury()
+
+    def _be(self, reads: int, base: Table | None, beyond: Collection[int]) -> None:
+        """Wait for the question, and answer it into the memory that is shared with the one who asks."""
+        try:
+            os.setsid()
+            os.close(self._asks)
+            os.close(self._done)
+            if os.read(reads, 1):
+                gc.disable()
+                known = {*beyond, *(() if base is None else base.address)}
+                roots = [(name, module) for name, module in modules() if id(module) not in known]
+                table = _Builder(known).table(roots)
+                changed = {} if base is None else dict(_differing(base))
+                text = marshal.dumps(changed)
+                with open(self._memfd, "wb", closefd=False) as file:
+                    file.writelines([len(text).to_bytes(8, "little"), text, bytes(-len(text) % 8), *table])
+        finally:
+            os._exit(0)
+
+    def ask(self) -> None:
+        """Have the answer made."""
+        os.write(self._asks, b"?")
+        os.close(self._asks)
+
+    def answer(self) -> tuple[Table, dict[int, dict[Step, int]]] | None:
+        """Return the table, and what of the table it stands on was different already; None when it has died."""
+        os.read(self._done, 1)  # its end
+        os.close(self._done)
+        if self._pid:
+            self._bury()
+        size = os.fstat(self._memfd).st_size
+        if not size:
+            os.close(self._memfd)
+            return None
+        fcntl.fcntl(self._memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+        data = memoryview(mmap.mmap(self._memfd, size, prot=mmap.PROT_READ))
+        os.close(self._memfd)
+        length = int.from_bytes(data[:8], "little")
+        changed = marshal.loads(data[8 : 8 + length])  # noqa: S302  from our own fork, which has run no code
+        return Table(data[8 + length + -length % 8 :]), changed
+
+    def _bury(self) -> None:
+        os.waitpid(self._pid, 0)
+        self._pid = 0
+
+
+def _differing(table: Table) -> Iterator[tuple[int, Marks]]:
+    for number, place, change in table.changed():
+        if change.put or change.gone:
+            yield number, marks(place.obj)
+
+
+class Delta(NamedTuple):
+    """A change of an object of a module, as it is saved. gone: steps that are not coded."""
+
+    path: tuple[Step, ...]
+    put: list[tuple[Step, Any]]
+    gone: list[Step]
+
+
+class Baseline:
+    """What this process held before the cell's code ran, and what of it is different now."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._twins: list[tuple[Twin, bool]] = []
+        self._later: list[Table] = []
+        self._before: dict[int, Marks] = {}
+
+    def renew(self, applied: Iterable[Delta], *, first: bool) -> None:
+        """Take in the modules that were imported since, as they are now.
+
+        applied: the changes that are not their own and are part of it already. first: no code of the cell has run but
+        imports, so that what these modules have changed in others when they were imported is none of its changes.
+        """
+        twin = Twin(self._table, {id(value) for delta in applied for _, value in delta.put}, orphan=True)
+        twin.ask()
+        self._twins.append((twin, first))
+
+    def changes(self) -> Iterator[tuple[str, Delta, bool]]:
+        """Yield key and change of each object that has changed, or may have; whether that is all of its change.
+
+        It is not when part of it had been there when the baseline was renewed.
+        """
+        for twin, first in self._twins:
+            answer = twin.answer()
+            if answer is not None:
+                table, before = answer
+                self._later.append(table)
+                if first:
+                    self._before |= before
+        self._twins.clear()
+        seen: set[int] = set()
+        for table in (self._table, *self._later):
+            for number, place, change in table.changed(self._before if table is self._table else {}):
+                if id(place.obj) not in seen:  # a later table may have it again
+                    seen.add(id(place.obj))
+                    gone = [step for code in change.gone if (step := self._found(code)) is not None]
+                    whole = table is self._table and number not in self._before
+                    yield key_of(place), Delta(place.path, change.put, gone), whole
+
+    def _found(self, step: Step) -> Step | None:
+        """Return a coded step to a part that is gone with the object that is its key, if it is still there."""
+        kind, key = step
+        if not kind.endswith(_OPAQUE):
+            return step
+        for table in (self._table, *self._later):
+            number = table.find(key)
+            place = None if number is None else table.place(number)
+            if place is not None:
+                return kind.removesuffix(_OPAQUE), place.obj
+        return None
+
+    def covers(self, module: str) -> bool:
+        """Tell whether changes of a module are noticed."""
+        address = id(sys.modules.get(module))
+        return any(table.find(address) is not None for table in (self._table, *self._later))
+
+    def reference(self, obj: Any) -> tuple[str, tuple[Step, ...]] | None:
+        """Return module and path of an object that was there before; None for any other."""
+        for table in (self._table, *self._later):
+            number = table.find(id(obj))
+            place = None if number is None else table.place(number)
+            if place is not None:
+                return place.module, place.path
+        return None
+
+
+def of(twin: Twin) -> Baseline | None:
+    """Return what a twin holds as a baseline; None when there is no answer from it."""
+    answer = twin.answer()
+    return None if answer is None else Baseline(answer[0])
+
+
+def key_of(place: Place) -> str:
+    """Return the key under which a change is saved."""
+    return f"{DELTA}{place.module}:{nodes.title(place.path)[1:]}"
+
+
+def is_delta(key: str) -> bool:
+    """Tell whether a key of a component is that of a change."""
+    return key.startswith(DELTA)
+
+
+def apply(key: str, delta: Delta) -> None:
+    """Change an object of a module that is imported as an earlier cell has. LookupError when it is not there."""
+    module = key.split(":")[1]
+    nodes.change(nodes.resolve(module, delta.path), delta.put, delta.gone)
+
+
+def merged(before: Delta, after: Delta) -> Delta:
+    """Return two changes of an object, one after the other, as one."""
+    if any(step[0] == nodes.PLACE for step, _ in after.put):
+        return after
+    put = [(step, value) for step, value in before.put if step not in after.gone]
+    later = [step for step, _ in after.put]
+    put = [(step, value) for step, value in put if step not in later]
+    gone = [step for step in before.gone if step not in later]
+    return Delta(after.path, [*put, *after.put], [*gone, *after.gone])

@@ -1,6 +1,7 @@
-"""Measure cells beside ipykernel and containers beside docker, runc and bubblewrap, all in one run.
+"""Measure cells and what they carry beside ipykernel and Kishu, containers beside docker, runc and bubblewrap.
 
-`python -m tests.benchmarks.bench [--output FILE] [--scale 0.2]` prints a table and writes the same as JSON.
+`python -m tests.benchmarks.bench [--output FILE] [--scale 0.2] [--only carry]` prints a table and writes the same as
+JSON.
 Numbers of different runs should not be compared: machines are noisy; ratios are what counts.
 """
 
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 from tests.benchmarks import peers
+from tests.benchmarks.carry import carry
 from tests.benchmarks.kernels import Kernel, kernel, start_time
 from tests.benchmarks.measure import Row, Series, row, take_turns, timed
 
@@ -36,13 +38,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, help="where the table goes as JSON")
     parser.add_argument("--scale", type=float, default=1.0, help="factor for the number of runs")
+    parser.add_argument("--only", choices=[section.__name__ for section in SECTIONS], help="leave out all others")
     options = parser.parse_args()
+    sections = [section for section in SECTIONS if options.only in (None, section.__name__)]
     console = Console(width=None if sys.stdout.isatty() else 150)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="cs-bench-") as name:
         folder = Path(name)
-        peers.run([cellstack(), "run", "default", "true"])
-        for section in (round_trips, kernel_starts, containers, many_cells):
+        if sections != [carry]:  # which has a store of its own
+            peers.run([cellstack(), "run", "default", "true"])
+        for section in sections:
             console.print(f"measuring {section.__name__.replace('_', ' ')}", style="dim")
             rows += section(folder, options.scale)
     console.print(as_table(rows))
@@ -169,21 +174,36 @@ def many_cells(folder: Path, scale: float) -> list[Row]:
     ]
 
 
+SECTIONS = (round_trips, kernel_starts, containers, many_cells, carry)
+
+
 def as_table(rows: list[Row]) -> Table:
     """Return the table for a terminal."""
     table = Table()
     for title in ("what", "subject"):
         table.add_column(title)
-    for title in ("runs", "p50 ms", "p95 ms", "ratio", "wanted"):
+    for title in ("runs", "p50 ms", "p95 ms", "ratio", "added ms", "written", "wanted"):
         table.add_column(title, justify="right")
     for line in rows:
         if line.skipped:
-            table.add_row(line.what, line.subject, "", f"skipped: {line.skipped}", "", "", "")
+            table.add_row(line.what, line.subject, "", f"skipped: {line.skipped}")
             continue
         ratio = f"{line.ratio:.2f} x {line.peer}" if line.ratio is not None else ""
-        wanted = f"<= {line.at_most:g} {'yes' if line.reached else 'NO'}" if line.at_most is not None else ""
-        table.add_row(line.what, line.subject, str(line.runs), f"{line.p50:.2f}", f"{line.p95:.2f}", ratio, wanted)
+        added = f"{line.added:.2f}" if line.added is not None else ""
+        written = f"{line.written:,}" if line.written is not None else ""
+        numbers = (str(line.runs), f"{line.p50:.2f}", f"{line.p95:.2f}")
+        table.add_row(line.what, line.subject, *numbers, ratio, added, written, wanted(line))
     return table
+
+
+def wanted(line: Row) -> str:
+    """Return what is to be reached and whether it is."""
+    goals = [
+        f"<= {limit:g}{unit}" for limit, unit in ((line.at_most, ""), (line.added_at_most, " ms")) if limit is not None
+    ]
+    if line.written_at_most is not None:
+        goals.append(f"<= {line.written_at_most:,} bytes")
+    return f"{', '.join(goals)} {'yes' if line.reached else 'NO'}" if goals else ""
 
 
 if __name__ == "__main__":

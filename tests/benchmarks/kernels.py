@@ -3,45 +3,82 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 TIMEOUT = 120.0
 
 
-class Kernel:
-    """A running kernel and a client of it."""
+@dataclass(frozen=True)
+class Installed:
+    """A kernel of another environment: its interpreter, the module that is run, and variables added for it."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.manager = KernelManager(kernel_name=name)
+    python: Path
+    module: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def manager(self, name: str, folder: Path) -> KernelManager:
+        """Return a manager of this kernel; its specification and connection file are made in `folder`."""
+        place = folder / "kernels" / name
+        place.mkdir(parents=True, exist_ok=True)
+        arguments = [str(self.python), "-m", self.module, "-f", "{connection_file}"]
+        spec = {"argv": arguments, "display_name": name, "language": "python", "env": dict(self.environ)}
+        if self.module == "cellstack_kernel":
+            spec["interrupt_mode"] = "message"
+        (place / "kernel.json").write_text(json.dumps(spec))
+        known = KernelSpecManager(kernel_dirs=[str(folder / "kernels")], ensure_native_kernel=False)
+        # Kishu takes what is behind the dash for the kernel's id, and does not start without one.
+        connection = str(folder / f"kernel-{name}.json")
+        return KernelManager(kernel_name=name, kernel_spec_manager=known, connection_file=connection)
+
+
+class Kernel:
+    """A running kernel and a client of it. reply, errors: of the last cell, its reply and what it wrote to stderr."""
+
+    def __init__(self, name: str, folder: Path, installed: Installed | None = None) -> None:
+        self.manager = installed.manager(name, folder) if installed else KernelManager(kernel_name=name)
+        self.reply: Any = None
+        self.errors = ""
         with open(folder / f"{name}.log", "ab") as log:
             self.manager.start_kernel(cwd=str(folder), stdout=log, stderr=log)
         self.client: Any = self.manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=TIMEOUT)
+        try:
+            self.client.wait_for_ready(timeout=TIMEOUT)
+        except RuntimeError:
+            self.close()
+            raise
 
     def run(self, code: str) -> float:
         """Run a cell; return the milliseconds until both its reply and the kernel's idle have come.
 
         Raises RuntimeError when the cell fails.
         """
+        self.errors = ""
         start = time.perf_counter()
         request = self.client.execute(code)
-        reply = self.client.get_shell_msg(timeout=TIMEOUT)
+        self.reply = self.client.get_shell_msg(timeout=TIMEOUT)
         while True:
             message = self.client.get_iopub_msg(timeout=TIMEOUT)
-            mine = message["parent_header"].get("msg_id") == request
-            if mine and message["content"].get("execution_state") == "idle":
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            if message["content"].get("execution_state") == "idle":
                 break
+            if message["content"].get("name") == "stderr":
+                self.errors += message["content"]["text"]
         milliseconds = (time.perf_counter() - start) * 1000
-        if reply["content"]["status"] != "ok":
-            raise RuntimeError(f"{code!r} failed: {reply['content'].get('evalue')}")
+        content = self.reply["content"]
+        if content["status"] != "ok":
+            raise RuntimeError(f"{code!r} failed: {content.get('evalue')}")
         return milliseconds
 
     def close(self) -> None:
@@ -52,9 +89,9 @@ class Kernel:
 
 
 @contextlib.contextmanager
-def kernel(name: str, folder: Path) -> Iterator[Kernel]:
-    """Run a kernel for the length of the block."""
-    running = Kernel(name, folder)
+def kernel(name: str, folder: Path, installed: Installed | None = None) -> Iterator[Kernel]:
+    """Run a kernel for the length of the block: the one registered as `name`, or that of another environment."""
+    running = Kernel(name, folder, installed)
     try:
         yield running
     finally:

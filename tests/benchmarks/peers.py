@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 class MissingPeerError(Exception):
@@ -42,10 +42,15 @@ def busybox_root(folder: Path) -> Path:
     return root
 
 
-def run(command: Sequence[str | Path]) -> None:
-    """Run a command to its end; RuntimeError with what it said when it fails."""
+def run(command: Sequence[str | Path], environ: Mapping[str, str] | None = None) -> None:
+    """Run a command to its end, with variables added; RuntimeError with what it said when it fails."""
     done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(environ or {})},
     )
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip() or done.stdout.strip()}")

@@ -1,12 +1,36 @@
 #!/usr/bin/env bash
 # peers.sh test|bench: install the programs that tests and benchmarks compare with, where that is allowed.
-# Without root or apt-get nothing happens: what needs a missing program is skipped with the package's name.
+# Without root or apt-get no program is installed: what needs a missing one is skipped with the package's name.
+# bench also makes two environments below build/bench, since neither scikit-learn nor Kishu is for .venv.
 set -euo pipefail
 
 declare -A packages=([bwrap]=bubblewrap [runc]=runc [dockerd]=docker.io [busybox]=busybox-static)
+
+# environment NAME PACKAGE…: make build/bench/NAME once; build/bench/NAME.missing says why it is not there.
+environment() {
+    local place=build/bench/$1 log
+    [ ! -e "$place/.made" ] || return 0
+    echo "Installing ${*:2} into $place"
+    mkdir -p build/bench
+    log=$(mktemp)
+    if .venv/bin/python -m venv --clear "$place" >"$log" 2>&1 &&
+        "$place/bin/python" -m pip install --quiet --disable-pip-version-check "${@:2}" >>"$log" 2>&1; then
+        rm -f "$place.missing"
+        touch "$place/.made"
+    else
+        { grep -m 1 '^ERROR' "$log" || tail -n 1 "$log"; } | cut -c 1-200 >"$place.missing"
+        echo "Not installed, and skipped: $(<"$place.missing")" >&2
+    fi
+    rm -f "$log"
+}
+
 case $1 in
     test) programs=() ;;
-    bench) programs=(bwrap runc dockerd busybox) ;;
+    bench)
+        programs=(bwrap runc dockerd busybox)
+        environment carry --editable . pandas scikit-learn
+        environment kishu kishu==0.3.4 pandas scikit-learn
+        ;;
     *)
         echo "usage: peers.sh test|bench" >&2
         exit 2

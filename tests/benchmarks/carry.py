@@ -3,7 +3,9 @@
 Each kind of variable has kernels of its own, with a pause before each cell as a person makes it, and the disk quiet.
 "Added" is a cell's p50 less that of `1+1` on a second kernel of the same sort, which has the same imports but not the
 variable; the two take turns, so that noise that comes and goes does not look like a cost. "Written" is what the cell
-left on the disk for later cells: the state directory of its layer, or the growth of Kishu's database. Takes 8 GB of memory, and 25 GB of disk until its end.
+left on the disk for later cells: the state directory of its layer, or the growth of Kishu's database.
+
+It takes 8 GB of memory, and 25 GB of disk until its end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an overlay's upper directory changes in the directories below it."""
+"""What an overlay's upper directory changes in the directories below it, and how two stacks of them differ."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import contextlib
 import os
 import stat
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from cellstack_runtime.store.files import readable
+from cellstack_runtime.store.files import MAX_COMPARED, have_same_bytes, readable
 from cellstack_runtime.store.marks import is_opaque, is_whiteout
 from cellstack_runtime.store.records import PARTS, Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
-    from cellstack_runtime.store.records import Layer
+    from cellstack_runtime.store.records import Image, Layer, Part
     from cellstack_runtime.store.store import Store
+
+    # The changes of one directory; where one of those in it comes, its own.
+    Level: TypeAlias = Generator["Change | Level", None, None]
 
 Kind = Literal["A", "C", "D"]
 _TYPES = {
@@ -62,7 +65,7 @@ def changes_of(upper: str, lowers: Sequence[str]) -> Iterator[Change]:
     one "D", without what was in it. Directories that a cell has made unreadable are opened for their owner
     meanwhile.
     """
-    yield from _walk(upper, tuple(lowers), "", hiding=False)
+    yield from _flat(_level(upper, tuple(lowers), "", hiding=False))
 
 
 def changes_of_layer(store: Store, layer: Layer) -> Iterator[Change]:
@@ -82,6 +85,81 @@ def changes_of_layer(store: Store, layer: Layer) -> Iterator[Change]:
             yield replace(change, path=prefix + change.path)
 
 
+def changes_between(store: Store, image: Image, first: str | None, last: str | None) -> list[Change]:
+    """Return what is different in layer `last` from layer `first`, by path, wherever the two are; None is `image`.
+
+    A file is changed when its content, its mode or where it links to differs, or when it was written anew and is
+    larger than 256 MiB; a directory when anything below it is different.
+    """
+    # The notebook's folder is the host's, as it is now, and the same for both: only layers are compared.
+    contexts = [store.layer(layer).cell.get("context") for layer in (last, first) if layer is not None]
+    folder = next((context for context in contexts if isinstance(context, str)), None)
+    found: dict[str, Change] = {}
+    for part in PARTS:
+        under = (folder,) if part == "work" and folder is not None else ()
+        before, after = ((*_stack(store, image, layer, part), *under) for layer in (first, last))
+        prefix = "/work" if part == "work" else ""
+        for change in _flat(_difference(before, after, "", store.home)):
+            found[prefix + change.path] = replace(change, path=prefix + change.path)
+    for path in list(found):
+        while (path := os.path.dirname(path)) not in ("/", "/work") and path not in found:
+            found[path] = Change("C", path, "directory", 0)
+    return [found[path] for path in sorted(found)]
+
+
+def _stack(store: Store, image: Image, layer_id: str | None, part: Part) -> list[str]:
+    if layer_id is None:
+        return store.lowers(image, None, part)
+    layer = store.layer(layer_id)
+    if layer.image is None:  # one of an image's own
+        return [store.layer_path(layer_id, part)] if layer.has(part) else []
+    return store.lowers(store.image(layer.image), layer_id, part)
+
+
+def _difference(before: tuple[str, ...], after: tuple[str, ...], path: str, home: str) -> Level:
+    """Yield how the merge of `after` (top first) differs from that of `before`. home: the store's directory."""
+    shared = 0
+    while shared < min(len(before), len(after)) and before[-1 - shared] == after[-1 - shared]:
+        shared += 1
+    # What only directories have that both end with is the same in both, unread.
+    own = [*before[: len(before) - shared], *after[: len(after) - shared]]
+    if any(len(folder) > MAX_PATH for folder in own):
+        return
+    with contextlib.ExitStack() as opened:
+        for folder in own:
+            if folder.startswith(f"{home}/"):  # and not the person's
+                opened.enter_context(readable(folder))
+        for name in sorted(merged_names(own)):
+            shown = f"{path}/{name}"
+            old, new = look(before, name), look(after, name)
+            if new is None:
+                if old is not None:
+                    yield Change("D", shown, _type(old.status), 0)
+                continue
+            if old is None or not _is_same(old, new):
+                yield Change("A" if old is None else "C", shown, _type(new.status), _size(new.status))
+            if stat.S_ISDIR(new.status.st_mode):
+                yield _difference(old.folders if old is not None else (), new.folders, shown, home)
+
+
+def _is_same(one: Below, other: Below) -> bool:
+    """Whether two entries are the same, but for what may lie below them and their owners.
+
+    Images have the host's ids, layers shifted ones, and no cell can change them.
+    """
+    a, b = one.status, other.status
+    if os.path.samestat(a, b):  # a squashed layer has links to the files
+        return True
+    if a.st_mode != b.st_mode or _size(a) != _size(b):
+        return False
+    if stat.S_ISLNK(a.st_mode):
+        return os.readlink(one.path) == os.readlink(other.path)
+    if stat.S_ISREG(a.st_mode):
+        size = a.st_size
+        return size <= MAX_COMPARED and have_same_bytes((one.path, 0, size), (other.path, 0, size))
+    return a.st_rdev == b.st_rdev
+
+
 def count(upper: str, lowers: Sequence[str]) -> Changes:
     """Return the number of changes in `upper`: all files, and directories that are new or deleted."""
     added = changed = deleted = size = 0
@@ -96,7 +174,24 @@ def count(upper: str, lowers: Sequence[str]) -> Changes:
     return Changes(added, changed, deleted, size)
 
 
-def _walk(folder: str, lowers: tuple[str, ...], path: str, *, hiding: bool) -> Iterator[Change]:
+def _flat(first: Level) -> Iterator[Change]:
+    """Yield the changes of a directory and of those in it; cells can nest more of them than Python can calls."""
+    levels = [first]
+    try:
+        while levels:
+            step = next(levels[-1], None)
+            if step is None:
+                levels.pop()
+            elif isinstance(step, Change):
+                yield step
+            else:
+                levels.append(step)
+    finally:
+        while levels:
+            levels.pop().close()
+
+
+def _level(folder: str, lowers: tuple[str, ...], path: str, *, hiding: bool) -> Level:
     """Yield the changes of one directory. hiding: it, or one above, is opaque: what it lacks is deleted."""
     if len(folder) > MAX_PATH:
         return  # A cell has nested directories deeper than a path can name; what is in there is kept, not listed.
@@ -111,10 +206,13 @@ def _walk(folder: str, lowers: tuple[str, ...], path: str, *, hiding: bool) -> I
                 if below is not None:
                     yield Change("D", shown, _type(below.status), 0)
                 continue
-            size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-            yield Change("A" if below is None else "C", shown, _type(status), size)
+            yield Change("A" if below is None else "C", shown, _type(status), _size(status))
             if stat.S_ISDIR(status.st_mode):
-                yield from _walk(here, below.folders if below is not None else (), shown, hiding=hiding)
+                yield _level(here, below.folders if below is not None else (), shown, hiding=hiding)
+
+
+def _size(status: os.stat_result) -> int:
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _type(status: os.stat_result) -> str:
@@ -145,7 +243,7 @@ def look(folders: tuple[str, ...], name: str) -> Below | None:
     return None if top is None else Below(*top, tuple(merged))
 
 
-def merged_names(folders: tuple[str, ...]) -> set[str]:
+def merged_names(folders: Sequence[str]) -> set[str]:
     """Return all names in `folders`, those of whiteouts too; what their owner may not read has none."""
     names: set[str] = set()
     for folder in folders:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cellstack_runtime.diff import Change, changes_of, count
-from cellstack_runtime.store import Changes
+from cellstack_runtime.diff import Change, changes_between, changes_of, count
+from cellstack_runtime.store import Changes, Image, Layer, Store, files
 from cellstack_runtime.store.marks import make_opaque, make_whiteout
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def fill(folder: Path, files: dict[str, str]) -> str:
@@ -93,6 +94,26 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert list(changes_of(upper, [])) == [Change("A", "/link", "symlink", 0)]
 
 
+def nest(folder: str, depth: int) -> None:
+    """Make directories in each other, deeper than a path could be given whole."""
+    fd = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=fd)
+        inner = os.open("d", os.O_RDONLY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+
+
+def test_directories_may_be_nested_deeper_than_calls(tmp_path: Path) -> None:
+    upper = fill(tmp_path / "u", {})
+    nest(upper, 1500)
+    try:
+        assert count(upper, []) == Changes(added=1500)
+    finally:
+        files.remove_tree(upper, str(tmp_path))  # pytest cannot
+
+
 def test_counting_nothing_costs_nothing(tmp_path: Path) -> None:
     upper = fill(tmp_path / "u", {})
     lowers = [fill(tmp_path / str(n), {"a": "1"}) for n in range(60)]
@@ -102,3 +123,141 @@ def test_counting_nothing_costs_nothing(tmp_path: Path) -> None:
         assert count(upper, lowers) == Changes()
         best = min(best, time.perf_counter() - start)
     assert best < 0.0002
+
+
+class Stack:
+    """A store with an image and layers of cells on it."""
+
+    def __init__(self, folder: Path, below: dict[str, str]) -> None:
+        self.store = Store.open(str(folder / "store"))
+        self.image = self.store.put_image([self._commit(None, None, below, {})], {}, "2026-01-01T00:00:00.000000Z")
+
+    def cell(self, parent: str | None, written: dict[str, str], *, image: Image | None = None, **cell: Any) -> str:
+        """Return the layer of a cell that has written this (as in `fill`)."""
+        return self._commit(parent, (image or self.image).id, written, cell)
+
+    def _commit(self, parent: str | None, image: str | None, written: dict[str, str], cell: dict[str, Any]) -> str:
+        name = secrets.token_hex(16)
+        prepared = f"{self.store.home}/runs/{name}"
+        os.makedirs(prepared)
+        for part in ("root", "work"):
+            own = {path[5:]: text for path, text in written.items() if path.startswith("work/")}
+            rest = {path: text for path, text in written.items() if not path.startswith("work/")}
+            fill(Path(prepared) / part, own if part == "work" else rest)
+        time = "2026-01-01T00:00:00.000000Z"
+        has = {part: bool(os.listdir(f"{prepared}/{part}")) for part in ("root", "work")}
+        self.store.commit(
+            prepared, Layer(name, parent, image, time, **has, changes=Changes(), state=None, cell=cell, digest=None)
+        )
+        return name
+
+    def shown(self, first: str | None, last: str | None) -> list[str]:
+        return [f"{change.kind} {change.path}" for change in changes_between(self.store, self.image, first, last)]
+
+
+def test_branches_are_compared_with_each_other(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, {"etc/old": "1", "etc/gone": "1", "lib/x": "1"})
+    base = stack.cell(None, {"work/data": "1", "etc/gone": "!"})
+    left = stack.cell(base, {"work/data": "2", "work/left/in": "1", "lib/x": "!", "etc/same": "1"})
+    right = stack.cell(stack.cell(base, {"work/data": "3", "etc/same": "2"}), {"etc/same": "1", "etc/old": "22"})
+    assert stack.shown(left, right) == [
+        "C /etc", "C /etc/old", "C /lib", "A /lib/x", "C /work/data", "D /work/left",
+    ]  # fmt: skip
+    assert stack.shown(right, left) == [
+        "C /etc", "C /etc/old", "C /lib", "D /lib/x", "C /work/data", "A /work/left", "A /work/left/in",
+    ]  # fmt: skip
+    assert stack.shown(left, left) == []
+    assert stack.shown(None, base) == ["C /etc", "D /etc/gone", "A /work/data"]
+    assert stack.shown(base, None) == ["C /etc", "A /etc/gone", "D /work/data"]
+
+
+def test_what_was_written_as_it_was_is_not_changed(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, {"a": "1", "b": "1", "c": "1"})
+    again = stack.cell(None, {"a": "1", "b": "1"})
+    os.chmod(f"{stack.store.layer_path(again, 'root')}/b", 0o700)
+    os.symlink("a", f"{stack.store.layer_path(again, 'root')}/link")
+    other = stack.cell(None, {})
+    relinked = stack.cell(again, {"a/in": "1"})
+    os.symlink("b", f"{stack.store.layer_path(relinked, 'root')}/link")
+    assert stack.shown(other, again) == ["C /b", "A /link"]
+    assert stack.shown(again, relinked) == ["C /a", "A /a/in", "C /link"]
+    assert stack.shown(relinked, again) == ["C /a", "C /link"]
+
+
+def test_layers_on_different_images_differ_by_their_images_too(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, {"a": "1"})
+    first = stack.cell(None, {"x": "1"})
+    other = stack.store.put_image([*stack.image.layers, first], {}, "2026-01-01T00:00:00.000000Z")
+    last = stack.cell(None, {"y": "1"}, image=other)
+    assert stack.shown(first, last) == ["A /y"]
+    assert stack.shown(None, last) == ["A /x", "A /y"]
+    assert stack.shown(stack.image.layers[0], last) == ["A /x", "A /y"]
+
+
+def test_squashed_layers_are_what_they_were(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, {"a": "1", "gone": "1"})
+    layers: list[str | None] = [None]
+    for number in range(70):
+        layers.append(stack.cell(layers[-1], {"etc/f": str(number), f"etc/{number}": "x", "gone": "!"}))
+    before = [stack.shown(layers[3], layers[-1]), stack.shown(None, layers[-1]), stack.shown(layers[-1], layers[3])]
+    assert stack.store.squash(stack.image, str(layers[-1]), "root")
+    assert [
+        stack.shown(layers[3], layers[-1]), stack.shown(None, layers[-1]), stack.shown(layers[-1], layers[3])
+    ] == before  # fmt: skip
+
+
+def test_files_of_the_folder_are_in_no_layer_and_it_stays_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "notebooks"
+    fill(folder, {"data": "1", "kept": "1", "closed/x": "1"})
+    stack = Stack(tmp_path, {})
+    first = stack.cell(None, {"work/data": "2"}, context=str(folder))
+    last = stack.cell(first, {"work/new": "1", "work/data": "!"}, context=str(folder))
+    assert stack.shown(None, first) == ["C /work/data"]
+    assert stack.shown(None, last) == ["D /work/data", "A /work/new"]
+    assert stack.shown(first, last) == ["D /work/data", "A /work/new"]
+
+
+def test_closed_and_deep_directories_are_compared(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, {})
+    first, last = stack.cell(None, {"d/x": "1"}), stack.cell(None, {"d/x": "2"})
+    nest(f"{stack.store.layer_path(last, 'root')}/d", 1500)
+    closed = f"{stack.store.layer_path(first, 'root')}/d"
+    os.chmod(closed, 0)
+    try:
+        shown = stack.shown(first, last)
+        assert (shown[:2], len(shown)) == (["C /d", "A /d/d"], 1502)
+        assert os.stat(closed).st_mode & 0o777 == 0
+    finally:
+        os.chmod(closed, 0o700)
+        stack.store.remove_layer(last)  # pytest cannot
+
+
+PATHS = st.sampled_from(["a", "b", "d/x", "d/y", "d/e/z", "f/g"])
+CELLS = st.lists(st.dictionaries(PATHS, st.sampled_from(["1", "2", "!"]), max_size=4), max_size=4)
+
+
+@given(CELLS, CELLS, CELLS)
+@settings(max_examples=60, deadline=None)
+def test_any_two_layers_differ_as_their_files_do(
+    tmp_path_factory: pytest.TempPathFactory,
+    below: list[dict[str, str]],
+    left: list[dict[str, str]],
+    right: list[dict[str, str]],
+) -> None:
+    stack = Stack(tmp_path_factory.mktemp("stack"), {"a": "0", "d/x": "0"})
+
+    def run(cells: list[dict[str, str]], layer: str | None, there: dict[str, str]) -> tuple[str | None, dict[str, str]]:
+        for cell in cells:
+            layer = stack.cell(layer, cell)
+            there = {path: text for path, text in {**there, **cell}.items() if text != "!"}
+        return layer, there
+
+    base, start = run(below, None, {"a": "0", "d/x": "0"})
+    (one, before), (two, after) = run(left, base, start), run(right, base, start)
+    expected = {f"D /{path}" for path in before.keys() - after.keys()}
+    expected |= {f"A /{path}" for path in after.keys() - before.keys()}
+    expected |= {f"C /{path}" for path in before.keys() & after.keys() if before[path] != after[path]}
+    folders = {"/d", "/d/e", "/f"}
+    found = {line for line in stack.shown(one, two) if line[2:] not in folders}
+    gone = {line[2:] for line in stack.shown(one, two) if line[0] == "D"} & folders
+    assert found == {line for line in expected if not any(line.startswith(f"D {folder}/") for folder in gone)}

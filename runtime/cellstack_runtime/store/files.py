@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -14,8 +15,11 @@ from cellstack_runtime.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import BinaryIO
 
 SPACE_HINT = "Make room, or set CELLSTACK_HOME to a directory elsewhere"
+MAX_COMPARED = 256 << 20  # bytes; comparing more takes longer than a person waits
+_CHUNK = 1 << 20
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -110,6 +114,32 @@ def lock(path: str) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a file that a container has made, for reading; OSError when it is a link, or no file but a fifo, say."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return os.fdopen(fd, "rb")
+    os.close(fd)
+    raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
+
+
+def have_same_bytes(one: tuple[str, int, int], other: tuple[str, int, int]) -> bool:
+    """Return whether two (path, offset, bytes) are there and hold the same; what cannot be read is not."""
+    (first, start, size), (second, begin, length) = one, other
+    if size != length:
+        return False
+    try:
+        with open_regular(first) as a, open_regular(second) as b:
+            for done in range(0, size, _CHUNK):
+                count = min(_CHUNK, size - done)
+                data = os.pread(a.fileno(), count, start + done)
+                if len(data) != count or data != os.pread(b.fileno(), count, begin + done):
+                    return False
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
@@ -11,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 from cellstack_kernel import references, views
 from cellstack_runtime.cli.containers import live_containers, parse_mount
 from cellstack_runtime.context import resolve_context
-from cellstack_runtime.diff import changes_of_layer
-from cellstack_runtime.errors import CellstackError, UsageError
+from cellstack_runtime.diff import changes_between
+from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
 from cellstack_runtime.extract import copy_out, find, has_hidden
 from cellstack_runtime.limits import format_size
 from cellstack_runtime.store.store import now
+from cellstack_runtime.store.variables import variables_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from cellstack_kernel.executor import FrontEnd
     from cellstack_kernel.notebook import Notebook
+    from cellstack_runtime.workspace import Workspace
 
     Magic = Callable[[Notebook, list[str], FrontEnd], Awaitable[views.Shown]]
 
@@ -141,42 +144,33 @@ async def _layers(notebook: Notebook, args: list[str], _front: FrontEnd) -> view
 
 
 async def _diff(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
-    """Show the files that were added (A), changed (C) and deleted (D) from A (the image) to B (head)."""
+    """Show the files and variables that were added (A), changed (C) and deleted (D) from A (the image) to B (head).
+
+    A and B may stand on different branches: what is shown is B, as it differs from A.
+    """
     _at_most("diff", args, 2)
     workspace = notebook.workspace
     store = workspace.store
-    first, last = (*args, *(references.IMAGE, "head")[len(args) :])
-    end = references.resolve(workspace, last)
-    start = references.resolve(workspace, first)
-    chain = [layer.id for layer in store.chain(end)] if end is not None else []
-    if start is not None and start not in chain:
-        raise UsageError(f"{first} is not below {last}", hint="%layers shows which layer stands on which")
-    between = chain[chain.index(start) + 1 :] if start is not None else chain
-    changed: dict[str, tuple[str, str]] = {}
-    for name in between:
-        for change in changes_of_layer(store, store.layer(name)):
-            _merge(changed, change.path, change.kind, format_size(change.size))
-    rows = [(kind, path, size) for path, (kind, size) in sorted(changed.items())]
-    return views.table(("", "PATH", "SIZE"), rows) if rows else views.sentence("No file was changed.")
+    first, last = (references.resolve(workspace, ref) for ref in (*args, *(references.IMAGE, "head")[len(args) :]))
+    standing = next((store.layer(layer).image for layer in (last, first) if layer is not None), None)
+    image = store.image(standing) if standing is not None else workspace.image
+    changes = await asyncio.to_thread(changes_between, store, image, first, last)
+    variables = await asyncio.to_thread(_changed_variables, workspace, first, last)
+    return views.stacked(views.changed_files(changes), variables)
 
 
-def _merge(changed: dict[str, tuple[str, str]], path: str, kind: str, size: str) -> None:
-    """Add one layer's change of a path to those of the layers below it."""
-    before = changed.get(path, ("", ""))[0]
-    if kind == "D" and before == "A":
-        del changed[path]
-    elif kind == "C" and before == "A":
-        changed[path] = ("A", size)
-    elif kind == "A" and before == "D":
-        changed[path] = ("C", size)
-    else:
-        changed[path] = (kind, size)
+def _changed_variables(workspace: Workspace, first: str | None, last: str | None) -> views.Shown:
+    try:
+        before, after = (variables_of(workspace.store, workspace.session, layer) for layer in (first, last))
+    except CellstackError as error:  # a cell may have damaged them, and its files are to be seen all the same
+        return views.sentence(str(error))
+    return views.changed_variables(before, after)
 
 
 async def _checkout(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
     """Make a layer the head: files and variables are as they were after that cell."""
     if len(args) != 1:
-        raise UsageError("%checkout takes one layer: an id, a cell number, head~2 or image")
+        raise UsageError("%checkout takes one layer: an id, a cell number, a tag, head~2 or image")
     return _move(notebook, references.resolve(notebook.workspace, args[0]))
 
 
@@ -313,13 +307,17 @@ async def _containers(notebook: Notebook, args: list[str], _front: FrontEnd) -> 
 
 
 async def _state(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
-    """Show what the last cell did with variables: loaded, saved, and not carried (with the reason)."""
-    _none("state", args)
-    carried = _last(notebook)["carried"]
-    rows = [(name, "loaded", "") for name in carried["loaded"]]
-    rows += [(name, "saved", "") for name in carried["saved"]]
-    rows += [(name, "not carried", why) for name, why in carried["not_carried"].items()]
-    return views.table(("VARIABLE", "LAST CELL", "WHY"), rows) if rows else views.sentence("It touched no variable.")
+    """Show head's variables: type, size as saved, the cell that made each, and those that it shares objects with.
+
+    What could not be carried is shown too, with the reason.
+    """
+    workspace = notebook.workspace
+    found = await asyncio.to_thread(variables_of, workspace.store, workspace.session, workspace.head)
+    unknown = [name for name in args if name not in found.saved and name not in found.not_carried]
+    if unknown:
+        raise NotFoundError(f"head has no variable {', '.join(map(repr, unknown))}", hint="%state shows all there are")
+    chain = workspace.store.chain(workspace.head) if workspace.head else []
+    return views.variables(found, {layer.id: f"[{layer.cell.get('number', '?')}]" for layer in chain}, only=args)
 
 
 async def _cp(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
@@ -414,7 +412,7 @@ _MAGICS: dict[str, tuple[Magic, str]] = {
     "namespaces": (_namespaces, "%namespaces"),
     "cgroup": (_cgroup, "%cgroup"),
     "containers": (_containers, "%containers"),
-    "state": (_state, "%state"),
+    "state": (_state, "%state [NAME…]"),
     "cache": (_cache, "%cache [on|off|status]"),
     "cp": (_cp, "%cp PATH HOSTPATH"),
     "context": (_context, "%context [ro|rw|none]"),

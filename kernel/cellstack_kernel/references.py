@@ -1,11 +1,13 @@
-"""REF, the way a person names a layer: an id, a cell number, head~2."""
+"""REF, the way a person names a layer: an id, a cell number, a tag, head~2."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
 from cellstack_runtime.errors import NotFoundError, UsageError
+from cellstack_runtime.store.tags import split_reference
 
 if TYPE_CHECKING:
     from cellstack_runtime.workspace import Workspace
@@ -16,8 +18,9 @@ IMAGE = "image"
 def resolve(workspace: Workspace, ref: str) -> str | None:
     """Return the layer that `ref` names, None for the image itself.
 
-    `ref` is a layer id prefix, a cell number (`3` or `[3]`: the newest layer of that cell, on the way to head
-    before elsewhere), `head`, `head~2` or `image`. NotFoundError or UsageError when it names none or several.
+    `ref` is a cell number (`3` or `[3]`: the newest layer of that cell, on the way to head before elsewhere), `head`,
+    `head~2`, `image`, a tag (of an image that %tag has made of a layer) or a layer id prefix. NotFoundError or
+    UsageError when it names none or several.
     """
     if ref == IMAGE:
         return None
@@ -25,7 +28,21 @@ def resolve(workspace: Workspace, ref: str) -> str | None:
         return back(workspace, int(match[1]) if match[1] else len(match[2] or ""))
     if match := re.fullmatch(r"\[?(\d{1,6})\]?", ref):
         return _of_cell(workspace, int(match[1]))
+    if (image := _tagged(workspace, ref)) is not None:
+        if image == workspace.image.id:
+            return None
+        top = workspace.store.image(image).layers[-1:]
+        if not top or workspace.store.layer(top[0]).image is None:
+            raise UsageError(f"{ref} is an image on which no cell has run", hint=f"%image {ref} goes on from it")
+        return top[0]
     return workspace.store.find_layer(ref).id
+
+
+def _tagged(workspace: Workspace, ref: str) -> str | None:
+    """Return the id of the image with the tag `ref`, None when there is none."""
+    with contextlib.suppress(UsageError):  # not what a tag looks like
+        return workspace.store.tags().get(":".join(split_reference(ref)))
+    return None
 
 
 def back(workspace: Workspace, count: int) -> str | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from cellstack_runtime.diff import Change
     from cellstack_runtime.store import Layer
+    from cellstack_runtime.store.variables import Variable, Variables
 
 from cellstack_runtime.cli.output import printable
 from cellstack_runtime.limits import format_size
@@ -28,6 +31,8 @@ ISOLATES = {
     "cgroup": "the cgroup that looks like the root",
     "time": "boot and monotonic clocks",
 }
+RESULT = re.compile(r"_[0-9]+")  # what IPython binds results to; left out of listings, as in its %who
+OTHERS = 8  # names of variables in one field; a component may have thousands
 Shown = tuple[str, str]
 
 
@@ -51,6 +56,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
 def sentence(text: str) -> Shown:
     """Return one sentence as (plain text, HTML)."""
     return text, f"<div>{escape(text)}</div>"
+
+
+def stacked(*parts: Shown) -> Shown:
+    """Return several views below each other."""
+    return "\n\n".join(text for text, _ in parts), "".join(html for _, html in parts)
 
 
 def layers(found: Sequence[Layer], head: str | None, image: str) -> Shown:
@@ -82,3 +92,49 @@ def namespaces(cell: dict[str, int], host: dict[str, int]) -> Shown:
     """Return the eight namespaces of a cell beside the host's."""
     rows = [(name, str(cell.get(name, "")), str(host.get(name, "")), ISOLATES[name]) for name in ISOLATES]
     return table(("NAMESPACE", "CELL", "HOST", "ISOLATES"), rows)
+
+
+def variables(found: Variables, cells: Mapping[str, str], *, only: Sequence[str]) -> Shown:
+    """Return the variables of a layer, and below them those that were not carried.
+
+    cells: how each layer's cell is called. only: names, to which the view is restricted; when there are none, all but
+    the results that IPython numbers.
+    """
+    wanted = set(only) or {name for name in (*found.saved, *found.not_carried) if not RESULT.fullmatch(name)}
+    saved = [found.saved[name] for name in sorted(wanted & found.saved.keys())]
+    lost = [found.not_carried[name] for name in sorted(wanted & found.not_carried.keys())]
+    rows = [
+        (one.name, one.type, format_size(one.component.size), cells.get(one.component.layer, ""), _others(one))
+        for one in saved
+    ]
+    parts = [table(("VARIABLE", "TYPE", "SIZE", "CELL", "SHARED WITH"), rows)] if rows else []
+    if lost:
+        parts.append(table(("NOT CARRIED", "CELL", "WHY"), [(one.name, one.cell, one.why) for one in lost]))
+    return stacked(*parts) if parts else sentence("There is no variable.")
+
+
+def _others(variable: Variable) -> str:
+    names = variable.component.variables
+    others = [name for name in names[: OTHERS + 1] if name != variable.name][:OTHERS]
+    more = len(names) - 1 - len(others)
+    return ", ".join(others) + (f" and {more} more" if more > 0 else "")
+
+
+def changed_files(changes: Sequence[Change]) -> Shown:
+    """Return what was added, changed and deleted among files."""
+    rows = [(change.kind, change.path, format_size(change.size)) for change in changes]
+    return table(("", "PATH", "SIZE"), rows) if rows else sentence("No file was changed.")
+
+
+def changed_variables(before: Variables, after: Variables) -> Shown:
+    """Return what was added, changed and deleted among variables; of what was changed, both types and sizes."""
+    rows = []
+    for name in sorted(name for name in {*before.saved, *after.saved} if not RESULT.fullmatch(name)):
+        old, new = before.saved.get(name), after.saved.get(name)
+        if old is None or new is None or not old.is_same(new):
+            kind = "A" if old is None else "D" if new is None else "C"
+            there = [one for one in (old, new) if one is not None]
+            types = dict.fromkeys(one.type for one in there)
+            sizes = dict.fromkeys(format_size(one.component.size) for one in there)
+            rows.append((kind, name, " → ".join(types), " → ".join(sizes)))
+    return table(("", "VARIABLE", "TYPE", "SIZE"), rows) if rows else sentence("No variable was changed.")

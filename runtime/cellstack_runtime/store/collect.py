@@ -16,13 +16,12 @@ import contextlib
 import json
 import os
 import re
-import stat
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime.errors import NotFoundError, StoreError
-from cellstack_runtime.store import files
+from cellstack_runtime.store import files, variables
 from cellstack_runtime.store.records import PARTS
 from cellstack_runtime.store.session import FILE, STATE_FILE, Session, load_session
 
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from cellstack_runtime.store.store import Store
 
 MIN_AGE = 3600.0  # seconds
-MANIFEST_HEAD = 4 << 20  # bytes; more than this in its first line is not a manifest
 _LAYER = re.compile(r"[0-9a-f]{32}")
 _CACHED = re.compile(rb'\{"layer": ?"([0-9a-f]{32})"')
 _IMAGE = re.compile(r"[0-9a-f]{64}")
@@ -383,15 +381,11 @@ def named_layers(path: str) -> set[str] | None:
     The file has come out of a container, and may be anything: its first 4 MiB are read, as JSON.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with files.open_regular(path) as file:
+            head = file.readline(variables.MAX_HEAD + 1)
     except OSError:
         return None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        return None
-    with os.fdopen(fd, "rb") as file:
-        head = file.readline(MANIFEST_HEAD + 1)
-    if len(head) > MANIFEST_HEAD:
+    if len(head) > variables.MAX_HEAD:
         return None
     try:
         layers = json.loads(head)["layers"]

@@ -39,7 +39,11 @@ def save(
         components.put(f"{layer}/{number}", keys, writer.component(record, b"abc", digest or DIGEST), [], [])
     state = manifest.empty()
     state["components"] = components
-    state["tombstones"] = {"g": {"why": "generator", "cell": "[2]"}, "patch:json:tool.x": {"why": "lock", "cell": ""}}
+    keys = ("patch:json:tool.x", "delta:json:['a:b'].x", "module:own")
+    state["tombstones"] = {
+        "g": {"why": "generator", "cell": "[2]"},
+        **{key: {"why": "lock", "cell": ""} for key in keys},
+    }
     writer.finish(state)
     return components
 
@@ -73,6 +77,8 @@ def test_what_the_guest_writes_is_read(tmp_path: Path) -> None:
     assert {name: (one.why, one.cell) for name, one in found.not_carried.items()} == {
         "g": ("generator", "[2]"),
         "json.tool.x": ("lock", ""),
+        "json['a:b'].x": ("lock", ""),
+        "own": ("lock", ""),
     }
 
 

@@ -233,4 +233,8 @@ def _sequence(value: Any) -> list[Any]:
 
 def _title(key: str) -> str:
     """Return what a person calls a key: a variable's name, or "module.attribute" for what was set in a module."""
-    return _text(key if ":" not in key else ".".join(key.split(":")[1:]))
+    _, colon, rest = _text(key).partition(":")
+    module, _, path = rest.partition(":")
+    if not colon:
+        return _text(key)
+    return _text(f"{module}{path}" if path.startswith((".", "[")) or not path else f"{module}.{path}")

@@ -51,6 +51,8 @@ def main() -> int:
             console.print(f"measuring {section.__name__.replace('_', ' ')}", style="dim")
             rows += section(folder, options.scale)
     console.print(as_table(rows))
+    for why in dict.fromkeys(f"{line.subject}: {line.skipped}" for line in rows if line.skipped):
+        console.print(why, markup=False, highlight=False)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         report = {"machine": machine(), "milliseconds": [line.as_json() for line in rows]}
@@ -186,7 +188,7 @@ def as_table(rows: list[Row]) -> Table:
         table.add_column(title, justify="right")
     for line in rows:
         if line.skipped:
-            table.add_row(line.what, line.subject, "", f"skipped: {line.skipped}")
+            table.add_row(line.what, line.subject, "", "skipped")
             continue
         ratio = f"{line.ratio:.2f} x {line.peer}" if line.ratio is not None else ""
         added = f"{line.added:.2f}" if line.added is not None else ""

@@ -203,13 +203,14 @@ class Measured:
 
 def carry(folder: Path, scale: float) -> list[Row]:
     """Variables that are carried untouched, read, changed in one place, and replaced."""
-    python = ENVIRONMENTS / "carry" / "bin" / "python"
-    if not python.exists():
-        return [Row("variables of all kinds", OURS, skipped=missing("carry"))]
+    try:
+        python = interpreter("carry")
+    except peers.MissingPeerError as reason:
+        return [Row("variables of all kinds", OURS, skipped=str(reason))]
     rows: list[Row] = []
     for number, kind in enumerate(KINDS):
         with contextlib.ExitStack() as stack:
-            home = stack.enter_context(store(python.with_name("cellstack").absolute()))
+            home = stack.enter_context(store(python.with_name("cellstack")))
             full, skipped = start(kind, folder / f"carry-{number}", home, stack)
             empty, _ = start(kind, folder / f"carry-{number}-empty", home, stack)
             rows += measure(kind, full, empty, scale) + skipped
@@ -234,7 +235,7 @@ def store(command: Path) -> Iterator[Path]:
 def start(kind: Kind, folder: Path, home: Path, stack: contextlib.ExitStack) -> tuple[list[Subject], list[Row]]:
     """Return the kernels, all with what `kind` needs imported, and rows for what is not here."""
     folder.mkdir()
-    python = (ENVIRONMENTS / "carry" / "bin" / "python").absolute()
+    python = interpreter("carry")
     ours = Installed(python, "cellstack_kernel", {"CELLSTACK_HOME": str(home)})
     subjects = [
         Ours(OURS, stack.enter_context(kernel(OURS, folder, ours)), home),
@@ -253,20 +254,20 @@ def start(kind: Kind, folder: Path, home: Path, stack: contextlib.ExitStack) -> 
 
 def kishu(folder: Path) -> Installed:
     """Return the kernel that Kishu is installed for; MissingPeerError says why it is not."""
-    python = ENVIRONMENTS / "kishu" / "bin" / "python"
-    if not python.exists():
-        raise peers.MissingPeerError(missing("kishu"))
+    python = interpreter("kishu")
     settings = folder / ".kishu" / "config.ini"
     settings.parent.mkdir()
     settings.write_text("[JUPYTERINT]\ntest_mode = True\n")  # no front end here whose notebook could be saved
-    return Installed(python.absolute(), "ipykernel_launcher", {"KISHU_PATH_ROOT": str(folder)})
+    return Installed(python, "ipykernel_launcher", {"KISHU_PATH_ROOT": str(folder)})
 
 
-def missing(environment: str) -> str:
-    """Return why an environment is not there."""
+def interpreter(environment: str) -> Path:
+    """Return the Python of an environment; MissingPeerError says why it is not there."""
+    if (ENVIRONMENTS / environment / ".made").exists():
+        return (ENVIRONMENTS / environment / "bin" / "python").absolute()
     note = ENVIRONMENTS / f"{environment}.missing"
     reason = note.read_text().strip() if note.exists() else "`tests/setup/peers.sh bench` installs it"
-    return f"not installed: {reason}"
+    raise peers.MissingPeerError(f"not installed: {reason}")
 
 
 def measure(kind: Kind, full: Sequence[Subject], empty: Sequence[Subject], scale: float) -> list[Row]:

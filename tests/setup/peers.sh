@@ -18,7 +18,7 @@ environment() {
         rm -f "$place.missing"
         touch "$place/.made"
     else
-        { grep -m 1 '^ERROR' "$log" || tail -n 1 "$log"; } | cut -c 1-200 >"$place.missing"
+        { grep -m 1 '^ERROR' "$log" || tail -n 1 "$log"; } | sed 's/^ERROR: //' | cut -c 1-200 >"$place.missing"
         echo "Not installed, and skipped: $(<"$place.missing")" >&2
     fi
     rm -f "$log"

@@ -88,7 +88,7 @@ KINDS = (
         changed_at_most=2**20,
     ),
     Kind(
-        "frame of 1,000,000 rows",
+        "frame of 1M rows",
         "frame",
         needs="pandas",
         make=f"import numpy\n{FRAME}",
@@ -98,7 +98,7 @@ KINDS = (
         replace=FRAME,
     ),
     Kind(
-        "list of 1,000,000 integers",
+        "list of 1M integers",
         "numbers",
         needs="sys",
         make=NUMBERS,
@@ -109,7 +109,7 @@ KINDS = (
         untouched_at_most=2,
     ),
     Kind(
-        "fitted forest of 100 trees",
+        "forest of 100 trees",
         "model",
         needs="sklearn.ensemble",
         make=f"import numpy\n{MODEL}",

@@ -24,8 +24,12 @@ SERVER = """
 import json, os, socket, sys
 sys.path.insert(0, sys.argv[2])
 control = socket.socket(fileno=int(sys.argv[1]))
-from cellstack_guest import cell, patches
+from cellstack_guest import baseline, cell, patches
 cell = cell.warm()
+baseline.pin()
+twin = baseline.Twin(None, orphan=False)
+twin.ask()
+cell.baseline = baseline.of(twin)
 control.send(b"warm")
 while True:
     try:

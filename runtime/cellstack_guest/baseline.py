@@ -19,12 +19,13 @@ import itertools
 import marshal
 import mmap
 import os
+import signal
 import struct
 import sys
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cellstack_guest import nodes
+from cellstack_guest import nodes, registries
 from cellstack_guest.dirty import PAGE
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ _SETTINGS = frozenset(
 # Of these are the containers that everything is made of.
 _BUILDING_BLOCKS = frozenset({"builtins", "collections", "functools", "types"})
 _BEYOND = frozenset({(nodes.ATTRIBUTE, "__warningregistry__"), (nodes.ATTRIBUTE, "__builtins__")})
-_SHELL = "cellstack_guest.registries"  # where IPython's shell keeps what cells register with it
+SHELL = "cellstack_guest.registries"  # where IPython's shell keeps what cells register with it
 _CACHES = frozenset({"__warningregistry__", "__abstractmethods__", "_abc_impl", "__slotnames__"})
 # Of later versions a change is not looked for in the words of an object, but all that is on a page of our own is
 # looked at: slower, and nothing is missed.
@@ -389,8 +390,11 @@ class _Builder:
             self._follow(number, self._step(coded(step)), step, value)
 
     def _follow(self, number: int, at: int, step: Step, value: Any) -> None:
-        if id(value) in self._numbers or step[0] == nodes.ELEMENT or type(value) is types.ModuleType:
+        kind, key = step
+        if id(value) in self._numbers or kind == nodes.ELEMENT or type(value) is types.ModuleType:
             return
+        if not (_is_atom(key) or isinstance(key, type)):
+            return  # a path that goes by this key could not be written down
         if nodes.is_open(value) and id(value) not in self._known and not _is_beyond(value, step):
             self._add(value, number, at)
 
@@ -490,7 +494,7 @@ def modules() -> list[tuple[str, types.ModuleType]]:
     return [
         (name, module)
         for name, module in list(sys.modules.items())
-        if type(module) is types.ModuleType and (_root(name) not in _SKIPPED or name == _SHELL)
+        if type(module) is types.ModuleType and (_root(name) not in _SKIPPED or name == SHELL)
     ]
 
 
@@ -505,15 +509,20 @@ class Twin:
         self._memfd = os.memfd_create("baseline", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         reads, self._asks = os.pipe()
         self._done, done = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            if not orphan or os.fork() == 0:
-                self._be(reads, base, beyond)
-            os._exit(0)
-        os.close(reads)
-        os.close(done)
-        if orphan:
-            self._bury()
+        # An interrupt must not reach a process that is on its way to become the twin.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._pid = os.fork()
+            if self._pid == 0:
+                if not orphan or os.fork() == 0:
+                    self._be(reads, base, beyond)
+                os._exit(0)
+            if orphan:
+                self._bury()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.close(reads)
+            os.close(done)
 
     def _be(self, reads: int, base: Table | None, beyond: Collection[int]) -> None:
         """Wait for the question, and answer it into the memory that is shared with the one who asks."""
@@ -611,9 +620,15 @@ class Baseline:
             for number, place, change in table.changed(self._before if table is self._table else {}):
                 if id(place.obj) not in seen:  # a later table may have it again
                     seen.add(id(place.obj))
+                    put = self._of_notebook(change.put) if _is_hook(place) else change.put
                     gone = [step for code in change.gone if (step := self._found(code)) is not None]
                     whole = table is self._table and number not in self._before
-                    yield key_of(place), Delta(place.path, change.put, gone), whole
+                    yield key_of(place), Delta(place.path, put, gone), whole
+
+    def _of_notebook(self, put: list[tuple[Step, Any]]) -> list[tuple[Step, Any]]:
+        """Leave out what extensions have registered with the shell: they do it again when they are loaded."""
+        own = {id(value) for _, value in put if registries.is_of_notebook(value)}
+        return [each for each in put if id(each[1]) in own or self._table.find(id(each[1])) is not None] if own else []
 
     def _found(self, step: Step) -> Step | None:
         """Return a coded step to a part that is gone with the object that is its key, if it is still there."""
@@ -648,9 +663,14 @@ def of(twin: Twin) -> Baseline | None:
     return None if answer is None else Baseline(answer[0])
 
 
+def _is_hook(place: Place) -> bool:
+    """Tell whether what is registered here is called by the shell; formatters take the place of each other."""
+    return place.module == SHELL and place.path[:1] != ((nodes.ATTRIBUTE, "formatters"),)
+
+
 def key_of(place: Place) -> str:
     """Return the key under which a change is saved."""
-    return f"{DELTA}{place.module}:{nodes.title(place.path)[1:]}"
+    return f"{DELTA}{place.module}:{nodes.title(place.path)}"
 
 
 def is_delta(key: str) -> bool:

@@ -79,6 +79,7 @@ class Carrier:
         self._ambient = Ambient()
         self._baseline = baseline
         self._acts = self._has_acted = False
+        self._has_imported = True  # what is loaded imports, too
         self._imports: set[str] = set()
         self._targets: set[tuple[str, bool]] = set()
         self._modules = self._noted_modules = len(sys.modules)
@@ -128,7 +129,7 @@ class Carrier:
         reach = names.reach_of_source(code)
         self._imports.update(reach.imports)
         self._targets.update(reach.targets)
-        self._acts, self._has_acted = reach.acts, False
+        self._acts, self._has_acted, self._has_imported = reach.acts, False, True
         if not self._owners:
             return []
         self._await_modules()
@@ -164,13 +165,16 @@ class Carrier:
 
     def before_statement(self, statement: ast.stmt) -> None:
         """Take in the modules that were imported since, before a statement of the cell may change them."""
-        if self.baseline is None or isinstance(statement, ast.Import | ast.ImportFrom) or not names.acts(statement):
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            self._has_imported = True
             return
-        if len(sys.modules) != self._noted_modules:
+        if self.baseline is None or (self._has_acted and not self._has_imported) or not names.acts(statement):
+            return
+        if self._has_imported and len(sys.modules) != self._noted_modules:
             self._noted_modules = len(sys.modules)
             with contextlib.suppress(OSError):  # no process can be made: what the text says is carried all the same
                 self.baseline.renew(self._applied().values(), first=not self._has_acted)
-        self._has_acted = True
+        self._has_acted, self._has_imported = True, False
 
     def load_all(self) -> list[str]:
         """Load everything that is carried and return the names bound by this."""

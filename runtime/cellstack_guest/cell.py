@@ -176,13 +176,13 @@ class Cell:
             content = self._report(error)
         if os.getpid() != self._pid:
             os._exit(0)  # a child of the cell's own os.fork has nothing to say to the host
-        shell.notices += self._carrier.notices
         carried: Carried | None = None
         if loaded:
             self.preferences.save(self._carrier.extra)
             shell.notices += _ended_threads()
             _flush_files(self._namespace)
             carried = self._save(request, out_dir)
+        shell.notices += self._carrier.notices
         for text in shell.notices:
             self.outputs.send({"type": "notice", "text": text if len(text) <= MAX_NOTICE else f"{text[:MAX_NOTICE]}…"})
         if carried is None:

@@ -211,13 +211,15 @@ def _remove(obj: Any, step: Step) -> None:
 
 
 def title(path: Iterable[Step]) -> str:
-    """Return a path as a person would write it."""
+    """Return a path as a person would write it, each another one."""
     text = ""
     for kind, key in path:
         if kind in (ATTRIBUTE, GOTTEN):
             text += f".{key}"
         elif kind == CLOSURE:
-            text += ".__closure__"
-        elif kind in (ITEM, PLACE, ELEMENT):
-            text += f"[{key.__qualname__ if isinstance(key, type) else repr(key)}]"
+            text += f".__closure__[{key}]"
+        elif kind == CONTENT:
+            text += ".cell_contents"
+        else:
+            text += f"[{f'{key.__module__}.{key.__qualname__}' if isinstance(key, type) else repr(key)}]"
     return text

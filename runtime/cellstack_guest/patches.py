@@ -49,7 +49,8 @@ def is_patch(key: str) -> bool:
 
 def title(key: str) -> str:
     """Return what a person calls it: "pandas.DataFrame.total"."""
-    return ".".join(key.split(":")[1:])
+    _, module, path = key.split(":", 2) if key.count(":") > 1 else (*key.split(":"), "")
+    return f"{module}{path}" if baseline.is_delta(key) else f"{module}.{path}".rstrip(".")
 
 
 def found(

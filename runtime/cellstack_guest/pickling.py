@@ -150,12 +150,17 @@ class Pickler(cloudpickle.Pickler):
 
 
 class _DeltaPickler(Pickler):
-    """Pickles what cells have changed in modules, which refers to what they have not changed."""
+    """Pickles what refers to containers that modules hold, as what cells have changed in them does."""
 
     def persistent_id(self, obj: Any) -> Any:
         """Return where a module has an object that was there before, None for all others."""
         baseline = self.registry.baseline
-        return None if baseline is None or type(obj) not in _CONTAINERS else baseline.reference(obj)
+        cls = type(obj)
+        if baseline is None or not (
+            cls in _CONTAINERS or cls in _PARTS or (cls is types.FunctionType and "<" in obj.__qualname__)
+        ):
+            return None
+        return baseline.reference(obj)
 
 
 class _Unpickler(pickle.Unpickler):
@@ -200,7 +205,7 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> P
         buffers.append(buffer)
         return False
 
-    make = _DeltaPickler if any(isinstance(value, Delta) for value in values.values()) else Pickler
+    make = _DeltaPickler if any(_refers(value, registry) for value in values.values()) else Pickler
     pickler = make(file, registry, frozenset(map(id, values.values())), keep_inside)
     try:
         # Not cloudpickle's dump, which turns a RecursionError into something else.
@@ -219,6 +224,14 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> P
         alive = list(mutable.values())
         shared = frozenset((mutable.keys() | pickler.functions) - pickler.fixed.keys() - pickler.provided.keys())
     return Pickled(file.getvalue(), buffers, frozenset(pickler.needs), reach, shared, alive)
+
+
+def _refers(value: object, registry: Registry) -> bool:
+    """Whether a value is a change of a module, or a container that a module holds."""
+    if isinstance(value, Delta):
+        return True
+    baseline = registry.baseline
+    return type(value) in _CONTAINERS and baseline is not None and baseline.reference(value) is not None
 
 
 def _is_flat(value: object) -> bool:
@@ -273,6 +286,8 @@ def _blame(values: dict[str, Any], last: object, error: Exception) -> str:
     inner = type_name(type(last))
     if isinstance(last, (definitions.ClassState, definitions.Behaviour)):
         return f"class {last.cls.__qualname__}"
+    if isinstance(value, Delta):
+        return inner
     if isinstance(value, definitions.ClassState):
         return f"class {value.cls.__qualname__} holding {inner}"
     return f"{outer} holding {inner}"
@@ -361,6 +376,7 @@ _EXACT = (
 )
 _COPIED = _Copied()
 _CONTAINERS = frozenset({dict, list, set, collections.deque, collections.OrderedDict, collections.defaultdict})
+_PARTS = frozenset({types.MethodType, types.CellType})
 _IMMUTABLE = _Immutable(dict.fromkeys(_EXACT, True))
 _IMMUTABLE_KINDS = (type, types.ModuleType, enum.Enum, pathlib.PurePath)
 _IMMUTABLE_NAMES = frozenset({"numpy.ufunc", "zoneinfo.ZoneInfo", "pandas.core.dtypes.dtypes.CategoricalDtype"})

@@ -1,4 +1,4 @@
-"""What a person has set in the shell itself: `%config`, `%xmode`, `%precision`, `%load_ext`, aliases, magics.
+"""What a person has set in the shell itself: `%config`, `%xmode`, `%precision`, `%load_ext`.
 
 It travels in `Carrier.extra` and is there only once something differs from a fresh shell.
 """
@@ -9,10 +9,8 @@ It travels in `Carrier.extra` and is there only once something differs from a fr
 from __future__ import annotations
 
 import os
-import types
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.alias import Alias
 from traitlets import TraitError
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ KEY = "shell"
 # Would cost every cell an import, and there is nothing to reload where every cell imports anew.
 _ON_DEMAND = frozenset({"autoreload", "IPython.extensions.autoreload"})
 _PLAIN = (str, int, float, bool, type(None))
-_KINDS = ("line", "cell")
 
 Preferences = dict[str, Any]
 
@@ -43,7 +40,6 @@ class Observer:
         shell = self._shell
         self._fresh = self._attributes()
         self._extensions = frozenset(shell.extension_manager.loaded)
-        self._magics = {kind: frozenset(shell.magics_manager.magics[kind]) for kind in _KINDS}
         self._hooks = self._count_hooks()
         self._known = len(shell.configurables)
         for configurable in self._configurables():
@@ -68,11 +64,6 @@ class Observer:
         shell.compile.flags |= attributes["flags"]
         shell.history_manager.dir_hist[:] = attributes["visited"] or shell.history_manager.dir_hist
         shell.dir_stack[:] = attributes["stack"]
-        for name, command in saved["aliases"].items():
-            shell.alias_manager.define_alias(name, command)
-        for kind, name, variable in saved["magics"]:
-            if isinstance(shell.user_ns.get(variable), types.FunctionType):
-                shell.magics_manager.magics[kind][name] = shell.user_ns[variable]
         for name, always in saved["extensions"].items():
             if always or "%" in code:
                 self._load_extension(name)
@@ -80,25 +71,15 @@ class Observer:
 
     def save(self, extra: dict[str, Any]) -> None:
         """Put what differs from a fresh shell into `extra`."""
-        saved: Preferences = extra.get(KEY) or {"traits": {}, "extensions": {}, "aliases": {}, "magics": []}
+        saved: Preferences = extra.get(KEY) or {"traits": {}, "extensions": {}}
         shell = self._shell
         traits = {**saved["traits"], **dict(self._changed_traits())}
         extensions = dict(saved["extensions"])
         for name in shell.extension_manager.loaded - self._extensions - extensions.keys():
             extensions[name] = name not in _ON_DEMAND and self._count_hooks() != self._hooks
-        aliases, magics = dict(saved["aliases"]), list(saved["magics"])
-        for kind in _KINDS:
-            for name in shell.magics_manager.magics[kind].keys() - self._magics[kind]:
-                self._save_magic(kind, name, aliases, magics)
         attributes = self._attributes()
-        if traits or extensions or aliases or magics or attributes != self._fresh:
-            extra[KEY] = {
-                "traits": traits,
-                "extensions": extensions,
-                "aliases": aliases,
-                "magics": sorted(magics),
-                "attributes": attributes,
-            }
+        if traits or extensions or attributes != self._fresh:
+            extra[KEY] = {"traits": traits, "extensions": extensions, "attributes": attributes}
         else:
             extra.pop(KEY, None)
 
@@ -152,18 +133,6 @@ class Observer:
             self._shell.extension_manager.load_extension(name)
         except Exception as error:  # noqa: BLE001  the extension's own
             self._shell.notices.append(f"extension {name} could not be loaded: {type(error).__name__}: {error}")
-
-    def _save_magic(self, kind: str, name: str, aliases: dict[str, str], magics: list[tuple[str, str, str]]) -> None:
-        magic = self._shell.magics_manager.magics[kind][name]
-        if isinstance(magic, Alias):
-            aliases[name] = magic.cmd
-        elif isinstance(magic, types.FunctionType) and magic.__module__ == "__main__":
-            entry = (kind, name, magic.__name__)
-            if self._shell.user_ns.get(magic.__name__) is magic:
-                if entry not in magics:
-                    magics.append(entry)
-            else:
-                self._shell.notices.append(f"'%{name}' will not be carried: no variable holds its function")
 
     def _count_hooks(self) -> tuple[int, ...]:
         shell = self._shell

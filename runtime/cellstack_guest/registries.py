@@ -1,19 +1,34 @@
 """Where IPython's shell keeps what cells register with it, so that it can be reached from a module.
 
-transformers: of a cell's lines, of its syntax tree. callbacks: of events, by name. formatters: by MIME type.
+transformers: of a cell's lines, of its syntax tree. callbacks: of events, by name. formatters: by MIME type. magics: by
+kind and name.
 """
 
 from __future__ import annotations
 
+import types
 from typing import Any
+
+from IPython.core.alias import Alias
+from IPython.core.magic import MagicAlias
 
 formatters: dict[str, Any] = {}
 callbacks: dict[str, list[Any]] = {}
 transformers: list[list[Any]] = []
+magics: dict[str, dict[str, Any]] = {}
 
 
 def connect(shell: Any) -> None:
     """Take the registries of the shell of this process."""
-    global formatters, callbacks, transformers  # noqa: PLW0603
+    global formatters, callbacks, transformers, magics  # noqa: PLW0603
     formatters, callbacks = shell.display_formatter.formatters, shell.events.callbacks
     transformers = [shell.input_transformers_post, shell.ast_transformers]
+    magics = shell.magics_manager.magics
+
+
+def is_of_notebook(value: Any) -> bool:
+    """Tell whether it was the notebook that registered this; what an extension registers, it does when it is loaded."""
+    if isinstance(value, (Alias, MagicAlias)):
+        return True
+    owner = value.__self__ if isinstance(value, types.MethodType) else value
+    return "__main__" in (getattr(owner, "__module__", None), type(owner).__module__)

@@ -6,7 +6,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import dirty, pickling
+from cellstack_guest import dirty, nodes, pickling
+from cellstack_guest.baseline import Delta
 from cellstack_guest.definitions import ClassState, Registry, skeleton_of
 from cellstack_guest.loader import Loader, LoadError, patch_spans
 from cellstack_guest.manifest import CLASS
@@ -117,7 +118,7 @@ class Saver:
             except pickling.RefusedError as refusal:
                 self._registry_additions(pending, work)
                 if len(unit.values) == 1:
-                    work.refused[next(iter(unit.values))] = str(refusal)
+                    self._refuse(*unit.values.popitem(), str(refusal), pending, work)
                 else:
                     pending += [_Unit({key: value}) for key, value in unit.values.items()]
                 continue
@@ -128,6 +129,21 @@ class Saver:
                 unit.pickled = self._dump(unit.values)
             unit.same = unit.record is not None and self._is_same(unit, unit.record, values.before[unit.name])
             work.units.append(unit)
+
+    def _refuse(self, key: str, value: Any, why: str, pending: list[_Unit], work: _Work) -> None:
+        """Take down what cannot be carried; of a change of a module, the part of it."""
+        if not isinstance(value, Delta) or len(value.put) == 1:
+            work.refused[key] = why
+            return
+        kept = []
+        for step, part in value.put:
+            try:
+                self._dump({key: value._replace(put=[(step, part)], gone=[])}, with_shared=False)
+            except pickling.RefusedError as refusal:
+                work.refused[f"{key}{nodes.title([step])}"] = str(refusal)
+            else:
+                kept.append((step, part))
+        pending.append(_Unit({key: value._replace(put=kept)}))
 
     def _registry_additions(self, pending: list[_Unit], work: _Work) -> bool:
         """Take up the classes met for the first time, with their bases."""

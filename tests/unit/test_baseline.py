@@ -1,0 +1,286 @@
+"""What cells change in modules is noticed, and is the same when it is applied to the module as it was."""
+
+from __future__ import annotations
+
+import collections
+import importlib.util
+import os
+import signal
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cellstack_guest import baseline, nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+NAME = "lib_of_the_test"
+SOURCE = """
+    import abc, collections
+    LIMIT = 3
+    options = {"a": 1, "nested": {"deep": [1, 2]}}
+    names = ["x", "y"]
+    kinds = {1, 2}
+    recent = collections.deque([1])
+    ordered = collections.OrderedDict(a=1)
+
+    class Registry:
+        shared = []
+        def __init__(self):
+            self.entries = {}
+            self.count = 0
+        def method(self):
+            return 1
+
+    class Slotted:
+        __slots__ = ("value",)
+        def __init__(self):
+            self.value = 1
+
+    class Abstract(abc.ABC):
+        pass
+
+    registry = Registry()
+    slotted = Slotted()
+    typed = {int: ["an int"]}
+
+    def counter():
+        total = [0]
+        def count():
+            nonlocal total
+            return total
+        return count
+
+    count = counter()
+
+    def register(thing, _all=[]):
+        _all.append(thing)
+        return _all
+"""
+
+
+def load() -> Any:
+    """Return the module anew."""
+    spec = importlib.util.spec_from_loader(NAME, loader=None)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[NAME] = module
+    exec(textwrap.dedent(SOURCE), vars(module))
+    return module
+
+
+@pytest.fixture(autouse=True)
+def nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at the module alone: a process that runs tests has imported a thousand."""
+    monkeypatch.setattr(baseline, "modules", lambda: [(NAME, sys.modules[NAME])] if NAME in sys.modules else [])
+
+
+@pytest.fixture
+def lib() -> Iterator[Any]:
+    yield load()
+    del sys.modules[NAME]
+
+
+@pytest.fixture(params=["numpy", "plain"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look with numpy, or without."""
+    if request.param == "plain":
+        monkeypatch.setattr(baseline.Table, "touched", baseline.Table._touched_plain)
+    else:
+        pytest.importorskip("numpy")
+
+
+def taken() -> baseline.Baseline:
+    """Return what there is now."""
+    twin = baseline.Twin(None, orphan=False)
+    twin.ask()
+    found = baseline.of(twin)
+    assert found is not None
+    return found
+
+
+def changes(before: baseline.Baseline) -> dict[str, baseline.Delta]:
+    """Return what has changed in the module, by key without its prefix."""
+    prefix = f"{baseline.DELTA}{NAME}:"
+    return {
+        key.removeprefix(prefix): delta
+        for key, delta, _ in before.changes()
+        if key.startswith(prefix) and (delta.put or delta.gone)
+    }
+
+
+CHANGES = {
+    "LIMIT = 4": {""},
+    "LIMIT = -1; LIMIT = -2": {""},
+    "new = object()": {""},
+    "del LIMIT": {""},
+    "options['a'] = 2": {".options"},
+    "options['b'] = 1": {".options"},
+    "del options['a']": {".options"},
+    "options['nested']['deep'].append(3)": {".options['nested']['deep']"},
+    "options['nested']['deep'][0] = 7": {".options['nested']['deep']"},
+    "names.append('z')": {".names"},
+    "names[0] = 'w'": {".names"},
+    "kinds.add(3)": {".kinds"},
+    "kinds.discard(1)": {".kinds"},
+    "recent.append(2)": {".recent"},
+    "ordered['b'] = 2": {".ordered"},
+    "registry.entries['k'] = [1]": {".registry.entries"},
+    "registry.count += 1": {".registry"},
+    "registry.extra = 1": {".registry"},
+    "del registry.count": {".registry"},
+    "Registry.method = lambda self: 2": {".Registry"},
+    "Registry.shared.append(1)": {".Registry.shared"},
+    "slotted.value = 5": {".slotted"},
+    "Abstract.register(Registry)": {".Abstract"},
+    "typed[int].append('another')": {".typed[builtins.int]"},
+    "typed[str] = []": {".typed"},
+    "count().append(1)": {".count.__closure__[0].cell_contents"},
+    "register(1)": {".register.__defaults__[0]"},
+}
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("code", CHANGES)
+def test_a_change_is_noticed_where_it_was_made_and_nowhere_else(lib: Any, code: str) -> None:
+    before = taken()
+    exec(code, vars(lib))
+    assert set(changes(before)) == CHANGES[code]
+
+
+@pytest.mark.usefixtures("way")
+def test_what_is_only_looked_at_has_not_changed(lib: Any) -> None:
+    before = taken()
+    exec("repr(options); registry.method(); list(kinds); vars(registry); count(); isinstance(1, Abstract)", vars(lib))
+    assert changes(before) == {}
+
+
+@pytest.mark.parametrize("code", CHANGES)
+def test_a_change_applied_to_the_module_as_it_was_gives_the_module_as_it_is(lib: Any, code: str) -> None:
+    before = taken()
+    exec(code, vars(lib))
+    found = changes(before)
+    expected = described(lib)
+    fresh = load()
+    for key, delta in found.items():
+        path = tuple(anew(step, lib, fresh) for step in delta.path)
+        put = [(anew(step, lib, fresh), value) for step, value in delta.put]
+        baseline.apply(f"{baseline.DELTA}{NAME}:{key}", baseline.Delta(path, put, delta.gone))
+    assert described(fresh) == expected
+
+
+def anew(step: nodes.Step, old: ModuleType, fresh: ModuleType) -> nodes.Step:
+    """Return a step with the class of the fresh module in place of that of the old one."""
+    kind, key = step
+    names = [name for name, value in vars(old).items() if value is key and isinstance(key, type)]
+    return (kind, getattr(fresh, names[0])) if names else step
+
+
+def described(module: Any) -> dict[str, Any]:
+    """Return all that a cell can see of the module."""
+    return {
+        "LIMIT": getattr(module, "LIMIT", None),
+        "new": hasattr(module, "new"),
+        "values": [module.options, module.names, module.kinds, module.recent, list(module.ordered.items())],
+        "registry": vars(module.registry),
+        "method": module.registry.method(),
+        "shared": module.Registry.shared,
+        "slotted": module.slotted.value,
+        "abstract": isinstance(module.registry, module.Abstract),
+        "typed": module.typed,
+        "count": module.count(),
+        "all": module.register.__defaults__,
+    }
+
+
+def test_an_object_that_was_there_is_referred_to_and_a_new_one_is_not(lib: Any) -> None:
+    before = taken()
+    place = before.reference(lib.options["nested"])
+    assert place is not None
+    assert nodes.resolve(*place) is lib.options["nested"]
+    lib.options["nested"] = {}
+    assert before.reference(lib.options["nested"]) is None
+
+
+def test_what_is_imported_later_is_taken_in_as_it_is_then() -> None:
+    before = taken()
+    lib = load()
+    try:
+        before.renew([], first=True)
+        lib.options["a"] = 2
+        assert set(changes(before)) == {".options"}
+    finally:
+        del sys.modules[NAME]
+
+
+def test_what_an_import_changes_elsewhere_does_not_count_but_what_comes_after_it_does(lib: Any) -> None:
+    before = taken()
+    lib.options["by an import"] = 1
+    before.renew([], first=True)
+    lib.options["by the cell"] = 1
+    assert [step for step, _ in changes(before)[".options"].put] == [(nodes.ITEM, "by the cell")]
+
+
+def test_changes_of_one_object_add_up() -> None:
+    step = ((nodes.ATTRIBUTE, "options"),)
+    first = baseline.Delta(
+        step, [((nodes.ITEM, "a"), 1), ((nodes.ITEM, "b"), 1)], [(nodes.ITEM, "c"), (nodes.ITEM, "d")]
+    )
+    then = baseline.Delta(step, [((nodes.ITEM, "b"), 2), ((nodes.ITEM, "c"), 2)], [(nodes.ITEM, "a")])
+    both = baseline.merged(first, then)
+    assert both.put == [((nodes.ITEM, "b"), 2), ((nodes.ITEM, "c"), 2)]
+    assert both.gone == [(nodes.ITEM, "d"), (nodes.ITEM, "a")]
+
+
+def test_a_process_that_cannot_answer_is_no_baseline() -> None:
+    twin = baseline.Twin(None, orphan=False)
+    os.kill(twin._pid, signal.SIGKILL)
+    assert baseline.of(twin) is None
+
+
+KEYS = st.one_of(
+    st.text(max_size=3), st.integers(), st.booleans(), st.none(), st.tuples(st.integers(), st.text(max_size=1))
+)
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=4)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(start=st.dictionaries(KEYS, VALUES, max_size=5), end=st.dictionaries(KEYS, VALUES, max_size=5))
+def test_any_dict_becomes_any_other_by_the_difference(start: dict[Any, Any], end: dict[Any, Any]) -> None:
+    now = dict(start)
+    before = baseline.marks(now)
+    for key in list(now):
+        if key not in end:
+            del now[key]
+    now.update(end)
+    change = baseline.difference(now, before)
+    fresh = dict(start)
+    nodes.change(fresh, change.put, change.gone)
+    assert fresh == end
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(
+    start=st.lists(VALUES, max_size=5),
+    end=st.lists(VALUES, max_size=5),
+    kind=st.sampled_from([list, collections.deque]),
+)
+def test_any_sequence_becomes_any_other_by_the_difference(start: list[Any], end: list[Any], kind: Any) -> None:
+    now = kind(start)
+    before = baseline.marks(now)
+    now.clear()
+    now.extend(end)
+    change = baseline.difference(now, before)
+    fresh = kind(start)
+    nodes.change(fresh, change.put, change.gone)
+    assert fresh == kind(end)

@@ -25,7 +25,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cellstack_guest import nodes, registries
+from cellstack_guest import nodes, reducers, registries
 from cellstack_guest.dirty import PAGE
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _SKIPPED = frozenset(
         *("_frozen_importlib_external", "linecache", "encodings", "codecs", "re", "sre_parse", "sre_compile", "random"),
         *("tokenize", "traceback", "inspect", "weakref", "_weakrefset", "abc", "_abc", "_py_abc", "typing", "warnings"),
         *("decimal", "_decimal", "locale", "ctypes", "pdb", "bdb", "cmd", "readline", "cloudpickle", "site"),
-        *("tempfile", "logging", "contextvars", "functools", "types", "collections", "runpy", "ast", "dis", "opcode"),
+        *("tempfile", "contextvars", "functools", "types", "collections", "runpy", "ast", "dis", "opcode"),
         *("pickle", "_pickle", "_compat_pickle", "faulthandler", "sysconfig", "pkgutil", "fcntl", "mmap", "time"),
         *(
             "cellstack",
@@ -70,19 +70,19 @@ _SKIPPED = frozenset(
         ),
     }
 )
-# Below these is what `settings.py` has a reader and a writer for.
-_SETTINGS = frozenset(
+# Below these is what `settings.py` has a reader and a writer for, or what is of the process.
+_BELOW = frozenset(
     {
         *("matplotlib.rcParams", "matplotlib.rcParamsDefault", "matplotlib.rcParamsOrig", "matplotlib.backends"),
         *("matplotlib.pyplot", "matplotlib._pylab_helpers", "pandas._config.config._global_config"),
-        *("xarray.core.options.OPTIONS", "IPython.core.magic.magics"),
+        *("xarray.core.options.OPTIONS", "IPython.core.magic.magics", "logging._handlers", "logging._handlerList"),
     }
 )
 # Of these are the containers that everything is made of.
 _BUILDING_BLOCKS = frozenset({"builtins", "collections", "functools", "types"})
 _BEYOND = frozenset({(nodes.ATTRIBUTE, "__warningregistry__"), (nodes.ATTRIBUTE, "__builtins__")})
 SHELL = "cellstack_guest.registries"  # where IPython's shell keeps what cells register with it
-_CACHES = frozenset({"__warningregistry__", "__abstractmethods__", "_abc_impl", "__slotnames__"})
+_CACHES = frozenset({"__warningregistry__", "__abstractmethods__", "_abc_impl", "__slotnames__", "_cache"})
 # Of later versions a change is not looked for in the words of an object, but all that is on a page of our own is
 # looked at: slower, and nothing is missed.
 _LAYOUT_IS_KNOWN = sys.version_info < (3, 13)
@@ -153,7 +153,9 @@ def difference(obj: Any, before: Marks) -> Change:
 
 def _is_left_out(step: Step, value: Any) -> bool:
     """Tell whether a part is none that is carried: modules are imported again, caches fill again."""
-    return type(value) is types.ModuleType or step in _BEYOND or (step[0] == nodes.ATTRIBUTE and step[1] in _CACHES)
+    if type(value) is types.ModuleType or step in _BEYOND or reducers.is_fresh_logger(value):
+        return True
+    return step[0] == nodes.ATTRIBUTE and step[1] in _CACHES
 
 
 def _is_atom(key: Any) -> bool:
@@ -489,6 +491,16 @@ def _is_beyond(obj: Any, step: Step) -> bool:
     return _root(module) in _SKIPPED and module not in _BUILDING_BLOCKS
 
 
+def _carried_otherwise() -> Iterator[int]:
+    """Yield the addresses of what is not looked into, as far as it is there."""
+    for path in _BELOW:
+        module, _, name = path.rpartition(".")
+        if path in sys.modules:
+            yield id(sys.modules[path])
+        elif module in sys.modules and name in vars(sys.modules[module]):
+            yield id(vars(sys.modules[module])[name])
+
+
 def modules() -> list[tuple[str, types.ModuleType]]:
     """Return the modules whose state is looked at, by name."""
     return [
@@ -532,7 +544,7 @@ class Twin:
             os.close(self._done)
             if os.read(reads, 1):
                 gc.disable()
-                known = {*beyond, *(() if base is None else base.address)}
+                known = {*beyond, *_carried_otherwise(), *(() if base is None else base.address)}
                 roots = [(name, module) for name, module in modules() if id(module) not in known]
                 table = _Builder(known).table(roots)
                 changed = {} if base is None else dict(_differing(base))
@@ -625,6 +637,14 @@ class Baseline:
                     whole = table is self._table and number not in self._before
                     yield key_of(place), Delta(place.path, put, gone), whole
 
+    def is_pristine(self, key: str, delta: Delta) -> bool:
+        """Tell whether a changed object is as it was before any cell ran, if `changes` does not yield it."""
+        try:
+            number = self._table.find(id(nodes.resolve(_module_of(key), delta.path)))
+        except LookupError:
+            return False
+        return number is not None and number not in self._before
+
     def _of_notebook(self, put: list[tuple[Step, Any]]) -> list[tuple[Step, Any]]:
         """Leave out what extensions have registered with the shell: they do it again when they are loaded."""
         own = {id(value) for _, value in put if registries.is_of_notebook(value)}
@@ -680,8 +700,11 @@ def is_delta(key: str) -> bool:
 
 def apply(key: str, delta: Delta) -> None:
     """Change an object of a module that is imported as an earlier cell has. LookupError when it is not there."""
-    module = key.split(":")[1]
-    nodes.change(nodes.resolve(module, delta.path), delta.put, delta.gone)
+    nodes.change(nodes.resolve(_module_of(key), delta.path), delta.put, delta.gone)
+
+
+def _module_of(key: str) -> str:
+    return key.split(":")[1]
 
 
 def merged(before: Delta, after: Delta) -> Delta:

@@ -404,14 +404,13 @@ class Carrier:
         live = self._applied()
         if self.baseline is None:
             return live
-        changes: dict[str, Any] = dict(live)
+        changes: dict[str, Any] = {}
         for key, delta, whole in self.baseline.changes():
-            change = delta if whole or key not in live else merged(live[key], delta)
-            if change.put or change.gone:
-                changes[key] = change
-            else:
-                changes.pop(key, None)
-        return changes
+            changes[key] = delta if whole or key not in live else merged(live[key], delta)
+        for key in live.keys() - changes.keys():
+            if not self.baseline.is_pristine(key, live[key]):
+                changes[key] = live[key]
+        return {key: delta for key, delta in changes.items() if delta.put or delta.gone}
 
     def _applied(self) -> dict[str, Any]:
         return {key: value for values in self._live.values() for key, value in values.items() if is_delta(key)}

@@ -303,6 +303,7 @@ _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("builtins", "BaseException"): reducers.reduce_exception,
     ("IPython.core.interactiveshell", "InteractiveShell"): reducers.reduce_shell,
     ("functools", "_lru_cache_wrapper"): reducers.reduce_cached,
+    ("logging", "Logger"): reducers.reduce_logger,
     ("subprocess", "Popen"): reducers.reduce_process,
     ("builtins", "memoryview"): reducers.reduce_memoryview,
     ("builtins", "mappingproxy"): reducers.reduce_proxy,

@@ -82,6 +82,26 @@ def reduce_process(process: Any) -> Any:
     return _refuse(process) if process.returncode is None else NotImplemented
 
 
+def reduce_logger(logger: Any) -> Any:
+    """Return the reduction of a logger: the one of that name, made to be as this one is."""
+    state = {name: vars(logger)[name] for name in ("level", "propagate", "disabled", "filters", "handlers")}
+    return (sys.modules["logging"].getLogger, (logger.name,), state, None, None, set_logger)
+
+
+def set_logger(logger: Any, state: dict[str, Any]) -> None:
+    """Make a logger as it was."""
+    vars(logger).update(state)
+    logger.manager._clear_cache()  # noqa: SLF001  of which levels are enabled
+
+
+def is_fresh_logger(value: Any) -> bool:
+    """Tell whether this is a logger as getLogger makes it."""
+    logging = sys.modules.get("logging")
+    if logging is None or not isinstance(value, logging.Logger):
+        return logging is not None and isinstance(value, logging.PlaceHolder)
+    return bool(value.level == 0 and value.propagate and not (value.handlers or value.filters or value.disabled))
+
+
 def reduce_memoryview(view: memoryview) -> Any:
     """Return the reduction of a view on the whole of its object; others are refused."""
     base: Any = view.obj

@@ -11,6 +11,7 @@ import gc
 import locale
 import os
 import random
+import signal
 import sys
 import warnings
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _BACKEND = "backend"
+# Of SIGINT the cell itself changes the handler; the other two have none.
+_SIGNALS = tuple(
+    int(number) for number in signal.Signals if number not in (signal.SIGINT, signal.SIGKILL, signal.SIGSTOP)
+)
 
 
 @dataclass(frozen=True)
@@ -226,47 +231,13 @@ def _write_collecting(on: bool) -> None:
     (gc.enable if on else gc.disable)()
 
 
-Logger = tuple[int, bool, bool, list[tuple[str, int, str | None, str | None]]]
+def _read_signals() -> dict[int, Any]:
+    return {number: signal.getsignal(number) for number in _SIGNALS}
 
 
-def _read_logging() -> dict[str, Logger]:
-    """Return level, propagation, whether disabled, and handlers of each logger that is not as loggers are made."""
-    logging = _module("logging")
-    found = {name: logger for name, logger in list(logging.root.manager.loggerDict.items()) if hasattr(logger, "level")}
-    state = {name: _logger(logger) for name, logger in [("", logging.root), *found.items()]}
-    return {name: logger for name, logger in state.items() if logger != (0, True, False, [])}
-
-
-def _logger(logger: Any) -> Logger:
-    """Return one logger; of its handlers those that write to one of the two streams, the others are not known here."""
-    streams = {id(sys.stdout): "stdout", id(sys.stderr): "stderr"}
-    handlers = [
-        (streams[id(handler.stream)], handler.level, *_format(handler.formatter))
-        for handler in logger.handlers
-        if type(handler) is _module("logging").StreamHandler and id(handler.stream) in streams
-    ]
-    return logger.level, logger.propagate, logger.disabled, handlers
-
-
-def _format(formatter: Any) -> tuple[str | None, str | None]:
-    # Another class of formatter gives another text: then the plain message.
-    plain = type(formatter) is _module("logging").Formatter
-    return (formatter._fmt, formatter.datefmt) if plain else (None, None)  # noqa: SLF001 - no other way to its text
-
-
-def _write_logging(changes: dict[str, Logger | None]) -> None:
-    logging = _module("logging")
-    for name, wanted in changes.items():
-        logger = logging.getLogger(name or None)
-        level, logger.propagate, logger.disabled, handlers = wanted or (0, True, False, [])
-        logger.setLevel(level)
-        if _logger(logger)[3] == handlers:
-            continue
-        for stream, handler_level, text, dates in handlers:
-            handler = logging.StreamHandler(getattr(sys, stream))
-            handler.setLevel(handler_level)
-            handler.setFormatter(logging.Formatter(text, dates))
-            logger.addHandler(handler)
+def _write_signals(changes: dict[int, Any]) -> None:
+    for number, handler in changes.items():
+        signal.signal(number, handler)
 
 
 def _read_templates() -> str:
@@ -309,7 +280,7 @@ SETTINGS = (
     Setting("pandas", "pandas", _read_pandas, _write_pandas, delta=True),
     Setting("torch", "torch", _read_torch, _write_torch),
     Setting("garbage collection", "", _read_collecting, _write_collecting),
-    Setting("logging", "logging", _read_logging, _write_logging, delta=True),
+    Setting("signal handlers", "", _read_signals, _write_signals, delta=True),
     Setting(
         "socket timeout",
         "socket",

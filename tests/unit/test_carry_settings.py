@@ -86,22 +86,9 @@ def test_nothing_is_written_for_settings_that_did_not_change(nb: Notebook) -> No
     assert nb.run("os.getcwd()").state == "layer2"
 
 
-def test_logging_goes_on_as_it_was_configured(nb: Notebook) -> None:
-    nb.run(
-        "import logging, sys\nlogging.basicConfig(level=logging.INFO, format='%(levelname)s: %(message)s', "
-        "stream=sys.stdout, force=True)\nlogging.getLogger('quiet').setLevel(logging.ERROR)"
-    )
-    nb.run("1")
-    ran = nb.run(
-        "import logging\nlogging.info('shown')\nlogging.getLogger('quiet').warning('not shown')\nlogging.debug('no')"
-    )
-    assert ran.printed == "INFO: shown\n"
-    nb.run("logging.getLogger().setLevel(logging.WARNING)\nlogging.getLogger('quiet').setLevel(logging.NOTSET)")
-    ran = nb.run("import logging\nlogging.info('no')\nlogging.getLogger('quiet').warning('now')")
-    assert ran.printed == "WARNING: now\n"
-
-
 def test_settings_of_the_standard_library(nb: Notebook) -> None:
+    nb.run("import signal\ndef hear(number, frame): print('heard')\nsignal.signal(signal.SIGUSR1, hear)")
+    assert nb.run("import signal\nsignal.raise_signal(signal.SIGUSR1)").printed == "heard\n"
     nb.run("import gc, socket, csv\ngc.disable()\nsocket.setdefaulttimeout(2.5)\ncsv.field_size_limit(999)")
     shown = nb.show("(gc.isenabled(), socket.getdefaulttimeout(), csv.field_size_limit())")
     assert shown == "(False, 2.5, 999)"

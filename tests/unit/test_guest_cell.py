@@ -608,6 +608,79 @@ def test_magics_and_extensions_of_a_notebook_hold_in_later_cells(notebook: Cells
     assert notice.startswith("extension noisy could not be loaded: ModuleNotFoundError")
 
 
+def test_logging_goes_on_as_it_was_configured(notebook: Cells) -> None:
+    notebook.run(
+        "import logging, sys\nlogging.basicConfig(level=logging.INFO, format='%(levelname)s: %(message)s', "
+        "stream=sys.stdout, force=True)\nlogging.getLogger('quiet').setLevel(logging.ERROR)"
+    )
+    notebook.run("1")
+    code = "import logging\nlogging.info('shown')\nlogging.getLogger('quiet').warning('not shown')\nlogging.debug('no')"
+    assert notebook.run(code).stdout == "INFO: shown\n"
+    notebook.run("logging.getLogger().setLevel(logging.WARNING)\nlogging.getLogger('quiet').setLevel(logging.NOTSET)")
+    run = notebook.run("import logging\nlogging.info('no')\nlogging.getLogger('quiet').warning('now')")
+    assert run.stdout == "WARNING: now\n"
+
+
+def test_handlers_of_the_notebook_and_those_that_write_to_a_file_go_on(notebook: Cells) -> None:
+    notebook.run(
+        "import logging\nclass Said(logging.Handler):\n    def emit(self, record): print('said', record.getMessage())\n"
+        "log = logging.getLogger('app')\nlog.addHandler(Said())\nlog.addHandler(logging.FileHandler('app.log'))"
+    )
+    assert notebook.run("log.warning('one')").stdout == "said one\n"
+    assert notebook.run("logging.getLogger('app').warning('two')").stdout == "said two\n"
+    assert notebook.run("open('app.log').read()").result == repr("one\ntwo\n")
+
+
+def test_what_is_registered_by_a_call_stays_registered(notebook: Cells) -> None:
+    notebook.run("import copyreg, json, numbers\nclass Money:\n    pass\nnumbers.Number.register(Money)")
+    notebook.run("copyreg.pickle(Money, lambda money: (Money, ()))\ndef patch(): json.decoder.mine = [Money]\npatch()")
+    assert notebook.run("isinstance(Money(), numbers.Number)").result == "True"
+    assert notebook.run("import copyreg\nMoney in copyreg.dispatch_table").result == "True"
+    assert notebook.run("json.decoder.mine == [Money]").result == "True"
+    notebook.run("del json.decoder.mine, copyreg.dispatch_table[Money]")
+    assert notebook.run("hasattr(json.decoder, 'mine'), Money in copyreg.dispatch_table").result == "(False, False)"
+
+
+def test_what_is_registered_with_the_shell_stays_registered(notebook: Cells) -> None:
+    notebook.run("shell = get_ipython()\nplain = shell.display_formatter.formatters['text/plain']")
+    notebook.run("plain.for_type(int, lambda value, printer, cycle: printer.text(f'int {value}'))")
+    notebook.run("times = []\ndef before(info): times.append(1)\nshell.events.register('pre_run_cell', before)")
+    notebook.run("%alias_magic now pwd")
+    assert notebook.run("5").result == "int 5"
+    assert notebook.run("len(times)").result == "int 3"
+    assert notebook.run("%now").content["status"] == "ok"
+    notebook.run("shell.events.unregister('pre_run_cell', before)\nplain.pop(int)")
+    assert notebook.run("len(times)").result == "5"
+    assert notebook.run("len(times)").result == "5"
+
+
+def test_what_a_module_holds_is_the_same_object_in_a_variable(notebook: Cells) -> None:
+    notebook.run("import json\ntable = json.decoder.BACKSLASH\ntable['z'] = 'zed'")
+    assert notebook.run("table is json.decoder.BACKSLASH, json.decoder.BACKSLASH['z']").result == "(True, 'zed')"
+
+
+def test_the_part_of_a_module_that_cannot_be_carried_is_named_once(notebook: Cells) -> None:
+    run = notebook.run("import json\njson.decoder.numbers = (n for n in range(3))\njson.decoder.fine = 1")
+    assert run.notices == ["json.decoder.numbers will not be carried: generator"]
+    run = notebook.run("json.decoder.fine, hasattr(json.decoder, 'numbers')")
+    assert (run.result, run.notices) == ("(1, False)", [])
+
+
+def test_a_module_that_is_imported_by_the_cell_is_taken_in_before_it_is_changed(notebook: Cells) -> None:
+    notebook.run("import xml.dom.minidom as dom\ndom.mine = [1]\ndef f(): dom.other = 2\nf()")
+    assert notebook.run("dom.mine, dom.other").result == "([1], 2)"
+    notebook.run("dom.mine.append(2)")
+    assert notebook.run("import xml.dom.minidom\nxml.dom.minidom.mine, dom.other").result == "([1, 2], 2)"
+
+
+def test_children_of_a_cell_are_its_own(notebook: Cells) -> None:
+    code = (
+        "import os, wave\nwave.mine = 1\nif os.fork() == 0: os._exit(0)\nos.wait()\n"
+        "try: os.wait()\nexcept ChildProcessError: print('no more')"
+    )
+    assert notebook.run(code).stdout == "no more\n"
+
+
 def test_figures_keep_the_format_that_was_asked_for(notebook: Cells) -> None:
     pytest.importorskip("matplotlib")
     notebook.run("%matplotlib inline\n%config InlineBackend.figure_format = 'svg'")

@@ -10,10 +10,10 @@ BIN := .venv/bin
 EXECUTED := build/$(notdir $(NOTEBOOK))
 PYTHON_FILES := runtime kernel tests notebooks
 
-.PHONY: help demo test lab bench lint format vm clean
+.PHONY: help demo test lab bench carry-table lint format vm clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.installed-demo ## install, build the image, run the first notebook with every cell in a container
 	@tests/setup/demo.sh $(NOTEBOOK) $(EXECUTED)
@@ -27,6 +27,9 @@ lab: .venv/.installed-demo ## open JupyterLab on the notebooks
 bench: .venv/.installed-test ## measure cells and containers beside their peers; build/bench.json
 	@tests/setup/peers.sh bench
 	@$(BIN)/python -m tests.benchmarks.bench --output build/bench.json
+
+carry-table: ## run what the table of ARCHITECTURE.md is about, in an environment of its own, and write it anew
+	@PYTHON="$(PYTHON)" tests/setup/carry-table.sh
 
 lint: .venv/.installed-test ## ruff, mypy --strict, import-linter
 	@tests/setup/lint.sh $(PYTHON_FILES)

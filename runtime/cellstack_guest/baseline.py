@@ -48,26 +48,14 @@ _OPAQUE = "@"  # a step whose key is no atom: by the key's address
 # Whose state is of the process, is carried otherwise, or is a cache.
 _SKIPPED = frozenset(
     {
-        *("__main__", "cellstack_guest", "sys", "builtins", "os", "posix", "posixpath", "signal", "gc", "atexit", "io"),
-        *("multiprocessing", "joblib", "concurrent", "asyncio", "threading", "subprocess", "selectors", "select"),
-        *("_thread", "socket", "_io", "tornado", "zmq", "importlib", "_frozen_importlib", "zipimport", "zipfile"),
-        *("_frozen_importlib_external", "linecache", "encodings", "codecs", "re", "sre_parse", "sre_compile", "random"),
-        *("tokenize", "traceback", "inspect", "weakref", "_weakrefset", "abc", "_abc", "_py_abc", "typing", "warnings"),
-        *("decimal", "_decimal", "locale", "ctypes", "pdb", "bdb", "cmd", "readline", "cloudpickle", "site"),
-        *("tempfile", "contextvars", "functools", "types", "collections", "runpy", "ast", "dis", "opcode"),
-        *("pickle", "_pickle", "_compat_pickle", "faulthandler", "sysconfig", "pkgutil", "fcntl", "mmap", "time"),
-        *(
-            "cellstack",
-            "pyparsing",
-            "traitlets",
-            "prompt_toolkit",
-            "pygments",
-            "jedi",
-            "parso",
-            "stack_data",
-            "executing",
-            "asttokens",
-        ),
+        *("__main__", "cellstack", "cellstack_guest", "builtins", "sys", "os", "posix", "posixpath", "io", "_io"),
+        *("signal", "gc", "atexit", "multiprocessing", "joblib", "concurrent", "asyncio", "threading", "_thread"),
+        *("subprocess", "selectors", "select", "socket", "tornado", "zmq", "faulthandler", "fcntl", "mmap", "time"),
+        *("importlib", "_frozen_importlib", "_frozen_importlib_external", "zipimport", "pkgutil", "runpy", "site"),
+        *("sysconfig", "linecache", "encodings", "codecs", "re", "tokenize", "traceback", "inspect", "weakref"),
+        *("_weakrefset", "typing", "warnings", "random", "decimal", "_decimal", "locale", "tempfile", "contextvars"),
+        *("pickle", "_pickle", "_compat_pickle", "ctypes", "cloudpickle", "pdb", "bdb", "cmd", "readline"),
+        *("traitlets", "pyparsing", "prompt_toolkit", "pygments", "jedi", "parso", "stack_data", "executing"),
     }
 )
 # Below these is what `settings.py` has a reader and a writer for, or what is of the process.
@@ -76,10 +64,9 @@ _BELOW = frozenset(
         *("matplotlib.rcParams", "matplotlib.rcParamsDefault", "matplotlib.rcParamsOrig", "matplotlib.backends"),
         *("matplotlib.pyplot", "matplotlib._pylab_helpers", "pandas._config.config._global_config"),
         *("xarray.core.options.OPTIONS", "IPython.core.magic.magics", "logging._handlers", "logging._handlerList"),
+        "IPython.core.async_helpers",
     }
 )
-# Of these are the containers that everything is made of.
-_BUILDING_BLOCKS = frozenset({"builtins", "collections", "functools", "types"})
 _BEYOND = frozenset({(nodes.ATTRIBUTE, "__warningregistry__"), (nodes.ATTRIBUTE, "__builtins__")})
 SHELL = "cellstack_guest.registries"  # where IPython's shell keeps what cells register with it
 _CACHES = frozenset({"__warningregistry__", "__abstractmethods__", "_abc_impl", "__slotnames__", "_cache"})
@@ -488,7 +475,7 @@ def _is_beyond(obj: Any, step: Step) -> bool:
     if step in _BEYOND:
         return True
     module = obj.__module__ if isinstance(obj, type) else type(obj).__module__
-    return _root(module) in _SKIPPED and module not in _BUILDING_BLOCKS
+    return _root(module) in _SKIPPED and module != "builtins"
 
 
 def _carried_otherwise() -> Iterator[int]:

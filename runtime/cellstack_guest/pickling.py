@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from cellstack_guest import arrays, definitions, names, nodes, reducers
+from cellstack_guest import arrays, definitions, names, nodes, reducers, reopened
 from cellstack_guest.baseline import Delta
 from cellstack_guest.reducers import type_name
 
@@ -78,7 +78,6 @@ class Pickler(cloudpickle.Pickler):
         self,
         file: io.BytesIO,
         registry: Registry,
-        subjects: frozenset[int],
         buffer_callback: Callable[[Any], bool],
     ) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)  # type: ignore[no-untyped-call]
@@ -86,7 +85,6 @@ class Pickler(cloudpickle.Pickler):
         self.memo = {id(obj): (place, obj) for place, obj in enumerate(known)}
         self.registry = registry
         self.fixed = {**_fixed_objects(), **{id(obj): ("sys", "modules") for obj in known}}
-        self.subjects = subjects
         self.needs: set[str] = set()
         self.reach: set[str] | None = set()
         self.functions: set[int] = set()
@@ -104,7 +102,7 @@ class Pickler(cloudpickle.Pickler):
             return self._function(obj)
         if issubclass(cls, type):
             return self._class(obj)
-        if cls in reducers.LOCKS and id(obj) not in self.subjects:
+        if cls in reducers.LOCKS:
             return reducers.reduce_lock(obj)
         handler = _HANDLERS[cls]
         return NotImplemented if handler is None else handler(obj)
@@ -206,7 +204,7 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> P
         return False
 
     make = _DeltaPickler if any(_refers(value, registry) for value in values.values()) else Pickler
-    pickler = make(file, registry, frozenset(map(id, values.values())), keep_inside)
+    pickler = make(file, registry, keep_inside)
     try:
         # Not cloudpickle's dump, which turns a RecursionError into something else.
         pickle.Pickler.dump(pickler, values)
@@ -282,8 +280,8 @@ def _blame(values: dict[str, Any], last: object, error: Exception) -> str:
     value = next(iter(values.values())) if len(values) == 1 else values
     outer = type_name(type(value))
     if last is None or last is value:
-        return outer
-    inner = type_name(type(last))
+        return str(error) if isinstance(error, reducers.Refusal) else outer
+    inner = str(error) if isinstance(error, reducers.Refusal) else type_name(type(last))
     if isinstance(last, (definitions.ClassState, definitions.Behaviour)):
         return f"class {last.cls.__qualname__}"
     if isinstance(value, Delta):
@@ -303,6 +301,10 @@ _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("builtins", "BaseException"): reducers.reduce_exception,
     ("IPython.core.interactiveshell", "InteractiveShell"): reducers.reduce_shell,
     ("functools", "_lru_cache_wrapper"): reducers.reduce_cached,
+    ("_thread", "_local"): reopened.reduce_local,
+    ("_csv", "writer"): reopened.reduce_csv_writer,
+    ("_csv", "reader"): reopened.reduce_csv_reader,
+    ("sqlite3", "Connection"): reopened.reduce_database,
     ("logging", "Logger"): reducers.reduce_logger,
     ("subprocess", "Popen"): reducers.reduce_process,
     ("builtins", "memoryview"): reducers.reduce_memoryview,

@@ -29,8 +29,13 @@ def type_name(cls: type) -> str:
     return f"{'io' if module == '_io' else module}.{cls.__qualname__}"
 
 
-def _refuse(obj: object) -> Any:
-    raise pickle.PicklingError(f"cannot pickle {type_name(type(obj))}")
+class Refusal(pickle.PicklingError):
+    """An object that cannot be carried; the message is what it is."""
+
+
+def refuse(obj: object, why: str = "") -> Any:
+    """Raise the error that says that an object cannot be carried, and why if that can be helped."""
+    raise Refusal(f"{type_name(type(obj))} {why}".rstrip())
 
 
 def module_attribute(module: str, name: str) -> Any:
@@ -39,9 +44,9 @@ def module_attribute(module: str, name: str) -> Any:
 
 
 def reduce_lock(lock: Any) -> Any:
-    """Return the reduction of a lock that is part of something: a new one, which is the same when nobody holds it."""
+    """Return the reduction of a lock: a new one, which is the same when nobody holds it."""
     if "unlocked" not in repr(lock):
-        return _refuse(lock)
+        return refuse(lock)
     return (threading.RLock if type(lock) is type(threading.RLock()) else threading.Lock, ())
 
 
@@ -79,7 +84,7 @@ def the_shell() -> Any:
 
 def reduce_process(process: Any) -> Any:
     """Return the reduction of a process that has ended; one that runs ends with its container."""
-    return _refuse(process) if process.returncode is None else NotImplemented
+    return refuse(process) if process.returncode is None else NotImplemented
 
 
 def reduce_logger(logger: Any) -> Any:
@@ -107,7 +112,7 @@ def reduce_memoryview(view: memoryview) -> Any:
     base: Any = view.obj
     if view.format == "B" and view.ndim == 1 and view.contiguous and memoryview(base).nbytes == view.nbytes:
         return (memoryview, (base,))
-    return _refuse(view)
+    return refuse(view)
 
 
 def reduce_proxy(proxy: types.MappingProxyType[Any, Any]) -> Any:
@@ -123,7 +128,7 @@ def reduce_proxy(proxy: types.MappingProxyType[Any, Any]) -> Any:
 def reduce_weak_reference(reference: weakref.ref[Any]) -> Any:
     """Return the reduction of a weak reference; it dies on loading when nothing else holds what it refers to."""
     if type(reference) is not weakref.ref or reference.__callback__ is not None:
-        return _refuse(reference)
+        return refuse(reference)
     referent = reference()
     return (_dead_reference, ()) if referent is None else (weakref.ref, (referent,))
 
@@ -162,19 +167,19 @@ def reduce_file(file: Any) -> Any:
     name, mode = getattr(file, "name", None), getattr(file, "mode", "r")
     text = isinstance(file, io.TextIOWrapper)
     if not isinstance(name, str) or not isinstance(mode, str):
-        return _refuse(file)
+        return refuse(file)
     options = {"encoding": file.encoding, "errors": file.errors} if text else {}
     mode = mode.replace("b", "") if text else mode
     if file.closed:
         return (closed_file, (name, mode, options))
     if not os.path.isfile(name) or not os.path.samestat(os.stat(name), os.fstat(file.fileno())):
-        return _refuse(file)
+        return refuse(file)
     try:
         if mode not in ("r", "rb"):
             file.flush()
         position = file.tell()
     except OSError:  # a text file in the middle of an iteration does not know where it is
-        return _refuse(file)
+        return refuse(file)
     return (open_file, (os.path.abspath(name), name, mode, options, position))
 
 
@@ -197,7 +202,7 @@ def reduce_match(match: re.Match[Any]) -> Any:
     arguments = (match.re, match.string, match.pos, match.endpos, match.start())
     found = find_again(*arguments)
     same = found is not None and (found.regs, found.lastindex) == (match.regs, match.lastindex)
-    return (find_again, arguments) if same else _refuse(match)
+    return (find_again, arguments) if same else refuse(match)
 
 
 def find_again(pattern: re.Pattern[Any], string: Any, pos: int, endpos: int, start: int) -> re.Match[Any] | None:

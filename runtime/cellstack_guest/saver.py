@@ -118,7 +118,7 @@ class Saver:
             except pickling.RefusedError as refusal:
                 self._registry_additions(pending, work)
                 if len(unit.values) == 1:
-                    self._refuse(*unit.values.popitem(), str(refusal), pending, work)
+                    self._refuse(*next(iter(unit.values.items())), str(refusal), pending, work)
                 else:
                     pending += [_Unit({key: value}) for key, value in unit.values.items()]
                 continue

@@ -301,7 +301,8 @@ def test_globals_as_a_value(nb: Notebook) -> None:
 def test_what_cannot_be_carried_is_named_and_costs_nothing_else(nb: Notebook) -> None:
     ran = nb.run(
         "import sqlite3, threading, socket\n"
-        "conn = sqlite3.connect(':memory:')\ngen = (i for i in range(3))\nlock = threading.Lock()\n"
+        "conn = sqlite3.connect(':memory:')\nconn.execute('create temp table t(a)')\ngen = (i for i in range(3))\n"
+        "lock = threading.Lock()\nlock.acquire()\n"
         "held = [1, (i for i in [])]\nx = 5\n"
     )
     assert ran.not_carried == {
@@ -320,6 +321,34 @@ def test_what_cannot_be_carried_is_named_and_costs_nothing_else(nb: Notebook) ->
     )
     assert nb.run("conn = 3", ask="conn").state != later.state
     assert nb.run("print(conn)", ask="conn").notes["conn"] is None
+
+
+def test_databases_and_locks_are_as_they_were(nb: Notebook) -> None:
+    nb.run(
+        "import datetime, sqlite3, threading\n"
+        "lock, local = threading.Lock(), threading.local()\nlocal.number = 7\n"
+        "memory = sqlite3.connect(':memory:', detect_types=sqlite3.PARSE_DECLTYPES, isolation_level='IMMEDIATE')\n"
+        "memory.execute('create table t(day date)')\nmemory.row_factory = sqlite3.Row\n"
+        "memory.execute('insert into t values (?)', [datetime.date(2020, 1, 2)])\nmemory.commit()\n"
+    )
+    assert (
+        nb.show("(memory.execute('select * from t').fetchone()['day'].year, memory.isolation_level)")
+        == "(2020, 'IMMEDIATE')"
+    )
+    assert nb.show("(local.number, lock.acquire(blocking=False))") == "(7, True)"
+
+
+def test_a_database_is_not_carried_with_what_a_new_connection_would_not_have(nb: Notebook) -> None:
+    ran = nb.run(
+        "import sqlite3\none, two, three = (sqlite3.connect(':memory:') for _ in range(3))\n"
+        "one.execute('create table t(a)')\none.execute('insert into t values (1)')\n"
+        "two.create_function('f', 1, str)\nthree.execute('attach ? as other', [':memory:'])"
+    )
+    assert ran.not_carried == {
+        "one": "sqlite3.Connection in a transaction (commit it to have it carried)",
+        "two": "sqlite3.Connection",
+        "three": "sqlite3.Connection",
+    }
 
 
 def test_instances_of_a_class_that_cannot_be_carried(nb: Notebook) -> None:

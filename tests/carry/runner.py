@@ -36,7 +36,7 @@ STDERR = ("stream", "stderr")
 # Notices below a cell, and notes below an error that says that a name is not there.
 _SAID = re.compile(
     r"(?:will not|cannot|could not) be (?:carried|restored|saved)[^:]*: (?P<why>.*)"
-    r"|(?P<late>could not be loaded: .*)"
+    r"|(?P<late>could not be (?:loaded|set again): .*)"
     r"|was not carried to this cell: (?P<note>.*?)\. Make it again here"
 )
 _ANSI = re.compile("\x1b\\[[0-9;]*m")

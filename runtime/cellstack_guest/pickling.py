@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import datetime as dt
 import decimal
@@ -10,6 +11,7 @@ import fractions
 import functools
 import hashlib
 import io
+import itertools
 import pathlib
 import pickle
 import re
@@ -57,7 +59,7 @@ class Pickled:
     buffers: list[pickle.PickleBuffer]
     needs: frozenset[str]
     reach: frozenset[str] | None
-    shared: frozenset[int] = frozenset()
+    shared: array.array[int]
     alive: list[object] = field(default_factory=list, repr=False)
 
     @functools.cached_property
@@ -79,7 +81,10 @@ class Pickler(cloudpickle.Pickler):
         file: io.BytesIO,
         registry: Registry,
         buffer_callback: Callable[[Any], bool],
+        met: list[Any] | None,
     ) -> None:
+        if met is not None:
+            self.note(met)
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)  # type: ignore[no-untyped-call]
         known = (registry.namespace, sys.path, sys.modules)
         self.memo = {id(obj): (place, obj) for place, obj in enumerate(known)}
@@ -88,8 +93,13 @@ class Pickler(cloudpickle.Pickler):
         self.needs: set[str] = set()
         self.reach: set[str] | None = set()
         self.functions: set[int] = set()
+        self.known: set[int] = set()
         self.last: object = None
         self.provided = {id(value): name for name, value in registry.provided.items()}
+
+    def note(self, met: list[Any]) -> None:
+        """Have all objects added to `met`, by the call that asks for their persistent ids: they have none."""
+        self.persistent_id = met.append  # type: ignore[method-assign]
 
     def reducer_override(self, obj: Any) -> Any:
         """Return how to pickle `obj`; called for everything but the basic built-in types."""
@@ -117,7 +127,10 @@ class Pickler(cloudpickle.Pickler):
         if self.registry.baseline is None or not _COPIED[type(obj)]:
             return None
         place = self.registry.baseline.reference(obj)
-        return None if place is None else (nodes.resolve, place)
+        if place is None:
+            return None
+        self.known.add(id(obj))
+        return (nodes.resolve, place)
 
     def _class(self, cls: type) -> Any:
         reduction = definitions.reduce_class(cls, self.registry)
@@ -150,8 +163,16 @@ class Pickler(cloudpickle.Pickler):
 class _DeltaPickler(Pickler):
     """Pickles what refers to containers that modules hold, as what cells have changed in them does."""
 
+    met: list[Any] | None = None
+
+    def note(self, met: list[Any]) -> None:
+        """Have all objects added to `met`."""
+        self.met = met
+
     def persistent_id(self, obj: Any) -> Any:
         """Return where a module has an object that was there before, None for all others."""
+        if self.met is not None:
+            self.met.append(obj)
         baseline = self.registry.baseline
         cls = type(obj)
         if baseline is None or not (
@@ -175,7 +196,7 @@ def reach_of(code: types.CodeType) -> names.Reach:
 def dump(values: dict[str, Any], registry: Registry, *, with_shared: bool = True) -> Pickled:
     """Pickle values by key. RefusedError with the type to blame when that is not possible.
 
-    with_shared: whether `shared` is wanted, which costs a copy of the pickler's memo. Objects that refer to each
+    with_shared: whether `shared` is wanted, which takes a list of all objects. Objects that refer to each
     other ten thousand deep are pickled on a stack made for them.
     """
     try:
@@ -204,7 +225,9 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> P
         return False
 
     make = _DeltaPickler if any(_refers(value, registry) for value in values.values()) else Pickler
-    pickler = make(file, registry, keep_inside)
+    flat = all(map(_is_flat, values.values()))
+    met: list[Any] | None = [] if with_shared and not flat else None
+    pickler = make(file, registry, keep_inside, met)
     try:
         # Not cloudpickle's dump, which turns a RecursionError into something else.
         pickle.Pickler.dump(pickler, values)
@@ -213,15 +236,14 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> P
     except Exception as error:
         raise RefusedError(_blame(values, pickler.last, error)) from error
     reach = None if pickler.reach is None else frozenset(pickler.reach)
-    alive: list[object] = []
-    shared: frozenset[int] = frozenset()
-    if with_shared and all(map(_is_flat, values.values())):
-        shared = frozenset(map(id, values.values()))
-    elif with_shared:
-        mutable = {key: obj for key, (_, obj) in pickler.memo.copy().items() if not _IMMUTABLE[type(obj)]}
-        alive = list(mutable.values())
-        shared = frozenset((mutable.keys() | pickler.functions) - pickler.fixed.keys() - pickler.provided.keys())
-    return Pickled(file.getvalue(), buffers, frozenset(pickler.needs), reach, shared, alive)
+    shared = array.array("Q", map(id, values.values()) if met is None else ())
+    if met is not None:
+        # Without a step of Python for each: there may be millions.
+        mutable = itertools.compress(met, map(_MUTABLE.__getitem__, map(type, met)))
+        passed = {*pickler.fixed, *pickler.provided, *pickler.known, id(values)}
+        shared.extend(itertools.filterfalse(passed.__contains__, map(id, mutable)))
+        shared.extend(pickler.functions - passed)
+    return Pickled(file.getvalue(), buffers, frozenset(pickler.needs), reach, shared, met or [])
 
 
 def _refers(value: object, registry: Registry) -> bool:
@@ -361,13 +383,13 @@ class _Copied(dict[type, bool]):
         return self[cls]
 
 
-class _Immutable(dict[type, bool]):
-    """Types whose instances two variables may share without anyone noticing."""
+class _Mutable(dict[type, bool]):
+    """Types, and whether it can be noticed that two variables share an instance."""
 
     def __missing__(self, cls: type) -> bool:
         numpy = sys.modules.get("numpy")
         kinds = _IMMUTABLE_KINDS if numpy is None else (*_IMMUTABLE_KINDS, numpy.dtype, numpy.generic)
-        self[cls] = issubclass(cls, kinds) or type_name(cls) in _IMMUTABLE_NAMES
+        self[cls] = not issubclass(cls, kinds) and type_name(cls) not in _IMMUTABLE_NAMES
         return self[cls]
 
 
@@ -380,7 +402,7 @@ _EXACT = (
 _COPIED = _Copied()
 _CONTAINERS = frozenset({dict, list, set, collections.deque, collections.OrderedDict, collections.defaultdict})
 _PARTS = frozenset({types.MethodType, types.CellType})
-_IMMUTABLE = _Immutable(dict.fromkeys(_EXACT, True))
+_MUTABLE = _Mutable(dict.fromkeys(_EXACT, False))
 _IMMUTABLE_KINDS = (type, types.ModuleType, enum.Enum, pathlib.PurePath)
 _IMMUTABLE_NAMES = frozenset({"numpy.ufunc", "zoneinfo.ZoneInfo", "pandas.core.dtypes.dtypes.CategoricalDtype"})
 ATOMS = frozenset({str, bytes, int, float, complex, bool, type(None), range, types.ModuleType})

@@ -132,18 +132,24 @@ class Saver:
 
     def _refuse(self, key: str, value: Any, why: str, pending: list[_Unit], work: _Work) -> None:
         """Take down what cannot be carried; of a change of a module, the part of it."""
-        if not isinstance(value, Delta) or len(value.put) == 1:
-            work.refused[key] = why
-            return
-        kept = []
-        for step, part in value.put:
-            try:
-                self._dump({key: value._replace(put=[(step, part)], gone=[])}, with_shared=False)
-            except pickling.RefusedError as refusal:
-                work.refused[f"{key}{nodes.title([step])}"] = str(refusal)
-            else:
-                kept.append((step, part))
-        pending.append(_Unit({key: value._replace(put=kept)}))
+        if isinstance(value, Delta):
+            put = [each for each in value.put if self._passes(key, value._replace(put=[each], gone=[]), work)]
+            gone = [each for each in value.gone if self._passes(key, value._replace(put=[], gone=[each]), work)]
+            if len(put) + len(gone) < len(value.put) + len(value.gone):
+                if put or gone:
+                    pending.append(_Unit({key: value._replace(put=put, gone=gone)}))
+                return
+        work.refused[key] = why
+
+    def _passes(self, key: str, part: Delta, work: _Work) -> bool:
+        """Tell whether a change of one part of an object can be carried; take down why not."""
+        try:
+            self._dump({key: part}, with_shared=False)
+        except pickling.RefusedError as refusal:
+            steps = [step for step, _ in part.put] + part.gone
+            work.refused[f"{key}{nodes.title(steps)}"] = str(refusal)
+            return False
+        return True
 
     def _registry_additions(self, pending: list[_Unit], work: _Work) -> bool:
         """Take up the classes met for the first time, with their bases."""
@@ -405,12 +411,17 @@ def _connected(units: list[_Unit], registry: Registry) -> Iterable[list[_Unit]]:
         return index
 
     first: dict[object, int] = {}
-    for index, unit in enumerate(units):
-        marks: set[object] = set(unit.done.shared)
-        marks.update(key for key in unit.values if key.startswith(CLASS))
-        marks.update(
+    largest = max(range(len(units)), key=lambda index: len(units[index].done.shared), default=0)
+    for index in sorted(range(len(units)), key=lambda index: (index == largest, index)):
+        unit = units[index]
+        marks: list[object] = [key for key in unit.values if key.startswith(CLASS)]
+        marks += [
             CLASS + definition for value in unit.values.values() if (definition := registry.known(value)) is not None
-        )
+        ]
+        if index == largest:  # which comes last: what no other has needs no place of its own, and may be millions
+            marks += filter(first.__contains__, unit.done.shared)
+        else:
+            marks += unit.done.shared
         for mark in marks:
             parent[root(index)] = root(first.setdefault(mark, index))
     groups: dict[int, list[_Unit]] = {}

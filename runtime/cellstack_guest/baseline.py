@@ -19,13 +19,14 @@ import itertools
 import marshal
 import mmap
 import os
+import re
 import signal
 import struct
 import sys
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cellstack_guest import nodes, reducers, registries
+from cellstack_guest import definitions, nodes, reducers, registries
 from cellstack_guest.dirty import PAGE
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
 DELTA = "delta:"
 _MASK = 2**64 - 1
 _NONE = _MASK
-_ARRAYS = ("pages", "first", "where", "words", "owner", "address", "parent", "edge", "start", "steps", "marks", "texts")
+_ARRAYS = (
+    *("pages", "first", "where", "words", "owner", "address", "rank", "parent", "edge", "start", "steps", "marks"),
+    "texts",
+)
 _HEAD = struct.Struct(f"<{len(_ARRAYS) + 1}Q")
 _PRESENT, _SWAPPED, _EXCLUSIVE = 1 << 63, 1 << 62, 1 << 56
 _GAP = 64  # pages that are cheaper read than left out, a call each
@@ -48,7 +52,19 @@ _OPAQUE = "@"  # a step whose key is no atom: by the key's address
 # Whose state is of the process, is carried otherwise, or is a cache.
 _SKIPPED = frozenset(
     {
-        *("__main__", "cellstack", "cellstack_guest", "builtins", "sys", "os", "posix", "posixpath", "io", "_io"),
+        *(
+            "__main__",
+            "__mp_main__",
+            "cellstack",
+            "cellstack_guest",
+            "builtins",
+            "sys",
+            "os",
+            "posix",
+            "posixpath",
+            "io",
+            "_io",
+        ),
         *("signal", "gc", "atexit", "multiprocessing", "joblib", "concurrent", "asyncio", "threading", "_thread"),
         *("subprocess", "selectors", "select", "socket", "tornado", "zmq", "faulthandler", "fcntl", "mmap", "time"),
         *("importlib", "_frozen_importlib", "_frozen_importlib_external", "zipimport", "pkgutil", "runpy", "site"),
@@ -62,14 +78,15 @@ _SKIPPED = frozenset(
 _BELOW = frozenset(
     {
         *("matplotlib.rcParams", "matplotlib.rcParamsDefault", "matplotlib.rcParamsOrig", "matplotlib.backends"),
-        *("matplotlib.pyplot", "matplotlib._pylab_helpers", "pandas._config.config._global_config"),
+        *("matplotlib.pyplot", "matplotlib._pylab_helpers.Gcf", "pandas._config.config._global_config"),
         *("xarray.core.options.OPTIONS", "IPython.core.magic.magics", "logging._handlers", "logging._handlerList"),
         "IPython.core.async_helpers",
     }
 )
 _BEYOND = frozenset({(nodes.ATTRIBUTE, "__warningregistry__"), (nodes.ATTRIBUTE, "__builtins__")})
 SHELL = "cellstack_guest.registries"  # where IPython's shell keeps what cells register with it
-_CACHES = frozenset({"__warningregistry__", "__abstractmethods__", "_abc_impl", "__slotnames__", "_cache"})
+_NOT_CARRIED = frozenset({"__warningregistry__", "__abstractmethods__", "_abc_impl", "__slotnames__"})
+_CACHE = re.compile(r"cache|memo(?!ry)", re.IGNORECASE)
 # Of later versions a change is not looked for in the words of an object, but all that is on a page of our own is
 # looked at: slower, and nothing is missed.
 _LAYOUT_IS_KNOWN = sys.version_info < (3, 13)
@@ -133,16 +150,38 @@ def difference(obj: Any, before: Marks) -> Change:
         if before.get(code) != mark(value) and not _is_left_out(step, value):
             put.append((step, value))
     gone = [step for step in before if step not in known]
-    if isinstance(obj, nodes.SEQUENCES) and any(step[0] == nodes.PLACE for step in (*gone, *(step for step, _ in put))):
+    if issubclass(type(obj), nodes.SEQUENCES) and any(
+        step[0] == nodes.PLACE for step in (*gone, *(step for step, _ in put))
+    ):
         put = [(step, value) for step, value in everything if step[0] == nodes.PLACE or (step, value) in put]
     return Change(put, gone)
 
 
 def _is_left_out(step: Step, value: Any) -> bool:
-    """Tell whether a part is none that is carried: modules are imported again, caches fill again."""
+    """Tell whether a part is none that is carried: modules are imported again, caches fill again.
+
+    So are the classes that a library keeps to itself: they cannot be found by name.
+    """
+    kind, key = step
     if type(value) is types.ModuleType or step in _BEYOND or reducers.is_fresh_logger(value):
         return True
-    return step[0] == nodes.ATTRIBUTE and step[1] in _CACHES
+    if _is_hidden_class(value) or _is_hidden_class(key):
+        return True
+    return kind == nodes.ATTRIBUTE and (key in _NOT_CARRIED or (_is_cache(key) and type(value) not in nodes.ATOMS))
+
+
+def _is_hidden_class(value: Any) -> bool:
+    if not issubclass(type(value), type) or value.__module__ == "__main__":
+        return False
+    module = sys.modules.get(value.__module__)
+    importable = module is not None and (
+        getattr(module, "__spec__", None) is not None or value.__module__ == "builtins"
+    )
+    return not importable or not definitions.by_reference(value)
+
+
+def _is_cache(name: Any) -> bool:
+    return type(name) is str and _CACHE.search(name) is not None
 
 
 def _is_atom(key: Any) -> bool:
@@ -185,7 +224,8 @@ class Table:
     where: memoryview  # the words' places
     words: memoryview  # what they were
     owner: memoryview  # the number of the node that each belongs to
-    address: memoryview  # of each node, ascending
+    address: memoryview  # of each node
+    rank: memoryview  # the numbers of the nodes in the order of their addresses
     parent: memoryview  # of each node: the number of the one before it on its path
     edge: memoryview  # of each node: the last step of its path
     start: memoryview  # of each node: the first of its parts
@@ -198,8 +238,9 @@ class Table:
 
     def find(self, address: int) -> int | None:
         """Return the number of the node at an address."""
-        number = bisect.bisect_left(self.address, address)
-        return number if number < len(self.address) and self.address[number] == address else None
+        at = bisect.bisect_left(self.rank, address, key=self.address.__getitem__)
+        found = at < len(self.rank) and self.address[self.rank[at]] == address
+        return self.rank[at] if found else None
 
     def place(self, number: int) -> Place | None:
         """Return where a node is; None when it is there no longer, or another object is."""
@@ -293,98 +334,91 @@ class _Builder:
         self._numbers: dict[int, int] = {}
         self._parent = array.array("Q")
         self._edge = array.array("Q")
+        self._start = array.array("Q")
+        self._parts = array.array("Q"), array.array("Q")  # steps, marks
+        self._words = array.array("Q"), array.array("Q"), array.array("Q")  # places, contents, numbers of the nodes
         self._texts: list[bytes] = []
         self._steps: dict[Any, int] = {}
-        self._words: list[tuple[int, int, int]] = []  # place, content, number of the node
 
     def table(self, roots: Iterable[tuple[str, Any]]) -> list[bytes]:
         """Return the pieces of the table of what can be reached from modules."""
         for name, module in roots:
             self._add(module, _NONE, self._step(("m", name)))
-        start, steps, marks = array.array("Q"), array.array("Q"), array.array("Q")
-        spans = []
         for number, obj in enumerate(self._objects):  # which grows
-            begin = len(steps)
+            self._start.append(len(self._parts[0]))
             if self._is_tracked(obj):
-                self._look(number, obj, steps, marks)
+                self._look(number, obj)
             else:
                 self._pass(number, obj)
-            spans.append((begin, len(steps)))
-        order = sorted(range(len(self._objects)), key=lambda number: id(self._objects[number]))
-        place = array.array("Q", bytes(8 * len(order)))
-        for new, old in enumerate(order):
-            place[old] = new
-        all_steps, all_marks = array.array("Q"), array.array("Q")
-        for old in order:
-            begin, end = spans[old]
-            start.append(len(all_steps))
-            all_steps.extend(steps[begin:end])
-            all_marks.extend(marks[begin:end])
-        start.append(len(all_steps))
-        parent = array.array("Q", [_NONE if self._parent[old] == _NONE else place[self._parent[old]] for old in order])
-        self._words.sort()
+        self._start.append(len(self._parts[0]))
+        address = array.array("Q", map(id, self._objects))
+        rank = _order(address)
+        where, words, owner = (array.array("Q", map(each.__getitem__, _order(self._words[0]))) for each in self._words)
         pages, first = array.array("Q"), array.array("Q")
-        for index, (where, *_) in enumerate(self._words):
-            page = where * 8 // PAGE
+        for index, place in enumerate(where):
+            page = place * 8 // PAGE
             if not pages or pages[-1] != page:
                 pages.append(page)
                 first.append(index)
-        first.append(len(self._words))
-        texts, position = array.array("Q"), 0
-        for text in self._texts:
-            texts.append(position)
-            position += len(text)
-        texts.append(position)
-        arrays = (
-            pages,
-            first,
-            array.array("Q", [where for where, _, _ in self._words]),
-            array.array("Q", [word for _, word, _ in self._words]),
-            array.array("Q", [place[owner] for _, _, owner in self._words]),
-            array.array("Q", [id(self._objects[old]) for old in order]),
-            parent,
-            array.array("Q", [self._edge[old] for old in order]),
-            start,
-            all_steps,
-            all_marks,
-            texts,
-        )
-        head = _HEAD.pack(*map(len, arrays), position)
-        return [head, *(each.tobytes() for each in arrays), *self._texts]
+        first.append(len(where))
+        texts = array.array("Q", itertools.accumulate(map(len, self._texts), initial=0))
+        arrays = {
+            "pages": pages,
+            "first": first,
+            "where": where,
+            "words": words,
+            "owner": owner,
+            "address": address,
+            "rank": rank,
+            "parent": self._parent,
+            "edge": self._edge,
+            "start": self._start,
+            "texts": texts,
+            "steps": self._parts[0],
+            "marks": self._parts[1],
+        }
+        head = _HEAD.pack(*(len(arrays[name]) for name in _ARRAYS), texts[-1])
+        return [head, *(arrays[name].tobytes() for name in _ARRAYS), *self._texts]
 
     def _is_tracked(self, obj: Any) -> bool:
         if not nodes.is_node(obj):
             return False
-        if isinstance(obj, type):
+        if issubclass(type(obj), type):
             return bool(obj.__flags__ & _HEAP_TYPE) and not obj.__flags__ & _IMMUTABLE_TYPE
         return True
 
-    def _look(self, number: int, obj: Any, steps: array.array[int], marks: array.array[int]) -> None:
-        if isinstance(obj, type) and _root(obj.__module__) in _SKIPPED:
+    def _look(self, number: int, obj: Any) -> None:
+        if issubclass(type(obj), type) and _root(obj.__module__) in _SKIPPED:
             return
+        memory, (places, contents, owners) = self._memory, self._words
         for place in self._places(obj):
+            places.append(place)
             # Now: what is looked at next gets a dict of its own here, and has none in the process itself.
-            self._words.append((place, self._memory[place] if _LAYOUT_IS_KNOWN else _NONE, number))
-        begin = len(steps)
-        for step, value in nodes.parts(obj):
-            if len(steps) - begin > nodes.MAX_PARTS:
-                break
-            at = self._step(coded(step))
+            contents.append(memory[place] if _LAYOUT_IS_KNOWN else _NONE)
+            owners.append(number)
+        steps, marks = self._parts
+        # There are hundreds of thousands of parts, most of them of a kind that leads no further.
+        for step, value in itertools.islice(nodes.parts(obj), nodes.MAX_PARTS):
+            at = self._steps.get(step) if type(step[1]) is str else None
+            if at is None:
+                at = self._step(coded(step))
             steps.append(at)
             marks.append(mark(value))
-            self._follow(number, at, step, value)
+            if type(value) not in nodes.LEAVES and id(value) not in self._numbers:
+                self._follow(number, at, step, value)
 
     def _pass(self, number: int, obj: Any) -> None:
         for step, value in nodes.parts(obj):
-            self._follow(number, self._step(coded(step)), step, value)
+            if type(value) not in nodes.LEAVES and id(value) not in self._numbers:
+                self._follow(number, self._step(coded(step)), step, value)
 
     def _follow(self, number: int, at: int, step: Step, value: Any) -> None:
-        kind, key = step
-        if id(value) in self._numbers or kind == nodes.ELEMENT or type(value) is types.ModuleType:
+        if not nodes.is_open(value) or id(value) in self._known or type(value) is types.ModuleType:
             return
-        if not (_is_atom(key) or isinstance(key, type)):
-            return  # a path that goes by this key could not be written down
-        if nodes.is_open(value) and id(value) not in self._known and not _is_beyond(value, step):
+        kind, key = step
+        if kind == nodes.ELEMENT or (kind == nodes.ATTRIBUTE and _is_cache(key)) or _is_beyond(value, step):
+            return
+        if _is_atom(key) or issubclass(type(key), type):  # else a path that goes by this key could not be written down
             self._add(value, number, at)
 
     def _add(self, obj: Any, parent: int, edge: int) -> None:
@@ -406,26 +440,26 @@ class _Builder:
         if not _LAYOUT_IS_KNOWN:
             yield address >> 3
             return
-        if isinstance(obj, type):
+        if issubclass(type(obj), type):
             yield from self._dict_places(id(gc.get_referents(nodes.namespace(obj))[0]))
-            if isinstance(obj, abc.ABCMeta):
+            if issubclass(type(obj), abc.ABCMeta):
                 yield from self._registry_places(id(nodes.namespace(obj)["_abc_impl"]))
             return
         if cls is types.ModuleType:
             yield from self._dict_places(id(vars(obj)))
             return
-        if isinstance(obj, dict):
+        if issubclass(type(obj), dict):
             yield from self._dict_places(address)
             if cls is dict:
                 return
-        elif isinstance(obj, list):
+        elif issubclass(type(obj), list):
             yield (address + 16) >> 3
             yield (address + 24) >> 3
             items = memory[(address + 24) >> 3] >> 3
             yield from range(items, items + min(len(obj), nodes.MAX_PARTS))
             if cls is list:
                 return
-        elif isinstance(obj, set):
+        elif issubclass(type(obj), set):
             yield from range((address + 16) >> 3, (address + 16 + 32) >> 3)
             size, table = memory[(address + 32) >> 3] + 1, memory[(address + 40) >> 3] >> 3
             yield from range(table, table + 2 * min(size, nodes.MAX_PARTS), 2)
@@ -466,6 +500,14 @@ class _Builder:
             yield from self._dict_places(namespace)
 
 
+def _order(numbers: array.array[int]) -> array.array[int]:
+    """Return the places of the numbers, the smallest first."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not hasattr(numpy, "argsort"):
+        return array.array("Q", sorted(range(len(numbers)), key=numbers.__getitem__))
+    return array.array("Q", numpy.argsort(numpy.frombuffer(numbers, numpy.uint64)).astype(numpy.uint64).tobytes())
+
+
 def _root(module: Any) -> str:
     return module.partition(".")[0] if isinstance(module, str) else ""
 
@@ -474,7 +516,7 @@ def _is_beyond(obj: Any, step: Step) -> bool:
     """Tell whether an object is not to be looked into."""
     if step in _BEYOND:
         return True
-    module = obj.__module__ if isinstance(obj, type) else type(obj).__module__
+    module = obj.__module__ if issubclass(type(obj), type) else type(obj).__module__
     return _root(module) in _SKIPPED and module != "builtins"
 
 

@@ -79,6 +79,7 @@ class Carrier:
         self._ambient = Ambient()
         self._baseline = baseline
         self._acts = self._has_acted = False
+        self._words: frozenset[str] = frozenset()
         self._has_imported = True  # what is loaded imports, too
         self._imports: set[str] = set()
         self._targets: set[tuple[str, bool]] = set()
@@ -127,6 +128,7 @@ class Carrier:
                 else:
                     self.extra[key] = self._extra_loaded[key]
         reach = names.reach_of_source(code)
+        self._words = frozenset(names.words(code))
         self._imports.update(reach.imports)
         self._targets.update(reach.targets)
         self._acts, self._has_acted, self._has_imported = reach.acts, False, True
@@ -155,13 +157,18 @@ class Carrier:
                 if owner in self._live:
                     self._load(self._reach_of(owner))
                 elif key in self._failed:
-                    self.notices.append(f"{patches.title(key)} {self._failed[key]}")
+                    self._give_up(key, self._failed[key])
 
     def _apply(self, key: str, value: Any) -> None:
         try:
             patches.apply(key, value)
         except Exception as error:  # noqa: BLE001 - a class may refuse it, and that must not cost the cell
-            self.notices.append(f"{patches.title(key)} could not be set again: {type(error).__name__}: {error}")
+            self._give_up(key, f"could not be set again: {type(error).__name__}: {error}")
+
+    def _give_up(self, key: str, why: str) -> None:
+        """Tell once of a change that cannot be made again, and carry it no further."""
+        self._lost.add(key)
+        self.notices.append(f"{patches.title(key)} {why}")
 
     def before_statement(self, statement: ast.stmt) -> None:
         """Take in the modules that were imported since, before a statement of the cell may change them."""
@@ -231,7 +238,10 @@ class Carrier:
         extra = self._save_extra(writer)
         tombstones = self._tombstones(outcome.refused)
         for key in [key for key in outcome.refused if patches.is_patch(key)]:
-            self.notices.append(f"{patches.title(key)} will not be carried: {outcome.refused.pop(key)}")
+            why = outcome.refused.pop(key)
+            # What a library keeps for itself, and the cell does not speak of, is made again when it is needed.
+            if not is_delta(key) or not self._words.isdisjoint(names.words(patches.title(key).rpartition(".")[2])):
+                self.notices.append(f"{patches.title(key)} will not be carried: {why}")
         loaded = list(self._bound)
         self._bound.clear()
         changed = writer.used or outcome.changed or (ambient, extra, tombstones) != self._kept()
@@ -264,6 +274,7 @@ class Carrier:
         self._extra_digests: dict[str, str] = {}
         self._extra_loaded: dict[str, Any] = {}
         self._held: dict[str, Any] = {}
+        self._lost: set[str] = set()
         registry.provide = self._provide
         registry.baseline = self._baseline
 
@@ -394,6 +405,7 @@ class Carrier:
                     old[component][key] = current[key]
                 else:
                     gone.add(key)
+        gone |= self._lost & self._owners.keys()
         new = {*current, *registry.provided}
         gone |= {key for key in new if self._owners.get(key, "") not in {*self._live, ""}}
         fresh = {key: value for key, value in current.items() if self._owners.get(key) not in self._live}
@@ -413,7 +425,8 @@ class Carrier:
         return {key: delta for key, delta in changes.items() if delta.put or delta.gone}
 
     def _applied(self) -> dict[str, Any]:
-        return {key: value for values in self._live.values() for key, value in values.items() if is_delta(key)}
+        live = {key: value for values in self._live.values() for key, value in values.items() if is_delta(key)}
+        return {key: delta for key, delta in live.items() if key not in self._lost}
 
     def _is_covered(self, module: str) -> bool:
         return self._baseline is not None and self._baseline.covers(module)

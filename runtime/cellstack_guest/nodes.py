@@ -27,7 +27,7 @@ ATTRIBUTE, GOTTEN, ITEM, ELEMENT, PLACE, CLOSURE, CONTENT, REGISTERED = "a", "g"
 ATOMS = frozenset({str, bytes, int, float, complex, bool, type(None), type(...), type(NotImplemented)})
 SEQUENCES = (list, collections.deque)
 # Nothing that a cell could change hangs below these, or it goes with what it refers to.
-_LEAVES = frozenset(
+LEAVES = frozenset(
     {
         *ATOMS,
         *(types.BuiltinFunctionType, types.CodeType, types.GetSetDescriptorType, types.MemberDescriptorType),
@@ -57,7 +57,7 @@ def is_node(obj: object) -> bool:
 
 def has_parts(cls: Any) -> bool:
     """Tell whether a cell can change what instances of a type consist of."""
-    if cls in _LEAVES or cls in _GOTTEN or cls is tuple:
+    if cls in LEAVES or cls in _GOTTEN or cls is tuple:
         return False
     if cls is types.CellType or issubclass(cls, (dict, set, *SEQUENCES, type, types.ModuleType)):
         return True
@@ -77,7 +77,7 @@ def is_open(obj: Any) -> bool:
 def parts(obj: Any) -> Iterator[tuple[Step, Any]]:
     """Yield the parts of an object with the step to each; nothing of it is called."""
     cls: Any = type(obj)
-    if cls in _LEAVES:
+    if cls in LEAVES:
         return
     names = _GOTTEN.get(cls)
     if names is not None:
@@ -122,7 +122,7 @@ def parts(obj: Any) -> Iterator[tuple[Step, Any]]:
 
 def namespace(obj: Any) -> Any:
     """Return the namespace of an object, as it is: an empty one where there is none."""
-    if isinstance(obj, type):
+    if issubclass(type(obj), type):
         return _class_dict(obj)
     if type(obj).__dictoffset__ == 0:
         return {}
@@ -173,7 +173,7 @@ def resolve(module: str, path: Iterable[Step]) -> Any:
 def change(obj: Any, put: Iterable[tuple[Step, Any]], gone: Iterable[Step]) -> None:
     """Give an object other parts, in place, without calling anything of it. A sequence is changed as a whole."""
     put, gone = list(put), list(gone)
-    if isinstance(obj, SEQUENCES) and any(kind == PLACE for kind, _ in (*gone, *(step for step, _ in put))):
+    if issubclass(type(obj), SEQUENCES) and any(kind == PLACE for kind, _ in (*gone, *(step for step, _ in put))):
         obj.clear()
         obj.extend(value for (kind, _), value in put if kind == PLACE)
     for step in gone:
@@ -188,14 +188,16 @@ def _put(obj: Any, step: Step, value: Any) -> None:
         abc.ABCMeta.register(obj, key)
     elif kind == ITEM:
         if dict.get(obj, key, _MISSING) is not value:
-            (collections.OrderedDict if isinstance(obj, collections.OrderedDict) else dict).__setitem__(obj, key, value)
+            (collections.OrderedDict if issubclass(type(obj), collections.OrderedDict) else dict).__setitem__(
+                obj, key, value
+            )
     elif kind == ELEMENT:
         set.add(obj, value)
     elif kind == CONTENT:
         obj.cell_contents = value
-    elif kind == GOTTEN or (kind == ATTRIBUTE and isinstance(obj, type)):
+    elif kind == GOTTEN or (kind == ATTRIBUTE and issubclass(type(obj), type)):
         if namespace(obj).get(key, _MISSING) is not value:
-            (type if isinstance(obj, type) else object).__setattr__(obj, key, value)
+            (type if issubclass(type(obj), type) else object).__setattr__(obj, key, value)
     elif kind == ATTRIBUTE:
         namespace(obj)[key] = value
 
@@ -203,11 +205,11 @@ def _put(obj: Any, step: Step, value: Any) -> None:
 def _remove(obj: Any, step: Step) -> None:
     kind, key = step
     if kind == ITEM and dict.__contains__(obj, key):
-        (collections.OrderedDict if isinstance(obj, collections.OrderedDict) else dict).__delitem__(obj, key)
+        (collections.OrderedDict if issubclass(type(obj), collections.OrderedDict) else dict).__delitem__(obj, key)
     elif kind == ELEMENT:
         set.discard(obj, key)
     elif kind == ATTRIBUTE and key in namespace(obj):
-        (type if isinstance(obj, type) else object).__delattr__(obj, key)
+        (type if issubclass(type(obj), type) else object).__delattr__(obj, key)
 
 
 def title(path: Iterable[Step]) -> str:
@@ -221,5 +223,5 @@ def title(path: Iterable[Step]) -> str:
         elif kind == CONTENT:
             text += ".cell_contents"
         else:
-            text += f"[{f'{key.__module__}.{key.__qualname__}' if isinstance(key, type) else repr(key)}]"
+            text += f"[{f'{key.__module__}.{key.__qualname__}' if issubclass(type(key), type) else repr(key)}]"
     return text

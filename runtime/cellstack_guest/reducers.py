@@ -102,8 +102,8 @@ def set_logger(logger: Any, state: dict[str, Any]) -> None:
 def is_fresh_logger(value: Any) -> bool:
     """Tell whether this is a logger as getLogger makes it."""
     logging = sys.modules.get("logging")
-    if logging is None or not isinstance(value, logging.Logger):
-        return logging is not None and isinstance(value, logging.PlaceHolder)
+    if logging is None or not issubclass(type(value), logging.Logger):
+        return logging is not None and type(value) is logging.PlaceHolder
     return bool(value.level == 0 and value.propagate and not (value.handlers or value.filters or value.disabled))
 
 

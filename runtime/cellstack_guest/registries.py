@@ -28,7 +28,7 @@ def connect(shell: Any) -> None:
 
 def is_of_notebook(value: Any) -> bool:
     """Tell whether it was the notebook that registered this; what an extension registers, it does when it is loaded."""
-    if isinstance(value, (Alias, MagicAlias)):
+    if type(value) in (Alias, MagicAlias):
         return True
-    owner = value.__self__ if isinstance(value, types.MethodType) else value
+    owner = value.__self__ if type(value) is types.MethodType else value
     return "__main__" in (getattr(owner, "__module__", None), type(owner).__module__)

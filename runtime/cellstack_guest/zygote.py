@@ -49,6 +49,8 @@ def main(channel_fd: int) -> None:
     written = prefault.written_by(lambda: cell.rehearse(("1+1",)))
     twin = baseline.Twin(None, orphan=False)
     twin.ask()
+    if settings["preload"]:  # others serve until this is ready
+        cell.baseline = baseline.of(twin)
     _send(channel, {"ready": True})
     children: dict[int, int] = {}
     poll = select.poll()

@@ -100,6 +100,16 @@ class Run:
     def _read(self, timeout: float) -> bool:
         waiting: list[Any] = [self.sock, *self.pipes]
         ready, _, _ = select.select(waiting, [], [], max(0, timeout))
+        # A cell sends no frame before its pipes are empty: what is in both was in the socket first.
+        ended = False
+        if self.sock in ready:
+            data = self.sock.recv(1 << 20)
+            ended = not data
+            for message, buffers in self.decoder.feed(data):
+                self.frames.append(message)
+                self.buffers.append(buffers)
+                if message["type"] == "stream":
+                    self.order.append(message["text"])
         for fd in [fd for fd in self.pipes if fd in ready]:
             data = os.read(fd, 65536)
             if data:
@@ -108,16 +118,7 @@ class Run:
             else:
                 del self.pipes[fd]
                 os.close(fd)
-        if self.sock in ready:
-            data = self.sock.recv(1 << 20)
-            if not data:
-                return False
-            for message, buffers in self.decoder.feed(data):
-                self.frames.append(message)
-                self.buffers.append(buffers)
-                if message["type"] == "stream":
-                    self.order.append(message["text"])
-        return bool(ready)
+        return bool(ready) and not ended
 
     def finish(self) -> Self:
         self.until("reply")

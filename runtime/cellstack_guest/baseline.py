@@ -14,7 +14,9 @@ import array
 import bisect
 import ctypes
 import fcntl
+import functools
 import gc
+import importlib.machinery
 import itertools
 import marshal
 import mmap
@@ -173,11 +175,13 @@ def _is_left_out(step: Step, value: Any) -> bool:
 def _is_hidden_class(value: Any) -> bool:
     if not issubclass(type(value), type) or value.__module__ == "__main__":
         return False
-    module = sys.modules.get(value.__module__)
-    importable = module is not None and (
-        getattr(module, "__spec__", None) is not None or value.__module__ == "builtins"
-    )
-    return not importable or not definitions.by_reference(value)
+    return not definitions.by_reference(value) or not _is_importable(_root(value.__module__))
+
+
+@functools.cache
+def _is_importable(package: str) -> bool:
+    """Tell whether another process finds a package, too: some extension modules make one up."""
+    return package in sys.builtin_module_names or importlib.machinery.PathFinder.find_spec(package) is not None
 
 
 def _is_cache(name: Any) -> bool:

@@ -24,7 +24,7 @@ from cellstack_guest.manifest import CLASS, PROVIDE, LayerWriter
 from cellstack_guest.saver import Saver, Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from cellstack_guest.baseline import Baseline
     from cellstack_guest.manifest import Manifest, Saved
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Carried", "Carrier"]
 
 IMPORTS = "imports"  # in `extra`: dotted names of modules that cells have imported
+FOLDERS = "folders"  # in `extra`: where modules of the person's own were found
 _NOT_THE_USERS = ("__builtins__", "__warningregistry__")
 
 
@@ -134,8 +135,19 @@ class Carrier:
         self._acts, self._has_acted, self._has_imported = reach.acts, False, True
         if not self._owners:
             return []
-        self._await_modules()
-        return self._load(self.names() if reach.everything else reach.names)
+        with self._folders():
+            self._await_modules()
+            return self._load(self.names() if reach.everything else reach.names)
+
+    @contextlib.contextmanager
+    def _folders(self) -> Iterator[None]:
+        """Find modules of the person's own where they were found before, wherever the working directory is now."""
+        added = [folder for folder in (*self.extra.get(FOLDERS, ()), patches.FOLDER) if folder not in sys.path]
+        sys.path += added
+        try:
+            yield
+        finally:
+            sys.path[:] = [folder for folder in sys.path if folder not in added]
 
     def _await_modules(self) -> None:
         """Put back what was set inside modules: now where they are there, else when they are imported."""
@@ -185,7 +197,8 @@ class Carrier:
 
     def load_all(self) -> list[str]:
         """Load everything that is carried and return the names bound by this."""
-        return self._load(self.names())
+        with self._folders():
+            return self._load(self.names())
 
     def names(self) -> list[str]:
         """Return all names that are carried or provided, loaded or not."""
@@ -347,6 +360,15 @@ class Carrier:
         new = {name for name in self._imports - set(known) if name in sys.modules}
         if new:
             self.extra[IMPORTS] = (*known, *sorted(new))
+        folders = self.extra.get(FOLDERS, ())
+        found = {folder for name in self._imported() if (folder := patches.folder_of(name)) is not None}
+        if not found <= {patches.FOLDER, *folders}:
+            self.extra[FOLDERS] = (*folders, *sorted(found - {*folders}))
+
+    def _imported(self) -> list[str]:
+        """Return the names of the modules that were imported in this process."""
+        # The newest are last; each of the others, a thousand, would cost a copy of its page.
+        return list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._modules)))
 
     def _bind_provided(self, name: str) -> None:
         try:
@@ -384,10 +406,9 @@ class Carrier:
         registry, hidden, namespace = self._registry, self._hidden, self._namespace
         current: dict[str, Any] = {PROVIDE + name: factory for name, factory in self._factories.items()}
         loaded = [key for values in self._live.values() for key in values if patches.is_patch(key)]
-        # The newest are last; each of the others, a thousand, would cost a copy of its page.
-        imported = list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._modules)))
         changes = self._changes()
-        current |= patches.found(self._targets, namespace, loaded, imported, self._is_covered) | self._held | changes
+        found = patches.found(self._targets, namespace, loaded, self._imported(), self._is_covered)
+        current |= found | self._held | changes
         for name, value in list(namespace.items()):
             if name in hidden or name in registry.provided or not isinstance(name, str) or self._is_initial(name):
                 continue

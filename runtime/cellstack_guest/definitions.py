@@ -108,7 +108,7 @@ def reduce_class(cls: type, registry: Registry) -> Any:
     """Return the reduction of a class: by module and name where that finds it, else by its id."""
     if cls in _NAMELESS or cls in _BUILTIN_TYPES:
         return _reduce_builtin_class(cls)
-    if by_reference(cls):
+    if registry.known(cls) is None and by_reference(cls):
         return NotImplemented
     if not cls.__flags__ & _HEAP_TYPE:
         raise pickle.PicklingError(f"{cls.__module__}.{cls.__qualname__} cannot be found by its name")

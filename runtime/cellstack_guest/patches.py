@@ -145,6 +145,15 @@ def is_own(module: Any) -> bool:
     return isinstance(path, str) and path.startswith(f"{FOLDER}/")
 
 
+def folder_of(name: str) -> str | None:
+    """Return where a module of the person's own was found, None for one below a package and for others."""
+    module = sys.modules.get(name)
+    if "." in name or not is_own(module):
+        return None
+    folder = os.path.dirname(str(getattr(module, "__file__", "")))
+    return os.path.dirname(folder) if hasattr(module, "__path__") else folder
+
+
 def _data_of(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
     for name, value in vars(module).items():
         own = is_own(sys.modules.get(type(value).__module__))

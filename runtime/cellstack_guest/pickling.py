@@ -115,7 +115,9 @@ class Pickler(cloudpickle.Pickler):
         if cls in reducers.LOCKS:
             return reducers.reduce_lock(obj)
         handler = _HANDLERS[cls]
-        return NotImplemented if handler is None else handler(obj)
+        if handler is None:
+            return reducers.reduce_answering(obj) if _ANSWERS[cls] else NotImplemented
+        return handler(obj)
 
     def _known(self, obj: Any) -> Any:
         """Return how to find an object that is there when this is loaded, None for any other."""
@@ -374,12 +376,23 @@ class _Handlers(dict[type, Any]):
         return handler
 
 
+def _is_plain(cls: type) -> bool:
+    return all(getattr(cls, name) is getattr(object, name) for name in ("__reduce__", "__reduce_ex__"))
+
+
 class _Copied(dict[type, bool]):
     """Types whose instances are pickled by value, for want of anything that says otherwise."""
 
     def __missing__(self, cls: type) -> bool:
-        plain = all(getattr(cls, name) is getattr(object, name) for name in ("__reduce__", "__reduce_ex__"))
-        self[cls] = plain and cls.__module__ not in ("builtins", "__main__") and nodes.has_parts(cls)
+        self[cls] = _is_plain(cls) and cls.__module__ not in ("builtins", "__main__") and nodes.has_parts(cls)
+        return self[cls]
+
+
+class _Answers(dict[type, bool]):
+    """Types that answer for attributes that are not there, and would be asked how to be filled when they are empty."""
+
+    def __missing__(self, cls: type) -> bool:
+        self[cls] = _is_plain(cls) and hasattr(cls, "__getattr__") and not hasattr(cls, "__setstate__")
         return self[cls]
 
 
@@ -400,6 +413,7 @@ _EXACT = (
     *(decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern, types.BuiltinFunctionType, types.FunctionType),
 )
 _COPIED = _Copied()
+_ANSWERS = _Answers()
 _CONTAINERS = frozenset({dict, list, set, collections.deque, collections.OrderedDict, collections.defaultdict})
 _PARTS = frozenset({types.MethodType, types.CellType})
 _MUTABLE = _Mutable(dict.fromkeys(_EXACT, False))

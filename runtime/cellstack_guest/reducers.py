@@ -87,6 +87,22 @@ def reduce_process(process: Any) -> Any:
     return refuse(process) if process.returncode is None else NotImplemented
 
 
+def reduce_answering(obj: Any) -> Any:
+    """Return the reduction of an object whose class has a `__getattr__`, which is not to be asked while it is empty."""
+    make, arguments, *rest = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    state, items, pairs = (*rest, None, None, None)[:3]
+    return (make, arguments, state, items, pairs, fill) if state is not None else (make, arguments, state, items, pairs)
+
+
+def fill(obj: Any, state: Any) -> None:
+    """Give an object its attributes, as unpickling does, without asking it."""
+    attributes, slots = state if isinstance(state, tuple) else (state, None)
+    for name, value in (attributes or {}).items():
+        object.__getattribute__(obj, "__dict__")[sys.intern(name)] = value
+    for name, value in (slots or {}).items():
+        object.__setattr__(obj, name, value)
+
+
 def reduce_logger(logger: Any) -> Any:
     """Return the reduction of a logger: the one of that name, made to be as this one is."""
     state = {name: vars(logger)[name] for name in ("level", "propagate", "disabled", "filters", "handlers")}

@@ -22,7 +22,11 @@ def connect(shell: Any) -> None:
     """Take the registries of the shell of this process."""
     global formatters, callbacks, transformers, magics  # noqa: PLW0603
     formatters, callbacks = shell.display_formatter.formatters, shell.events.callbacks
-    transformers = [shell.input_transformers_post, shell.ast_transformers]
+    manager = shell.input_transformer_manager
+    transformers = [
+        *(shell.input_transformers_post, shell.ast_transformers, manager.cleanup_transforms),
+        *(manager.line_transforms, manager.token_transformers),
+    ]
     magics = shell.magics_manager.magics
 
 

@@ -78,6 +78,7 @@ def load() -> Any:
 @pytest.fixture(autouse=True)
 def nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the module alone: a process that runs tests has imported a thousand."""
+    monkeypatch.setattr(baseline, "_is_importable", lambda _: True)
     monkeypatch.setattr(baseline, "modules", lambda: [(NAME, sys.modules[NAME])] if NAME in sys.modules else [])
 
 

@@ -666,6 +666,33 @@ def test_the_part_of_a_module_that_cannot_be_carried_is_named_once(notebook: Cel
     assert (run.result, run.notices) == ("(1, False)", [])
 
 
+def test_modules_beside_the_notebook_are_found_from_any_folder(notebook: Cells) -> None:
+    notebook.run("import os\nos.makedirs('sub/deep')\nopen('near.py', 'w').write('class K: pass\\n')")
+    notebook.run(
+        "open('sub/far.py', 'w').write('value = 7')\nimport near\nkept = near.K()\nos.chdir('sub')\nimport far"
+    )
+    notebook.run("os.chdir('deep')")
+    assert notebook.run("type(kept) is near.K, far.value, os.path.basename(os.getcwd())").result == "(True, 7, 'deep')"
+    assert notebook.run("import sys\n[path for path in sys.path if 'sub' in path]").result == "[]"
+
+
+def test_what_answers_for_any_attribute_is_carried_without_being_asked(notebook: Cells) -> None:
+    notebook.run(
+        "class Any:\n    def __init__(self): self.inner = {'a': 1}\n"
+        "    def __getattr__(self, name): return self.inner[name]"
+    )
+    notebook.run("found = Any()")
+    assert notebook.run("found.a").result == "1"
+
+
+def test_a_class_that_is_put_in_the_place_of_one_and_taken_back_costs_nothing(notebook: Cells) -> None:
+    notebook.run("import socket\nclass Closed(socket.socket): ...\nreal = socket.socket\nsocket.socket = Closed")
+    assert notebook.run("socket.socket is Closed").result == "True"
+    notebook.run("socket.socket = real")
+    run = notebook.run("x = 1\nsocket.socket.__name__")
+    assert (run.result, run.notices) == ("'socket'", [])
+
+
 def test_a_module_that_is_imported_by_the_cell_is_taken_in_before_it_is_changed(notebook: Cells) -> None:
     notebook.run("import xml.dom.minidom as dom\ndom.mine = [1]\ndef f(): dom.other = 2\nf()")
     assert notebook.run("dom.mine, dom.other").result == "([1], 2)"

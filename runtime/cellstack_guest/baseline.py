@@ -73,7 +73,21 @@ _SKIPPED = frozenset(
         *("sysconfig", "linecache", "encodings", "codecs", "re", "tokenize", "traceback", "inspect", "weakref"),
         *("_weakrefset", "typing", "warnings", "random", "decimal", "_decimal", "locale", "tempfile", "contextvars"),
         *("pickle", "_pickle", "_compat_pickle", "ctypes", "cloudpickle", "pdb", "bdb", "cmd", "readline"),
-        *("traitlets", "pyparsing", "prompt_toolkit", "pygments", "jedi", "parso", "stack_data", "executing"),
+        *(
+            "numba",
+            "llvmlite",
+            "comm",
+            "pyviz_comms",
+            "ipywidgets",
+            "traitlets",
+            "pyparsing",
+            "prompt_toolkit",
+            "pygments",
+            "jedi",
+            "parso",
+            "stack_data",
+            "executing",
+        ),
     }
 )
 # Below these is what `settings.py` has a reader and a writer for, or what is of the process.

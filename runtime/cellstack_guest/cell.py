@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import itertools
 import os
@@ -345,9 +346,10 @@ def is_complete(shell: ZMQInteractiveShell, request: Message) -> Message:
     return {"status": status, "indent": " " * (indent or 0)} if status == "incomplete" else {"status": status}
 
 
-def warm(make_carrier: MakeCarrier = Carrier) -> Cell:
+def warm(make_carrier: MakeCarrier = Carrier, preload: Sequence[str] = ()) -> Cell:
     """Build the cell that later forks serve, and run a little in it, so that their first run is not the first.
 
+    preload: modules to import, once there is a shell that they may register with, as matplotlib's inline backend does.
     Takes over sys.stdout, sys.stderr, `input` and `__main__` of this process. Starts no thread and no event loop.
     """
     outputs = Outputs()
@@ -361,6 +363,9 @@ def warm(make_carrier: MakeCarrier = Carrier) -> Cell:
         sys.path.insert(_first_of_site(), "")
     sys.modules["cellstack"] = api
     cell = Cell(make_shell(outputs), outputs, make_carrier)
+    for name in preload:
+        with contextlib.suppress(ImportError):  # an image without it: the cell that wants it says so itself
+            importlib.import_module(name)
     cell.rehearse(WARM_UP)
     cell.preferences.learn()  # of the magics that running has loaded
     cell.known = frozenset(sys.modules)

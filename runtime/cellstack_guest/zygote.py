@@ -8,9 +8,7 @@ child joins the other namespaces, locks itself down, and only then waits for cod
 from __future__ import annotations
 
 import base64
-import contextlib
 import gc
-import importlib
 import json
 import os
 import select
@@ -38,10 +36,7 @@ def main(channel_fd: int) -> None:
     settings, _ = _receive(channel)
     program = base64.b64decode(settings["seccomp"])
     # One thread while this process imports: the threads of a BLAS would have to survive the fork.
-    for name in settings["preload"]:
-        with contextlib.suppress(ImportError):  # an image without it: the cell that wants it says so itself
-            importlib.import_module(name)
-    cell = cells.warm()
+    cell = cells.warm(preload=settings["preload"])
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     gc.collect()
     baseline.pin()

@@ -71,7 +71,18 @@ _SKIPPED = frozenset(
         *("subprocess", "selectors", "select", "socket", "tornado", "zmq", "faulthandler", "fcntl", "mmap", "time"),
         *("importlib", "_frozen_importlib", "_frozen_importlib_external", "zipimport", "pkgutil", "runpy", "site"),
         *("sysconfig", "linecache", "encodings", "codecs", "re", "tokenize", "traceback", "inspect", "weakref"),
-        *("_weakrefset", "typing", "warnings", "random", "decimal", "_decimal", "locale", "tempfile", "contextvars"),
+        *(
+            "_weakrefset",
+            "typing",
+            "warnings",
+            "_warnings",
+            "random",
+            "decimal",
+            "_decimal",
+            "locale",
+            "tempfile",
+            "contextvars",
+        ),
         *("pickle", "_pickle", "_compat_pickle", "ctypes", "cloudpickle", "pdb", "bdb", "cmd", "readline"),
         *(
             "numba",
@@ -96,7 +107,11 @@ _BELOW = frozenset(
         *("matplotlib.rcParams", "matplotlib.rcParamsDefault", "matplotlib.rcParamsOrig", "matplotlib.backends"),
         *("matplotlib.pyplot", "matplotlib._pylab_helpers.Gcf", "pandas._config.config._global_config"),
         *("xarray.core.options.OPTIONS", "IPython.core.magic.magics", "logging._handlers", "logging._handlerList"),
-        "IPython.core.async_helpers",
+        *(
+            "matplotlib.backends.registry.backend_registry",
+            "IPython.core.async_helpers",
+            "IPython.core.history.HistoryManager",
+        ),
     }
 )
 _BEYOND = frozenset({(nodes.ATTRIBUTE, "__warningregistry__"), (nodes.ATTRIBUTE, "__builtins__")})
@@ -183,7 +198,14 @@ def _is_left_out(step: Step, value: Any) -> bool:
         return True
     if _is_hidden_class(value) or _is_hidden_class(key):
         return True
+    if _is_of_library(key) and (kind == nodes.REGISTERED or (kind == nodes.ITEM and _is_of_library(value))):
+        return True  # a library's own, made when it was imported somewhere below the cell's code
     return kind == nodes.ATTRIBUTE and (key in _NOT_CARRIED or (_is_cache(key) and type(value) not in nodes.ATOMS))
+
+
+def _is_of_library(value: Any) -> bool:
+    """Tell whether this is a class or a function, and none of the notebook's."""
+    return issubclass(type(value), (type, types.FunctionType)) and value.__module__ != "__main__"
 
 
 def _is_hidden_class(value: Any) -> bool:
@@ -532,7 +554,7 @@ def _root(module: Any) -> str:
 
 def _is_beyond(obj: Any, step: Step) -> bool:
     """Tell whether an object is not to be looked into."""
-    if step in _BEYOND:
+    if step in _BEYOND or type(obj).__qualname__ == "DisplayFormatter":
         return True
     module = obj.__module__ if issubclass(type(obj), type) else type(obj).__module__
     return _root(module) in _SKIPPED and module != "builtins"

@@ -155,9 +155,10 @@ class Carrier:
         for key in self._owners:
             if patches.is_patch(key):
                 self._pending.setdefault(patches.module_of(key), []).append(key)
-        for module in [module for module in self._pending if module in sys.modules]:
-            self._put_back(module)
-        self._finder.watch(set(self._pending), self.notices)
+        self._finder.watch(self._pending.keys() - sys.modules.keys(), self.notices)
+        while ready := [module for module in self._pending if module in sys.modules]:  # loading one imports others
+            for module in ready:
+                self._put_back(module)
 
     def _put_back(self, module: str) -> None:
         for key in self._pending.pop(module, ()):
@@ -184,7 +185,7 @@ class Carrier:
 
     def before_statement(self, statement: ast.stmt) -> None:
         """Take in the modules that were imported since, before a statement of the cell may change them."""
-        if isinstance(statement, ast.Import | ast.ImportFrom):
+        if isinstance(statement, ast.Import | ast.ImportFrom) or names.is_setting_up(statement):
             self._has_imported = True
             return
         if self.baseline is None or (self._has_acted and not self._has_imported) or not names.acts(statement):

@@ -32,6 +32,7 @@ _EVERYTHING_ATTRIBUTES = frozenset(
 _MAGICS = frozenset(
     {"who", "who_ls", "whos", "reset", "reset_selective", "store", "psearch", "debug", "run", "macro", "rerun"}
 )
+_SETTING_UP = frozenset({"matplotlib", "pylab", "config", "load_ext", "reload_ext"})
 # Modules whose functions look into __main__: for tests, or for the classes of what they load.
 _TESTERS = frozenset({"unittest", "doctest"})
 _PICKLERS = frozenset({"pickle", "cloudpickle", "dill", "joblib", "shelve"})
@@ -101,6 +102,14 @@ def acts(tree: ast.AST) -> bool:
     It cannot without a call, be it one of a decorator or of a class' base, and without a store to what is no variable.
     """
     return any(map(_acts, ast.walk(tree)))
+
+
+def is_setting_up(statement: ast.stmt) -> bool:
+    """Tell whether a statement is a magic that imports, and whose effect is carried by the shell's preferences."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(attr="run_line_magic"), args=[ast.Constant(value=magic), *_])):
+            return magic in _SETTING_UP
+    return False
 
 
 def _acts(node: ast.AST) -> bool:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # value can change its pickle (which equal strings are one object) without the value having changed.
 _SECOND_LOOK = 4 * 2**20
 _CHUNK = 2**20
+# Loading this a second time would be seen: it opens a figure, or sets what a logger is.
+_TO_THE_PROCESS = (b"_restore_to_pylab", b"set_logger")
 
 
 @dataclass(frozen=True)
@@ -314,8 +316,8 @@ class Saver:
         )
 
     def _same_after_reload(self, pickled: Pickled, name: str) -> bool:
-        if b"_restore_to_pylab" in pickled.data:
-            return False  # loading it would open the figure a second time
+        if any(name in pickled.data for name in _TO_THE_PROCESS):
+            return False
         scratch = Registry({"__name__": "__main__"})
         scratch.provide, scratch.provided = self._registry.provide, self._registry.provided
         loaded: dict[str, dict[str, Any]] = {}

@@ -46,6 +46,9 @@ SOURCE = """
     class Abstract(abc.ABC):
         pass
 
+    class Own:
+        __module__ = "__main__"
+
     registry = Registry()
     slotted = Slotted()
     typed = {int: ["an int"]}
@@ -139,7 +142,7 @@ CHANGES = {
     "Registry.method = lambda self: 2": {".Registry"},
     "Registry.shared.append(1)": {".Registry.shared"},
     "slotted.value = 5": {".slotted"},
-    "Abstract.register(Registry)": {".Abstract"},
+    "Abstract.register(Own)": {".Abstract"},
     "typed[int].append('another')": {".typed[builtins.int]"},
     "typed[str] = []": {".typed"},
     "count().append(1)": {".count.__closure__[0].cell_contents"},
@@ -193,7 +196,7 @@ def described(module: Any) -> dict[str, Any]:
         "method": module.registry.method(),
         "shared": module.Registry.shared,
         "slotted": module.slotted.value,
-        "abstract": isinstance(module.registry, module.Abstract),
+        "abstract": issubclass(module.Own, module.Abstract),
         "typed": module.typed,
         "count": module.count(),
         "all": module.register.__defaults__,

@@ -259,6 +259,9 @@ class Table:
             position += 8 * count
         self._blob = data[position : position + counts[-1]]
 
+    shares = (
+        False  # whether this process has its pages from one that has changed some of them, so that all are looked at
+    )
     pages: memoryview  # numbers of the pages with words to compare, ascending
     first: memoryview  # for each of them, the first of its words
     where: memoryview  # the words' places
@@ -350,6 +353,8 @@ class Table:
 
     def _page_map(self) -> array.array[int]:
         """Return the entries of the page map for `pages`, in their order."""
+        if self.shares:
+            return array.array("Q", [_PRESENT | _EXCLUSIVE]) * len(self.pages)
         found = array.array("Q")
         with open("/proc/self/pagemap", "rb", buffering=0) as file:
             fd, pages, at = file.fileno(), self.pages, 0
@@ -613,6 +618,8 @@ class Twin:
             os.close(self._done)
             if os.read(reads, 1):
                 gc.disable()
+                if base is not None:
+                    base.shares = True
                 known = {*beyond, *_carried_otherwise(), *(() if base is None else base.address)}
                 roots = [(name, module) for name, module in modules() if id(module) not in known]
                 table = _Builder(known).table(roots)
@@ -669,7 +676,6 @@ class Baseline:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._twins: list[tuple[Twin, bool]] = []
         self._later: list[Table] = []
         self._before: dict[int, Marks] = {}
 
@@ -681,21 +687,18 @@ class Baseline:
         """
         twin = Twin(self._table, {id(value) for delta in applied for _, value in delta.put}, orphan=True)
         twin.ask()
-        self._twins.append((twin, first))
+        answer = twin.answer()  # now: the cell's code is to see no process that is not its own
+        if answer is not None:
+            table, before = answer
+            self._later.append(table)
+            if first:
+                self._before |= before
 
     def changes(self) -> Iterator[tuple[str, Delta, bool]]:
         """Yield key and change of each object that has changed, or may have; whether that is all of its change.
 
         It is not when part of it had been there when the baseline was renewed.
         """
-        for twin, first in self._twins:
-            answer = twin.answer()
-            if answer is not None:
-                table, before = answer
-                self._later.append(table)
-                if first:
-                    self._before |= before
-        self._twins.clear()
         seen: set[int] = set()
         for table in (self._table, *self._later):
             for number, place, change in table.changed(self._before if table is self._table else {}):

@@ -86,7 +86,8 @@ class Carrier:
         self._targets: set[tuple[str, bool]] = set()
         self._modules = self._noted_modules = len(sys.modules)
         self._pending: dict[str, list[str]] = {}  # what is put back into a module when it is imported
-        self._finder = LateFinder(lambda module, _: self._put_back(module))
+        self._finder = LateFinder(lambda module, _: self._put_back(module, in_import=True))
+        self._deferred: list[str] = []  # changes of modules that are put back when no import is under way any more
         self._state: str | None = None
         # What a second cell in this process goes on from, seldom as there is one.
         self._continued: tuple[Manifest, dict[str, dict[str, Any]]] | None = None
@@ -137,7 +138,9 @@ class Carrier:
             return []
         with self._folders():
             self._await_modules()
-            return self._load(self.names() if reach.everything else reach.names)
+            loaded = self._load(self.names() if reach.everything else reach.names)
+            self._put_back_deferred()
+            return loaded
 
     @contextlib.contextmanager
     def _folders(self) -> Iterator[None]:
@@ -159,18 +162,29 @@ class Carrier:
         while ready := [module for module in self._pending if module in sys.modules]:  # loading one imports others
             for module in ready:
                 self._put_back(module)
+            self._put_back_deferred()
 
-    def _put_back(self, module: str) -> None:
+    def _put_back(self, module: str, *, in_import: bool = False) -> None:
         for key in self._pending.pop(module, ()):
-            owner = self._owners[key]
-            if key in self._held:
-                self._apply(key, self._held.pop(key))
-            elif owner not in self._live:
-                self._load_component(owner, key)
-                if owner in self._live:
-                    self._load(self._reach_of(owner))
-                elif key in self._failed:
-                    self._give_up(key, self._failed[key])
+            if in_import and is_delta(key):
+                self._deferred.append(key)  # its values may be of modules that are not complete yet
+            else:
+                self._put_back_key(key)
+
+    def _put_back_deferred(self) -> None:
+        while self._deferred:
+            self._put_back_key(self._deferred.pop(0))
+
+    def _put_back_key(self, key: str) -> None:
+        owner = self._owners[key]
+        if key in self._held:
+            self._apply(key, self._held.pop(key))
+        elif owner not in self._live:
+            self._load_component(owner, key)
+            if owner in self._live:
+                self._load(self._reach_of(owner))
+            elif key in self._failed:
+                self._give_up(key, self._failed[key])
 
     def _apply(self, key: str, value: Any) -> None:
         try:
@@ -185,6 +199,7 @@ class Carrier:
 
     def before_statement(self, statement: ast.stmt) -> None:
         """Take in the modules that were imported since, before a statement of the cell may change them."""
+        self._put_back_deferred()
         if isinstance(statement, ast.Import | ast.ImportFrom) or names.is_setting_up(statement):
             self._has_imported = True
             return

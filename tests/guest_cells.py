@@ -27,9 +27,7 @@ control = socket.socket(fileno=int(sys.argv[1]))
 from cellstack_guest import baseline, cell, patches
 cell = cell.warm()
 baseline.pin()
-twin = baseline.Twin(None, orphan=False)
-twin.ask()
-cell.baseline = baseline.of(twin)
+cell.baseline = baseline.of(baseline.Twin())
 control.send(b"warm")
 while True:
     try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import abc
 import array
 import bisect
+import contextlib
 import ctypes
 import fcntl
 import functools
@@ -26,7 +27,7 @@ import signal
 import struct
 import sys
 import types
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cellstack_guest import definitions, nodes, reducers, registries
 from cellstack_guest.dirty import PAGE
@@ -54,51 +55,15 @@ _OPAQUE = "@"  # a step whose key is no atom: by the key's address
 # Whose state is of the process, is carried otherwise, or is a cache.
 _SKIPPED = frozenset(
     {
-        *(
-            "__main__",
-            "__mp_main__",
-            "cellstack",
-            "cellstack_guest",
-            "builtins",
-            "sys",
-            "os",
-            "posix",
-            "posixpath",
-            "io",
-            "_io",
-        ),
-        *("signal", "gc", "atexit", "multiprocessing", "joblib", "concurrent", "asyncio", "threading", "_thread"),
-        *("subprocess", "selectors", "select", "socket", "tornado", "zmq", "faulthandler", "fcntl", "mmap", "time"),
-        *("importlib", "_frozen_importlib", "_frozen_importlib_external", "zipimport", "pkgutil", "runpy", "site"),
-        *("sysconfig", "linecache", "encodings", "codecs", "re", "tokenize", "traceback", "inspect", "weakref"),
-        *(
-            "_weakrefset",
-            "typing",
-            "warnings",
-            "_warnings",
-            "random",
-            "decimal",
-            "_decimal",
-            "locale",
-            "tempfile",
-            "contextvars",
-        ),
-        *("pickle", "_pickle", "_compat_pickle", "ctypes", "cloudpickle", "pdb", "bdb", "cmd", "readline"),
-        *(
-            "numba",
-            "llvmlite",
-            "comm",
-            "pyviz_comms",
-            "ipywidgets",
-            "traitlets",
-            "pyparsing",
-            "prompt_toolkit",
-            "pygments",
-            "jedi",
-            "parso",
-            "stack_data",
-            "executing",
-        ),
+        *("__main__", "__mp_main__", "cellstack", "cellstack_guest", "builtins", "sys", "os", "posix", "posixpath"),
+        *("io", "_io", "signal", "gc", "atexit", "multiprocessing", "joblib", "concurrent", "asyncio", "threading"),
+        *("_thread", "subprocess", "selectors", "select", "socket", "tornado", "zmq", "faulthandler", "fcntl", "mmap"),
+        *("time", "importlib", "_frozen_importlib", "_frozen_importlib_external", "zipimport", "pkgutil", "runpy"),
+        *("site", "sysconfig", "linecache", "encodings", "codecs", "re", "tokenize", "traceback", "inspect", "weakref"),
+        *("_weakrefset", "typing", "warnings", "_warnings", "random", "decimal", "_decimal", "locale", "tempfile"),
+        *("contextvars", "pickle", "_pickle", "_compat_pickle", "ctypes", "cloudpickle", "pdb", "bdb", "cmd"),
+        *("readline", "numba", "llvmlite", "comm", "pyviz_comms", "ipywidgets", "traitlets", "pyparsing"),
+        *("prompt_toolkit", "pygments", "jedi", "parso", "stack_data", "executing"),
     }
 )
 # Below these is what `settings.py` has a reader and a writer for, or what is of the process.
@@ -107,24 +72,18 @@ _BELOW = frozenset(
         *("matplotlib.rcParams", "matplotlib.rcParamsDefault", "matplotlib.rcParamsOrig", "matplotlib.backends"),
         *("matplotlib.pyplot", "matplotlib._pylab_helpers.Gcf", "pandas._config.config._global_config"),
         *("xarray.core.options.OPTIONS", "IPython.core.magic.magics", "logging._handlers", "logging._handlerList"),
-        *(
-            "matplotlib.backends.registry.backend_registry",
-            "IPython.core.async_helpers",
-            "IPython.core.history.HistoryManager",
-        ),
+        *("matplotlib.backends.registry.backend_registry", "IPython.core.async_helpers"),
+        *("IPython.core.history.HistoryManager",),
     }
 )
 _BEYOND = frozenset({(nodes.ATTRIBUTE, "__warningregistry__"), (nodes.ATTRIBUTE, "__builtins__")})
 SHELL = "cellstack_guest.registries"  # where IPython's shell keeps what cells register with it
-_NOT_CARRIED = frozenset({"__warningregistry__", "__abstractmethods__", "_abc_impl", "__slotnames__"})
+_NOT_CARRIED = frozenset({"__abstractmethods__", "_abc_impl", "__slotnames__"})
 _CACHE = re.compile(r"cache|memo(?!ry)", re.IGNORECASE)
 # Of later versions a change is not looked for in the words of an object, but all that is on a page of our own is
 # looked at: slower, and nothing is missed.
 _LAYOUT_IS_KNOWN = sys.version_info < (3, 13)
 _MAX_WORDS = 64  # of an object itself
-_libc = ctypes.PyDLL(None, use_errno=True)
-
-
 _pinned: list[object] = []
 
 
@@ -235,11 +194,6 @@ class Place(NamedTuple):
     path: tuple[Step, ...]
     obj: Any
 
-    @property
-    def title(self) -> str:
-        """What a person would write."""
-        return self.module + nodes.title(self.path)
-
 
 class Change(NamedTuple):
     """What an object consists of now and did not, by step, and the (coded) steps to what it has no longer."""
@@ -259,9 +213,7 @@ class Table:
             position += 8 * count
         self._blob = data[position : position + counts[-1]]
 
-    shares = (
-        False  # whether this process has its pages from one that has changed some of them, so that all are looked at
-    )
+    shares = False  # whether another process has changed some of the pages before this one had them, so that all count
     pages: memoryview  # numbers of the pages with words to compare, ascending
     first: memoryview  # for each of them, the first of its words
     where: memoryview  # the words' places
@@ -275,9 +227,6 @@ class Table:
     steps: memoryview  # of each part: the number of the step
     marks: memoryview  # of each part: what it was
     texts: memoryview  # of each step: where it is written
-
-    def __len__(self) -> int:
-        return len(self.address)
 
     def find(self, address: int) -> int | None:
         """Return the number of the node at an address."""
@@ -585,62 +534,40 @@ def modules() -> list[tuple[str, types.ModuleType]]:
 
 
 class Twin:
-    """A fork of this process that waits, as it is at this moment, until it is asked what it holds.
+    """A fork of this process, as it is at this moment, that writes down what it holds, and ends.
 
     base: a table of what it need not look at again. beyond: addresses of objects that are none of the modules' own.
-    orphan: its parent is init then, so that this process' code, which may wait for any child, does not wait for it.
     """
 
-    def __init__(self, base: Table | None, beyond: Collection[int] = (), *, orphan: bool) -> None:
+    def __init__(self, base: Table | None = None, beyond: Collection[int] = ()) -> None:
         self._memfd = os.memfd_create("baseline", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        reads, self._asks = os.pipe()
-        self._done, done = os.pipe()
         # An interrupt must not reach a process that is on its way to become the twin.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            self._pid = os.fork()
-            if self._pid == 0:
-                if not orphan or os.fork() == 0:
-                    self._be(reads, base, beyond)
-                os._exit(0)
-            if orphan:
-                self._bury()
+            self.pid = os.fork()
+            if self.pid == 0:
+                self._write(base, beyond)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            os.close(reads)
-            os.close(done)
 
-    def _be(self, reads: int, base: Table | None, beyond: Collection[int]) -> None:
-        """Wait for the question, and answer it into the memory that is shared with the one who asks."""
+    def _write(self, base: Table | None, beyond: Collection[int]) -> NoReturn:
+        """Write all that there is into the memory that is shared with the one who asks."""
         try:
-            os.setsid()
-            os.close(self._asks)
-            os.close(self._done)
-            if os.read(reads, 1):
-                gc.disable()
-                if base is not None:
-                    base.shares = True
-                known = {*beyond, *_carried_otherwise(), *(() if base is None else base.address)}
-                roots = [(name, module) for name, module in modules() if id(module) not in known]
-                table = _Builder(known).table(roots)
-                changed = {} if base is None else dict(_differing(base))
-                text = marshal.dumps(changed)
-                with open(self._memfd, "wb", closefd=False) as file:
-                    file.writelines([len(text).to_bytes(8, "little"), text, bytes(-len(text) % 8), *table])
+            gc.disable()
+            if base is not None:
+                base.shares = True
+            known = {*beyond, *_carried_otherwise(), *(() if base is None else base.address)}
+            table = _Builder(known).table((name, module) for name, module in modules() if id(module) not in known)
+            text = marshal.dumps({} if base is None else dict(_differing(base)))
+            with open(self._memfd, "wb", closefd=False) as file:
+                file.writelines([len(text).to_bytes(8, "little"), text, bytes(-len(text) % 8), *table])
         finally:
             os._exit(0)
 
-    def ask(self) -> None:
-        """Have the answer made."""
-        os.write(self._asks, b"?")
-        os.close(self._asks)
-
     def answer(self) -> tuple[Table, dict[int, dict[Step, int]]] | None:
         """Return the table, and what of the table it stands on was different already; None when it has died."""
-        os.read(self._done, 1)  # its end
-        os.close(self._done)
-        if self._pid:
-            self._bury()
+        with contextlib.suppress(ChildProcessError):  # the cell's code has told the kernel to bury its children
+            os.waitpid(self.pid, 0)
         size = os.fstat(self._memfd).st_size
         if not size:
             os.close(self._memfd)
@@ -651,10 +578,6 @@ class Twin:
         length = int.from_bytes(data[:8], "little")
         changed = marshal.loads(data[8 : 8 + length])  # noqa: S302  from our own fork, which has run no code
         return Table(data[8 + length + -length % 8 :]), changed
-
-    def _bury(self) -> None:
-        os.waitpid(self._pid, 0)
-        self._pid = 0
 
 
 def _differing(table: Table) -> Iterator[tuple[int, Marks]]:
@@ -685,9 +608,8 @@ class Baseline:
         applied: the changes that are not their own and are part of it already. first: no code of the cell has run but
         imports, so that what these modules have changed in others when they were imported is none of its changes.
         """
-        twin = Twin(self._table, {id(value) for delta in applied for _, value in delta.put}, orphan=True)
-        twin.ask()
-        answer = twin.answer()  # now: the cell's code is to see no process that is not its own
+        beyond = {id(value) for delta in applied for _, value in delta.put}
+        answer = Twin(self._table, beyond).answer()  # now: the cell's code is to see no process that is not its own
         if answer is not None:
             table, before = answer
             self._later.append(table)

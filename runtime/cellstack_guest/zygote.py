@@ -42,10 +42,9 @@ def main(channel_fd: int) -> None:
     baseline.pin()
     gc.freeze()  # a collection in a cell must not touch, and thereby copy, everything imported
     written = prefault.written_by(lambda: cell.rehearse(("1+1",)))
-    twin = baseline.Twin(None, orphan=False)
-    twin.ask()
+    twin, answered = baseline.Twin(), False
     if settings["preload"]:  # others serve until this is ready
-        cell.baseline = baseline.of(twin)
+        cell.baseline, answered = baseline.of(twin), True
     _send(channel, {"ready": True})
     children: dict[int, int] = {}
     poll = select.poll()
@@ -61,8 +60,8 @@ def main(channel_fd: int) -> None:
                 message, fds = _receive(channel)
             except EOFError:
                 os._exit(0)
-            if cell.baseline is None:
-                cell.baseline = baseline.of(twin)
+            if not answered:
+                cell.baseline, answered = baseline.of(twin), True
             confine.setns(fds[0], confine.NAMESPACE_FLAGS["pid"])
             pid = os.fork()
             if pid == 0:

@@ -24,10 +24,10 @@ SERVER = """
 import json, os, socket, sys
 sys.path.insert(0, sys.argv[2])
 control = socket.socket(fileno=int(sys.argv[1]))
-from cellstack_guest import baseline, cell, patches
+from cellstack_guest import baseline, cell, patches, tables
 cell = cell.warm()
-baseline.pin()
-cell.baseline = baseline.of(baseline.Twin())
+tables.pin()
+cell.baseline = baseline.of(tables.Twin())
 control.send(b"warm")
 while True:
     try:

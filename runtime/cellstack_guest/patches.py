@@ -1,9 +1,9 @@
 """What cells set inside modules: attributes in libraries, and the data of the person's own modules.
 
-Of libraries, what the text of a cell assigns to is looked at: `pd.DataFrame.total = f`, `math.limit += 1`,
-`units.registry[Money] = c`, `module.items.append(x)`. Of modules that lie beside the notebook, all data: their own
-functions change it. Both become components of the saved state like variables, under keys "patch:<module>:<path>" and
-"module:<module>", and are put back when the module is imported.
+Of libraries whose objects are not looked at (`baseline.py`), what the text of a cell assigns to is saved:
+`pd.DataFrame.total = f`, `math.limit += 1`, `units.registry[Money] = c`, `module.items.append(x)`. Of modules that lie
+beside the notebook, all data: their own functions change it. Both become components of the saved state like variables,
+under keys "patch:<module>:<path>" and "module:<module>", and are put back when the module is imported.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SETTINGS = frozenset(
 
 def module_of(key: str) -> str:
     """Return the module that a key of this kind belongs to."""
-    return key.split(":")[1]
+    return baseline.module_of(key)
 
 
 def is_patch(key: str) -> bool:

@@ -16,7 +16,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from cellstack_guest import baseline, confine, patches, prefault
+from cellstack_guest import baseline, confine, patches, prefault, tables
 from cellstack_guest import cell as cells
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ def main(channel_fd: int) -> None:
     cell = cells.warm(preload=settings["preload"])
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     gc.collect()
-    baseline.pin()
+    tables.pin()
     gc.freeze()  # a collection in a cell must not touch, and thereby copy, everything imported
     written = prefault.written_by(lambda: cell.rehearse(("1+1",)))
-    twin, answered = baseline.Twin(), False
+    twin, answered = tables.Twin(), False
     if settings["preload"]:  # others serve until this is ready
         cell.baseline, answered = baseline.of(twin), True
     _send(channel, {"ready": True})

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cellstack_guest import baseline, nodes
+from cellstack_guest import baseline, exclusions, nodes, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +81,8 @@ def load() -> Any:
 @pytest.fixture(autouse=True)
 def nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the module alone: a process that runs tests has imported a thousand."""
-    monkeypatch.setattr(baseline, "_is_importable", lambda _: True)
-    monkeypatch.setattr(baseline, "modules", lambda: [(NAME, sys.modules[NAME])] if NAME in sys.modules else [])
+    monkeypatch.setattr(exclusions, "_is_importable", lambda _: True)
+    monkeypatch.setattr(exclusions, "modules", lambda: [(NAME, sys.modules[NAME])] if NAME in sys.modules else [])
 
 
 @pytest.fixture
@@ -95,14 +95,14 @@ def lib() -> Iterator[Any]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Look with numpy, or without."""
     if request.param == "plain":
-        monkeypatch.setattr(baseline.Table, "touched", baseline.Table._touched_plain)
+        monkeypatch.setattr(tables.Table, "touched", tables.Table._touched_plain)
     else:
         pytest.importorskip("numpy")
 
 
 def taken() -> baseline.Baseline:
     """Return what there is now."""
-    found = baseline.of(baseline.Twin())
+    found = baseline.of(tables.Twin())
     assert found is not None
     return found
 
@@ -241,8 +241,8 @@ def test_changes_of_one_object_add_up() -> None:
 
 
 def test_a_process_that_cannot_answer_is_no_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baseline, "modules", signal.pause)
-    twin = baseline.Twin()
+    monkeypatch.setattr(exclusions, "modules", signal.pause)
+    twin = tables.Twin()
     os.kill(twin.pid, signal.SIGKILL)
     assert baseline.of(twin) is None
 
@@ -261,12 +261,12 @@ VALUES = st.recursive(
 @given(start=st.dictionaries(KEYS, VALUES, max_size=5), end=st.dictionaries(KEYS, VALUES, max_size=5))
 def test_any_dict_becomes_any_other_by_the_difference(start: dict[Any, Any], end: dict[Any, Any]) -> None:
     now = dict(start)
-    before = baseline.marks(now)
+    before = tables.marks(now)
     for key in list(now):
         if key not in end:
             del now[key]
     now.update(end)
-    change = baseline.difference(now, before)
+    change = tables.difference(now, before)
     fresh = dict(start)
     nodes.change(fresh, change.put, change.gone)
     assert fresh == end
@@ -280,10 +280,10 @@ def test_any_dict_becomes_any_other_by_the_difference(start: dict[Any, Any], end
 )
 def test_any_sequence_becomes_any_other_by_the_difference(start: list[Any], end: list[Any], kind: Any) -> None:
     now = kind(start)
-    before = baseline.marks(now)
+    before = tables.marks(now)
     now.clear()
     now.extend(end)
-    change = baseline.difference(now, before)
+    change = tables.difference(now, before)
     fresh = kind(start)
     nodes.change(fresh, change.put, change.gone)
     assert fresh == kind(end)

@@ -13,7 +13,7 @@ import random
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import settings
+from cellstack_guest import adapters, settings
 from cellstack_guest.pickling import RefusedError, dump, load
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Ambient:
         self._seen: dict[str, Any] = {}
         self._late: dict[str, Any] = {}
         self._applied: dict[str, str] = {}
-        for setting in settings.SETTINGS:
+        for setting in adapters.SETTINGS:
             if setting.loaded:
                 self._pristine[setting.name] = setting.read()
         self._finder = LateFinder(self._imported)
@@ -44,7 +44,7 @@ class Ambient:
         """Restore what was saved, then remember how everything is before the cell."""
         self._late = {name: value for name, value in self._late.items() if name in saved}
         for name, (extent, digest) in saved.items():
-            setting = settings.BY_NAME.get(name)
+            setting = adapters.BY_NAME.get(name)
             if setting is None or self._applied.get(name) == digest:
                 continue
             self._applied[name] = digest
@@ -59,16 +59,16 @@ class Ambient:
                 self._late[name] = value
         # In the first cell of a process, what was not restored is as it was read just before.
         known = {} if self._seen else self._pristine
-        for setting in settings.SETTINGS:
+        for setting in adapters.SETTINGS:
             if setting.loaded:
                 fresh = setting.name in known and setting.name not in saved
                 self._seen[setting.name] = known[setting.name] if fresh else setting.read()
-        self._finder.watch({setting.module for setting in settings.SETTINGS if not setting.loaded}, notices)
+        self._finder.watch({setting.module for setting in adapters.SETTINGS if not setting.loaded}, notices)
 
     def end(self, saved: Saved, registry: Registry, writer: LayerWriter, notices: list[str]) -> Saved:
         """Save what changed since `begin`; return where every setting is that is not as it was after the fork."""
         result = dict(saved)
-        for setting in settings.SETTINGS:
+        for setting in adapters.SETTINGS:
             name = setting.name
             if not setting.loaded:
                 continue
@@ -97,7 +97,7 @@ class Ambient:
 
     def _imported(self, module: str, notices: list[str]) -> None:
         """Bring the settings of a library that was imported just now to where earlier cells left them."""
-        for setting in settings.SETTINGS:
+        for setting in adapters.SETTINGS:
             if setting.module == module:
                 self._pristine[setting.name] = setting.read()
                 if setting.name in self._late:

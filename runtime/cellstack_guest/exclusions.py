@@ -30,7 +30,7 @@ _SKIPPED = frozenset(
         *("prompt_toolkit", "pygments", "jedi", "parso", "stack_data", "executing"),
     }
 )
-# Below these is what `settings.py` has a reader and a writer for, or what is of the process.
+# Below these is what `adapters` have a reader and a writer for, or what is of the process.
 _BELOW = frozenset(
     {
         *("matplotlib.rcParams", "matplotlib.rcParamsDefault", "matplotlib.rcParamsOrig", "matplotlib.backends"),

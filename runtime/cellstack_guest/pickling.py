@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from cellstack_guest import arrays, definitions, names, nodes, reducers, reopened
+from cellstack_guest import adapters, arrays, definitions, names, nodes, reducers
 from cellstack_guest.baseline import Delta
 from cellstack_guest.reducers import type_name
 
@@ -325,10 +325,6 @@ _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("builtins", "BaseException"): reducers.reduce_exception,
     ("IPython.core.interactiveshell", "InteractiveShell"): reducers.reduce_shell,
     ("functools", "_lru_cache_wrapper"): reducers.reduce_cached,
-    ("_thread", "_local"): reopened.reduce_local,
-    ("_csv", "writer"): reopened.reduce_csv_writer,
-    ("_csv", "reader"): reopened.reduce_csv_reader,
-    ("sqlite3", "Connection"): reopened.reduce_database,
     ("logging", "Logger"): reducers.reduce_logger,
     ("subprocess", "Popen"): reducers.reduce_process,
     ("builtins", "memoryview"): reducers.reduce_memoryview,
@@ -342,29 +338,14 @@ _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("_io", "BufferedRandom"): reducers.reduce_file,
     ("re", "Match"): reducers.reduce_match,
     ("_contextvars", "ContextVar"): reducers.reduce_context_variable,
+    **adapters.HANDLERS,
 }
-
-
-# Objects of which there is one in every process: a variable that holds one is bound to that one again.
-_FIXED = (
-    ("os", "environ"),
-    ("sys", "stdout"),
-    ("sys", "stderr"),
-    ("sys", "stdin"),
-    ("random", "_inst"),
-    ("numpy.random.mtrand", "_rand"),
-    ("pandas", "options"),
-    ("matplotlib", "rcParams"),
-    ("matplotlib", "rcParamsDefault"),
-    ("matplotlib", "colormaps"),
-    ("matplotlib", "color_sequences"),
-)
 
 
 def _fixed_objects() -> dict[int, tuple[str, str]]:
     return {
         id(obj): (module, name)
-        for module, name in _FIXED
+        for module, name in adapters.FIXED
         if module in sys.modules and (obj := vars(sys.modules[module]).get(name)) is not None
     }
 

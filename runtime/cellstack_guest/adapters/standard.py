@@ -1,13 +1,15 @@
-"""Objects that stand for something outside of the interpreter, made anew where the new one is exactly like the old."""
+"""The standard library: readers and writers of CSV, SQLite databases, thread-local data, decimals, sockets."""
 
 from __future__ import annotations
 
+import decimal
 import gc
 import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
 from cellstack_guest.reducers import refuse
+from cellstack_guest.settings import Setting, module
 
 if TYPE_CHECKING:
     import sqlite3
@@ -113,3 +115,37 @@ def open_database(kind: type[sqlite3.Connection], path: str, types: int, content
     if content:
         connection.deserialize(content)
     return connection
+
+
+def _read_decimal() -> Any:
+    context = decimal.getcontext()
+    traps = tuple(signal for signal, on in context.traps.items() if on)
+    return (context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp, traps)
+
+
+def _write_decimal(value: Any) -> None:
+    prec, rounding, lowest, highest, capitals, clamp, traps = value
+    decimal.setcontext(decimal.Context(prec, rounding, lowest, highest, capitals, clamp, [], list(traps)))
+
+
+SETTINGS = (
+    Setting("decimal", "", _read_decimal, _write_decimal),
+    Setting(
+        "socket timeout",
+        "socket",
+        lambda: module("socket").getdefaulttimeout(),
+        lambda value: module("socket").setdefaulttimeout(value),
+    ),
+    Setting(
+        "csv field size",
+        "csv",
+        lambda: module("csv").field_size_limit(),
+        lambda value: module("csv").field_size_limit(value),
+    ),
+)
+HANDLERS = {
+    ("_thread", "_local"): reduce_local,
+    ("_csv", "writer"): reduce_csv_writer,
+    ("_csv", "reader"): reduce_csv_reader,
+    ("sqlite3", "Connection"): reduce_database,
+}

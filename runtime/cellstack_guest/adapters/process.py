@@ -1,0 +1,103 @@
+"""What is of the process and of the interpreter."""
+
+from __future__ import annotations
+
+import gc
+import locale
+import os
+import random
+import signal
+import sys
+import warnings
+from typing import Any
+
+from cellstack_guest.settings import Setting, write_filters
+
+# Of SIGINT the cell itself changes the handler; the other two have none.
+_SIGNALS = tuple(
+    int(number) for number in signal.Signals if number not in (signal.SIGINT, signal.SIGKILL, signal.SIGSTOP)
+)
+
+
+def _read_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # the cell deleted it
+        return ""
+
+
+def _write_directory(path: str) -> None:
+    if path:
+        os.chdir(path)
+
+
+def _read_environment() -> dict[bytes, bytes]:
+    # Decoding it takes longer than the rest of all readers.
+    data: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
+    return dict(data)
+
+
+def _write_environment(changes: dict[bytes, bytes | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            os.environb.pop(name, None)
+        else:
+            os.environb[name] = value
+
+
+def _write_path(path: list[str]) -> None:
+    sys.path[:] = path
+
+
+def _read_umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _write_umask(mask: int) -> None:
+    os.umask(mask)
+
+
+def _write_locale(name: str) -> None:
+    locale.setlocale(locale.LC_ALL, name)
+
+
+def _read_collecting() -> bool:
+    return gc.isenabled()
+
+
+def _write_collecting(on: bool) -> None:
+    (gc.enable if on else gc.disable)()
+
+
+def _read_signals() -> dict[int, Any]:
+    return {number: signal.getsignal(number) for number in _SIGNALS}
+
+
+def _write_signals(changes: dict[int, Any]) -> None:
+    for number, handler in changes.items():
+        signal.signal(number, handler)
+
+
+SETTINGS = (
+    Setting("working directory", "", _read_directory, _write_directory),
+    Setting("environment", "", _read_environment, _write_environment, delta=True),
+    Setting("sys.path", "", lambda: list(sys.path), _write_path),
+    Setting("random", "", random.getstate, random.setstate),
+    Setting("warnings", "", lambda: list(warnings.filters), write_filters),
+    Setting("umask", "", _read_umask, _write_umask),
+    Setting("locale", "", lambda: locale.setlocale(locale.LC_ALL), _write_locale),
+    Setting("recursion limit", "", sys.getrecursionlimit, sys.setrecursionlimit),
+    Setting("digits of int", "", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
+    Setting("switch interval", "", sys.getswitchinterval, sys.setswitchinterval),
+    Setting("garbage collection", "", _read_collecting, _write_collecting),
+    Setting("signal handlers", "", _read_signals, _write_signals, delta=True),
+)
+FIXED = (
+    ("os", "environ"),
+    ("sys", "stdout"),
+    ("sys", "stderr"),
+    ("sys", "stdin"),
+    ("random", "_inst"),
+)

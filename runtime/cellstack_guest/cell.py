@@ -101,7 +101,7 @@ class Cell:
             # While nobody waits for an answer. In a row of cells, where somebody does, it would only come on top.
             self.rehearse(REHEARSAL)
         os.close(self.scratch)
-        self._start(sock, state_root, self.baseline)
+        self._start(sock, state_root)
         message, _ = self._inbox.receive()
         self.outputs.send(self._answer(message, out_dir))
 
@@ -132,11 +132,11 @@ class Cell:
         self._namespace.update(self._initial[0])
         self.shell.forget(self._initial[1])
 
-    def _start(self, sock: Any, state_root: str, baseline: Baseline | None = None) -> None:
+    def _start(self, sock: Any, state_root: str) -> None:
         self._pid = os.getpid()
         self._inbox = comms.Inbox(sock)
         self.outputs.bind(sock)
-        self._carrier = self._make_carrier(self._namespace, state_root, hidden=HIDDEN, baseline=baseline)
+        self._carrier = self._make_carrier(self._namespace, state_root, hidden=HIDDEN, baseline=self.baseline)
         api.connect(self._carrier)
 
     def _answer(self, request: Message, out_dir: str) -> Message:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import array
 import ctypes
 import os
-import signal
 from typing import TYPE_CHECKING, Any
 
 from cellstack_guest.dirty import PAGE, page_ranges
@@ -40,25 +39,26 @@ Ranges = list[Any]  # arrays of at most IOV_MAX Range
 
 
 def written_by(run: Callable[[], object]) -> Ranges:
-    """Return which memory of this process, that a child would share with it, `run` writes to.
+    """Return which memory of this process `run` writes to, in a throw-away fork that shares all of it at first.
 
-    For a process with a single thread. Empty where the kernel does not tell.
+    Empty where the kernel does not tell.
     """
-    child = os.fork()  # that shares all pages: those that are not shared any more after `run` were written to
+    reader, writer = os.pipe()
+    child = os.fork()
     if child == 0:
-        signal.pause()
-        os._exit(0)
-    try:
-        run()
-        found = list(_exclusive())
-    except OSError:
-        return []
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    ranges = [Range(address, size) for address, size in found]
-    batches = [ranges[at : at + IOV_MAX] for at in range(0, len(ranges), IOV_MAX)]
-    return [(Range * len(batch))(*batch) for batch in batches]
+        try:
+            run()
+            with open(writer, "wb") as file:
+                file.writelines(bytes(Range(address, size)) for address, size in _exclusive())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        found = file.read()
+    os.waitpid(child, 0)
+    step = IOV_MAX * ctypes.sizeof(Range)
+    batches = (found[at : at + step] for at in range(0, len(found), step))
+    return [(Range * (len(batch) // ctypes.sizeof(Range))).from_buffer_copy(batch) for batch in batches]
 
 
 def _exclusive() -> Iterator[tuple[int, int]]:

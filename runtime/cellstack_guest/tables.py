@@ -2,14 +2,14 @@
 
 A table of everything that modules, their classes and the containers in them consist of is made in a throw-away fork,
 so that it costs the process itself neither memory nor reference counts. Every later fork has its objects at the same
-addresses. Which of them have changed is found out without touching them: the page map tells which pages this process
-has made its own, and on those the words that any change writes to are compared: the version of a dict (PEP 509), the
-size and items of a list, the fields of an instance. What is left, a handful, is looked at part by part.
+addresses. Which of them have changed is found out without touching them: the words that any change writes to are
+compared with what they were, wherever they lie (`layouts.py`). The kernel collects them, by writev(2): that takes 20 ns
+for each stretch of memory, and one that is no longer there is an error. What is left, a handful, is looked at part by
+part.
 """
 
 from __future__ import annotations
 
-import abc
 import array
 import bisect
 import contextlib
@@ -19,6 +19,7 @@ import gc
 import itertools
 import marshal
 import mmap
+import operator
 import os
 import signal
 import struct
@@ -26,11 +27,11 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from cellstack_guest import exclusions, nodes
+from cellstack_guest import exclusions, layouts, nodes
 from cellstack_guest.dirty import PAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from cellstack_guest.nodes import Step
 
@@ -39,30 +40,24 @@ if TYPE_CHECKING:
 _MASK = 2**64 - 1
 _NONE = _MASK
 _ARRAYS = (
-    *("pages", "first", "where", "words", "owner", "address", "rank", "parent", "edge", "start", "steps", "marks"),
-    "texts",
+    *("runs", "pieces", "words", "owner", "address", "rank", "parent", "edge", "start", "steps", "marks", "texts"),
 )
 _HEAD = struct.Struct(f"<{len(_ARRAYS) + 1}Q")
-_PRESENT, _SWAPPED, _EXCLUSIVE = 1 << 63, 1 << 62, 1 << 56
+_PRESENT, _EXCLUSIVE, _SWAPPED = 1 << 63, 1 << 56, 1 << 62  # of an entry of the page map
 _GAP = 64  # pages that are cheaper read than left out, a call each
+_IOV_MAX = 1024
+_RUN, _PIECE = 512, 8192  # words: what a pipe takes at least, and what it takes
 _HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8  # Py_TPFLAGS_ of <object.h>
-_MANAGED_DICT = 1 << 4
 _OPAQUE = "@"  # a step whose key is no atom: by the key's address
-# Of later versions a change is not looked for in the words of an object, but all that is on a page of our own is
-# looked at: slower, and nothing is missed.
-_LAYOUT_IS_KNOWN = sys.version_info < (3, 13)
-_MAX_WORDS = 64  # of an object itself
+_libc = ctypes.CDLL(None)
+_libc.writev.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
+_libc.writev.restype = ctypes.c_ssize_t
 _pinned: list[object] = []
 
 
 def pin() -> None:
     """Keep all objects that there are, so that no fork makes another one at the address of one of them."""
     _pinned[:] = gc.get_objects()
-
-
-def _memory() -> memoryview:
-    """Return the memory of this process as words: that at address `a` is number `a >> 3`."""
-    return memoryview((ctypes.c_ubyte * (1 << 47)).from_address(0)).cast("B").cast("Q")
 
 
 def mark(value: Any) -> int:
@@ -146,22 +141,26 @@ class Change(NamedTuple):
 
 
 class Table:
-    """What was there, in memory that every later fork shares."""
+    """What was there, in memory that every later fork shares.
 
-    def __init__(self, data: memoryview) -> None:
-        counts = _HEAD.unpack_from(data)
-        position = _HEAD.size
+    data: what a twin has written, from `position` on.
+    """
+
+    def __init__(self, data: mmap.mmap, position: int) -> None:
+        view = memoryview(data)
+        counts = _HEAD.unpack_from(data, position)
+        position += _HEAD.size
+        self._runs = ctypes.addressof(ctypes.c_char.from_buffer(data)) + position  # `runs` is the first
         for name, count in zip(_ARRAYS, counts, strict=False):
-            setattr(self, name, data[position : position + 8 * count].cast("Q"))
+            setattr(self, name, view[position : position + 8 * count].cast("Q"))
             position += 8 * count
-        self._blob = data[position : position + counts[-1]]
+        self._blob = view[position : position + counts[-1]]
 
     shares = False  # whether another process has changed some of the pages before this one had them, so that all count
-    pages: memoryview  # numbers of the pages with words to compare, ascending
-    first: memoryview  # for each of them, the first of its words
-    where: memoryview  # the words' places
-    words: memoryview  # what they were
-    owner: memoryview  # the number of the node that each belongs to
+    runs: memoryview  # address and bytes of stretches of memory with words to compare, ascending: `struct iovec`
+    pieces: memoryview  # of what is read at once, and of the end: the numbers of its first run and of its first word
+    words: memoryview  # what the words were
+    owner: memoryview  # the number of the node that each of them belongs to
     address: memoryview  # of each node
     rank: memoryview  # the numbers of the nodes in the order of their addresses
     parent: memoryview  # of each node: the number of the one before it on its path
@@ -215,50 +214,61 @@ class Table:
 
     def touched(self) -> list[int]:
         """Return the numbers of the nodes that may have changed; a few that have not are among them."""
-        numpy = sys.modules.get("numpy")
-        return self._touched_plain() if numpy is None or not hasattr(numpy, "frombuffer") else self._touched(numpy)
-
-    def _touched(self, numpy: Any) -> list[int]:
-        pages = numpy.frombuffer(self.pages, numpy.uint64)
-        entries = numpy.frombuffer(self._page_map(), numpy.uint64)
-        own = ((entries & (_PRESENT | _EXCLUSIVE)) == (_PRESENT | _EXCLUSIVE)) | ((entries & _SWAPPED) != 0)
-        first = numpy.frombuffer(self.first, numpy.uint64).astype(numpy.int64)
-        counts = (first[1:] - first[:-1])[own]
-        if len(pages) == 0 or not len(counts):
-            return []
-        ends = numpy.cumsum(counts)
-        index = numpy.arange(ends[-1]) + numpy.repeat(first[:-1][own] - (ends - counts), counts)
-        memory = numpy.frombuffer(_memory()[PAGE // 8 :], numpy.uint64)  # nothing is at address 0
-        where = numpy.frombuffer(self.where, numpy.uint64)[index] - numpy.uint64(PAGE // 8)
-        differs = memory[where] != numpy.frombuffer(self.words, numpy.uint64)[index]
-        return [int(number) for number in numpy.unique(numpy.frombuffer(self.owner, numpy.uint64)[index[differs]])]
-
-    def _touched_plain(self) -> list[int]:
-        memory, where, words, owner, first = _memory(), self.where, self.words, self.owner, self.first
+        if not layouts.IS_KNOWN:
+            return self._on_own_pages()
         touched: set[int] = set()
-        for page, entry in enumerate(self._page_map()):
-            if entry & _SWAPPED or (entry & _PRESENT and entry & _EXCLUSIVE):
-                for place in range(first[page], first[page + 1]):
-                    if memory[where[place]] != words[place]:
-                        touched.add(owner[place])
+        pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            for piece in range(0, len(self.pieces) - 2, 2):
+                first, start, last, end = self.pieces[piece : piece + 4]
+                touched.update(self._differing(pipe, first, last, start, end))
+        finally:
+            for fd in pipe:
+                os.close(fd)
         return sorted(touched)
 
-    def _page_map(self) -> array.array[int]:
-        """Return the entries of the page map for `pages`, in their order."""
+    def _differing(self, pipe: tuple[int, int], first: int, last: int, start: int, end: int) -> Iterable[int]:
+        """Return the nodes whose words, from `start` to `end`, in the runs from `first` to `last`, have changed."""
+        reader, writer = pipe
+        size = _libc.writev(writer, self._runs + 16 * first, last - first)
+        now = os.read(reader, size) if size > 0 else b""
+        if len(now) == 8 * (end - start):
+            if now == self.words[start:end].tobytes():
+                return ()
+            differs = map(operator.ne, memoryview(now).cast("Q"), self.words[start:end])
+            return itertools.compress(self.owner[start:end], differs)
+        if last - first == 1:  # it is gone
+            return self.owner[start:end]
+        middle = (first + last) // 2
+        between = start + sum(self.runs[2 * first + 1 : 2 * middle : 2]) // 8
+        return itertools.chain(
+            self._differing(pipe, first, middle, start, between), self._differing(pipe, middle, last, between, end)
+        )
+
+    def _on_own_pages(self) -> list[int]:
+        """Return the numbers of the nodes that lie on pages which this process has made its own."""
+        pages = {number: self.address[number] // PAGE for number in self.owner}
+        ascending = sorted(set(pages.values()))
+        own = set(itertools.compress(ascending, self._page_map(ascending)))
+        return [number for number, page in pages.items() if page in own]
+
+    def _page_map(self, pages: list[int]) -> Iterator[bool]:
+        """Tell of ascending pages whether they are this process' own."""
         if self.shares:
-            return array.array("Q", [_PRESENT | _EXCLUSIVE]) * len(self.pages)
-        found = array.array("Q")
+            yield from itertools.repeat(True, len(pages))
+            return
         with open("/proc/self/pagemap", "rb", buffering=0) as file:
-            fd, pages, at = file.fileno(), self.pages, 0
+            at = 0
             while at < len(pages):
                 end = at + 1
                 while end < len(pages) and pages[end] - pages[end - 1] < _GAP:
                     end += 1
                 low = pages[at]
-                entries = array.array("Q", os.pread(fd, (pages[end - 1] - low + 1) * 8, low * 8))
-                found.extend([entries[page - low] for page in pages[at:end]])
+                entries = array.array("Q", os.pread(file.fileno(), (pages[end - 1] - low + 1) * 8, low * 8))
+                for page in pages[at:end]:
+                    entry = entries[page - low]
+                    yield bool(entry & _SWAPPED) or bool(entry & _PRESENT and entry & _EXCLUSIVE)
                 at = end
-        return found
 
 
 class _Builder:
@@ -266,7 +276,6 @@ class _Builder:
 
     def __init__(self, known: Collection[int]) -> None:
         self._known = known
-        self._memory = _memory()
         self._objects: list[Any] = []
         self._numbers: dict[int, int] = {}
         self._parent = array.array("Q")
@@ -291,18 +300,11 @@ class _Builder:
         address = array.array("Q", map(id, self._objects))
         rank = _order(address)
         where, words, owner = (array.array("Q", map(each.__getitem__, _order(self._words[0]))) for each in self._words)
-        pages, first = array.array("Q"), array.array("Q")
-        for index, place in enumerate(where):
-            page = place * 8 // PAGE
-            if not pages or pages[-1] != page:
-                pages.append(page)
-                first.append(index)
-        first.append(len(where))
+        runs, pieces = _runs(where)
         texts = array.array("Q", itertools.accumulate(map(len, self._texts), initial=0))
         arrays = {
-            "pages": pages,
-            "first": first,
-            "where": where,
+            "runs": runs,
+            "pieces": pieces,
             "words": words,
             "owner": owner,
             "address": address,
@@ -327,11 +329,11 @@ class _Builder:
     def _look(self, number: int, obj: Any) -> None:
         if issubclass(type(obj), type) and exclusions.is_skipped(obj.__module__):
             return
-        memory, (places, contents, owners) = self._memory, self._words
-        for place in self._places(obj):
+        places, contents, owners = self._words
+        for place in layouts.places(obj) if layouts.IS_KNOWN else (id(obj) >> 3,):
             places.append(place)
             # Now: what is looked at next gets a dict of its own here, and has none in the process itself.
-            contents.append(memory[place] if _LAYOUT_IS_KNOWN else _NONE)
+            contents.append(layouts.MEMORY[place])
             owners.append(number)
         steps, marks = self._parts
         # There are hundreds of thousands of parts, most of them of a kind that leads no further.
@@ -374,71 +376,23 @@ class _Builder:
             self._texts.append(marshal.dumps(step))
         return number
 
-    def _places(self, obj: Any) -> Iterator[int]:
-        """Yield the places of the words that change with the object."""
-        cls, address = type(obj), id(obj)
-        memory = self._memory
-        if not _LAYOUT_IS_KNOWN:
-            yield address >> 3
-            return
-        if issubclass(type(obj), type):
-            yield from self._dict_places(id(gc.get_referents(nodes.namespace(obj))[0]))
-            if issubclass(type(obj), abc.ABCMeta):
-                yield from self._registry_places(id(nodes.namespace(obj)["_abc_impl"]))
-            return
-        if cls is types.ModuleType:
-            yield from self._dict_places(id(vars(obj)))
-            return
-        if issubclass(type(obj), dict):
-            yield from self._dict_places(address)
-            if cls is dict:
-                return
-        elif issubclass(type(obj), list):
-            yield (address + 16) >> 3
-            yield (address + 24) >> 3
-            items = memory[(address + 24) >> 3] >> 3
-            yield from range(items, items + min(len(obj), nodes.MAX_PARTS))
-            if cls is list:
-                return
-        elif issubclass(type(obj), set):
-            yield from range((address + 16) >> 3, (address + 16 + 32) >> 3)
-            size, table = memory[(address + 32) >> 3] + 1, memory[(address + 40) >> 3] >> 3
-            yield from range(table, table + 2 * min(size, nodes.MAX_PARTS), 2)
-            if cls is set:
-                return
-        yield from itertools.islice(range((address + 16) >> 3, (address + cls.__basicsize__) >> 3), _MAX_WORDS)
-        if cls.__flags__ & _MANAGED_DICT:
-            yield from self._managed_places(address)
-        elif cls.__dictoffset__ > 0 and memory[(address + cls.__dictoffset__) >> 3]:
-            yield from self._dict_places(memory[(address + cls.__dictoffset__) >> 3])
 
-    def _registry_places(self, address: int) -> Iterator[int]:
-        """Yield the places of what changes when a class is registered with an abstract one (Modules/_abc.c)."""
-        yield (address + 16) >> 3
-        registry = self._memory[(address + 16) >> 3]
-        if registry:
-            yield from range((registry + 16) >> 3, (registry + 32) >> 3)
-
-    def _dict_places(self, address: int) -> Iterator[int]:
-        yield (address + 24) >> 3  # ma_version_tag
-
-    def _managed_places(self, address: int) -> Iterator[int]:
-        """Yield the places of what an instance has in place of a dict (Include/internal/pycore_object.h)."""
-        memory = self._memory
-        if sys.version_info < (3, 12):
-            yield (address - 32) >> 3
-            yield (address - 24) >> 3
-            values, namespace = memory[(address - 32) >> 3], memory[(address - 24) >> 3]
-        else:
-            yield (address - 24) >> 3
-            word = memory[(address - 24) >> 3]
-            values, namespace = (word - 1, 0) if word & 1 else (0, word)
-        if values:
-            # One byte for each that there is room for, and two more, rounded up to words, stand before them.
-            room = memory[(values - 8) >> 3] >> 56
-            yield from range(values >> 3, (values >> 3) + room)
-        if namespace:
-            yield from self._dict_places(namespace)
+def _runs(where: Sequence[int]) -> tuple[array.array[int], array.array[int]]:
+    """Return address and bytes of each stretch of memory, and which of them are read at once (`Table.pieces`)."""
+    runs, pieces = array.array("Q"), array.array("Q")
+    last = -1
+    for number, place in enumerate(where):
+        is_apart = place != last + 1 or runs[-1] == 8 * _RUN
+        is_full = not pieces or number - pieces[-1] == _PIECE or len(runs) // 2 - pieces[-2] == _IOV_MAX
+        if is_full and (is_apart or number - pieces[-1] == _PIECE):
+            pieces.extend((len(runs) // 2, number))
+            is_apart = True
+        if is_apart:
+            runs.extend((8 * place, 0))
+        runs[-1] += 8
+        last = place
+    pieces.extend((len(runs) // 2, len(where)))
+    return runs, pieces
 
 
 def _order(numbers: array.array[int]) -> array.array[int]:
@@ -491,11 +445,11 @@ class Twin:
             os.close(self._memfd)
             return None
         fcntl.fcntl(self._memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-        data = memoryview(mmap.mmap(self._memfd, size, prot=mmap.PROT_READ))
+        data = mmap.mmap(self._memfd, size, flags=mmap.MAP_PRIVATE)
         os.close(self._memfd)
         length = int.from_bytes(data[:8], "little")
         changed = marshal.loads(data[8 : 8 + length])  # noqa: S302  from our own fork, which has run no code
-        return Table(data[8 + length + -length % 8 :]), changed
+        return Table(data, 8 + length + -length % 8), changed
 
 
 def _differing(table: Table) -> Iterator[tuple[int, Marks]]:

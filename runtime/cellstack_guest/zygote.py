@@ -41,10 +41,10 @@ def main(channel_fd: int) -> None:
     gc.collect()
     tables.pin()
     gc.freeze()  # a collection in a cell must not touch, and thereby copy, everything imported
-    written = prefault.written_by(lambda: cell.rehearse(("1+1",)))
-    twin, answered = tables.Twin(), False
+    twin = tables.Twin()
+    written: prefault.Ranges | None = None
     if settings["preload"]:  # others serve until this is ready
-        cell.baseline, answered = baseline.of(twin), True
+        written = _learn(cell, twin)
     _send(channel, {"ready": True})
     children: dict[int, int] = {}
     poll = select.poll()
@@ -60,8 +60,8 @@ def main(channel_fd: int) -> None:
                 message, fds = _receive(channel)
             except EOFError:
                 os._exit(0)
-            if not answered:
-                cell.baseline, answered = baseline.of(twin), True
+            if written is None:
+                written = _learn(cell, twin)
             confine.setns(fds[0], confine.NAMESPACE_FLAGS["pid"])
             pid = os.fork()
             if pid == 0:
@@ -73,6 +73,12 @@ def main(channel_fd: int) -> None:
             poll.register(pidfd, select.POLLIN)
             for used in fds:
                 os.close(used)
+
+
+def _learn(cell: cells.Cell, twin: tables.Twin) -> prefault.Ranges:
+    """Give the cell what modules hold; return the memory that every cell writes to."""
+    cell.baseline = baseline.of(twin)
+    return prefault.written_by(lambda: cell.rehearse(cells.REHEARSAL[:1]))
 
 
 def _receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:

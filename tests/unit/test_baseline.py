@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import fcntl
 import importlib.util
 import os
 import signal
@@ -14,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cellstack_guest import baseline, exclusions, nodes, tables
+from cellstack_guest import baseline, exclusions, layouts, nodes, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 NAME = "lib_of_the_test"
@@ -91,13 +92,22 @@ def lib() -> Iterator[Any]:
     del sys.modules[NAME]
 
 
-@pytest.fixture(params=["numpy", "plain"])
+@pytest.fixture(params=["by words", "in a small pipe", "by pages"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look with numpy, or without."""
-    if request.param == "plain":
-        monkeypatch.setattr(tables.Table, "touched", tables.Table._touched_plain)
-    else:
-        pytest.importorskip("numpy")
+    """Look as it is done where the layout of objects is known, and where it is not."""
+    if request.param == "by words" and not layouts.IS_KNOWN:
+        pytest.skip(f"the layout of Python {sys.version_info.major}.{sys.version_info.minor} is not known")
+    if request.param == "in a small pipe":
+        monkeypatch.setattr(os, "pipe2", small_pipe)
+    if request.param == "by pages":
+        monkeypatch.setattr(layouts, "IS_KNOWN", False)
+
+
+def small_pipe(flags: int, make: Callable[[int], tuple[int, int]] = os.pipe2) -> tuple[int, int]:
+    """Return a pipe that takes as little as those of a person who has many (pipe(7))."""
+    ends = make(flags)
+    fcntl.fcntl(ends[0], fcntl.F_SETPIPE_SZ, 4096)
+    return ends
 
 
 def taken() -> baseline.Baseline:

@@ -253,9 +253,9 @@ def test_devices_are_few(facts: dict[str, Any]) -> None:
     assert facts["blocks"] == []
 
 
-def test_temporary_files_end_with_the_container(facts: dict[str, Any]) -> None:
-    assert "new" not in facts["tmp"]
+def test_files_in_memory_end_with_the_container_and_temporary_files_go_on(facts: dict[str, Any]) -> None:
     assert "new" not in facts["shm"]
+    assert "new" in facts["tmp"]
 
 
 def test_only_loopback_is_there_and_it_is_up(facts: dict[str, Any]) -> None:

@@ -124,7 +124,7 @@ class Container:
             self.channel.send(
                 {
                     "hostname": self.id[:12],
-                    "tmp_bytes": self.limits["memory"],
+                    "shm_bytes": self.limits["memory"],
                     "masked": request["masked"],
                     "readonly": request["readonly"],
                 },

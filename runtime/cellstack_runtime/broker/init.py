@@ -72,11 +72,9 @@ def _complete_root(message: dict[str, Any], root_fd: int) -> None:
     # /proc and /sys while the spawner's are still in sight: without a visible one the kernel refuses new ones.
     syscalls.mount("proc", f"{NEW_ROOT}/proc", "proc", NOSUID_NODEV_NOEXEC)
     syscalls.mount("sysfs", f"{NEW_ROOT}/sys", "sysfs", NOSUID_NODEV_NOEXEC | abi.MS_RDONLY)
-    size = message["tmp_bytes"]
-    shared = abi.MS_NOSUID | abi.MS_NODEV
+    size = message["shm_bytes"]
     options = "mode=1777" + (f",size={size}" if size else "")
-    syscalls.mount("tmpfs", f"{NEW_ROOT}/tmp", "tmpfs", shared, options)  # noqa: S108  the container's own
-    syscalls.mount("tmpfs", f"{NEW_ROOT}/dev/shm", "tmpfs", shared | abi.MS_NOEXEC, options)  # noqa: S108
+    syscalls.mount("tmpfs", f"{NEW_ROOT}/dev/shm", "tmpfs", NOSUID_NODEV_NOEXEC, options)  # noqa: S108
     syscalls.mount(
         "devpts", f"{NEW_ROOT}/dev/pts", "devpts", abi.MS_NOSUID | abi.MS_NOEXEC, "newinstance,ptmxmode=0666"
     )

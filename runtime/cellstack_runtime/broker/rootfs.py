@@ -101,6 +101,7 @@ class Roots:
         self.skeleton = self._directory("skeleton")
         for name in SKELETON:
             self._own(self._makedirs(f"{self.skeleton}/{name}"))
+        os.chmod(f"{self.skeleton}/tmp", 0o1777)  # noqa: S103, S108  the container's
         self.empty = self._directory("empty")
         self._own(self.empty)
         self.scratch = self._directory("scratch")  # where roots are put together

@@ -6,6 +6,7 @@ container exists, over the processes of its pid namespace.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.broker.loop import Loop
 
 INTERVAL = 0.05
-MEMORY_FOLDERS = ("/tmp", "/dev/shm")  # noqa: S108  the container's
+MEMORY_FOLDER = "/dev/shm"  # noqa: S108  the container's
 # A file of /proc/<pid>, with its fields of private and of shared memory.
 _STATUS = ("status", "RssAnon", "RssShmem")
 _ROLLUP = ("smaps_rollup", "Pss_Anon", "Pss_Shmem")  # each page divided by the number of processes that map it
@@ -88,11 +89,8 @@ def _total(members: list[str], files: int, source: tuple[str, str, str]) -> int:
 def _files_in_memory(init: int, members: list[str]) -> int:
     """Return the bytes of files that need not be mapped to use memory: in the container's tmpfs, and memfds."""
     total = 0
-    for path in MEMORY_FOLDERS:
-        try:
-            status = os.statvfs(f"/proc/{init}/root{path}")
-        except OSError:  # it is not mounted yet, or not any more
-            continue
+    with contextlib.suppress(OSError):  # it is not mounted yet, or not any more
+        status = os.statvfs(f"/proc/{init}/root{MEMORY_FOLDER}")
         total += (status.f_blocks - status.f_bfree) * status.f_frsize
     memfds = {}
     for pid in members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,10 @@ def test_cycles(nb: Notebook) -> None:
 
 
 def test_very_deep_structures(nb: Notebook) -> None:
-    nb.run("head = None\nfor i in range(20000):\n    head = [i, head]")
+    ran = nb.run("head = None\nfor i in range(20000):\n    head = [i, head]")
+    if (3, 12) <= sys.version_info < (3, 14):  # the pickler, as all code in C, goes to a fixed depth there
+        assert ran.not_carried == {"head": "too deeply nested"}
+        return
     assert nb.run("n = 0\nwhile head:\n    n += 1\n    head = head[1]\nprint(n)").printed == "20000\n"
 
 
@@ -323,6 +327,7 @@ def test_what_cannot_be_carried_is_named_and_costs_nothing_else(nb: Notebook) ->
     assert nb.run("print(conn)", ask="conn").notes["conn"] is None
 
 
+@pytest.mark.filterwarnings("ignore:The default date:DeprecationWarning")
 def test_databases_and_locks_are_as_they_were(nb: Notebook) -> None:
     nb.run(
         "import datetime, sqlite3, threading\n"

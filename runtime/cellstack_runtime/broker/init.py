@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import struct
+import warnings  # noqa: F401  os.execvpe imports it, which finds no files in a container any more
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cellstack_guest import confine

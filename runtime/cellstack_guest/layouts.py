@@ -97,7 +97,7 @@ def _managed_places(cls: type, address: int) -> Iterator[int]:
         yield (address - 32) >> 3
         values, namespace = MEMORY[(address - 32) >> 3], word
     elif sys.version_info < (3, 13):
-        values, namespace = (word - 1, 0) if word & 1 else (0, word)
+        values, namespace = (word + 1, 0) if word & 1 else (0, word)
     else:
         values, namespace = address + cls.__basicsize__ if cls.__flags__ & _INLINE_VALUES else 0, word
     if values:

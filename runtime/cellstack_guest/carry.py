@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cellstack_guest import manifest, names, patches, pickling, settings
 from cellstack_guest.ambient import Ambient, LateFinder
 from cellstack_guest.baseline import is_delta, merged
+from cellstack_guest.budget import Budget
 from cellstack_guest.definitions import ClassState, Registry
 from cellstack_guest.loader import Loader, LoadError
 from cellstack_guest.manifest import CLASS, PROVIDE, LayerWriter
@@ -259,9 +260,11 @@ class Carrier:
 
     def _end(self, layer: str, writer: LayerWriter) -> Carried:
         values, gone = self._values()
-        saver = Saver(self._loader, self._registry, writer, layer)
-        with settings.undisturbed():
+        budget = Budget()
+        saver = Saver(self._loader, self._registry, writer, layer, budget.deadline)
+        with settings.undisturbed(), budget.interruptible():
             outcome = saver.save(values, gone)
+        self.notices += budget.announcement(*outcome.largest)
         ambient = self._ambient.end(self._manifest["ambient"], self._registry, writer, self.notices)
         self._note_imports()
         extra = self._save_extra(writer)

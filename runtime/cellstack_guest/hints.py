@@ -71,10 +71,11 @@ def _frames(error: BaseException) -> Iterator[types.FrameType]:
 def memory_hint(memory: int, enforced_by: str | None) -> str:
     """Return what to say when `memory` bytes were not enough."""
     by = f" (enforced by {enforced_by})" if enforced_by else ""
-    return f"the cell may use {_size(memory)}{by}. Raise it with %limits memory={_option(2 * memory)}"
+    return f"the cell may use {format_size(memory)}{by}. Raise it with %limits memory={_option(2 * memory)}"
 
 
-def _size(size: int) -> str:
+def format_size(size: int) -> str:
+    """Return bytes for a reader: "512 MiB", "1.5 GiB"."""
     for _, unit, name in _UNITS:
         if size >= unit:
             value = size / unit

@@ -12,11 +12,13 @@ import functools
 import hashlib
 import io
 import itertools
+import math
 import pathlib
 import pickle
 import re
 import sys
 import threading
+import time
 import types
 import uuid
 from dataclasses import dataclass, field
@@ -62,6 +64,11 @@ class Pickled:
     shared: array.array[int]
     alive: list[object] = field(default_factory=list, repr=False)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the pickle and its buffers."""
+        return len(self.data) + sum(buffer.raw().nbytes for buffer in self.buffers)
+
     @functools.cached_property
     def digest(self) -> str:
         """Digest of the pickle, without its buffers."""
@@ -82,6 +89,7 @@ class Pickler(cloudpickle.Pickler):
         registry: Registry,
         buffer_callback: Callable[[Any], bool],
         met: list[Any] | None,
+        deadline: float,
     ) -> None:
         if met is not None:
             self.note(met)
@@ -95,6 +103,7 @@ class Pickler(cloudpickle.Pickler):
         self.functions: set[int] = set()
         self.known: set[int] = set()
         self.last: object = None
+        self.deadline = deadline
         self.provided = {id(value): name for name, value in registry.provided.items()}
 
     def note(self, met: list[Any]) -> None:
@@ -104,6 +113,8 @@ class Pickler(cloudpickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         """Return how to pickle `obj`; called for everything but the basic built-in types."""
         self.last = obj
+        if time.monotonic() > self.deadline:
+            raise RefusedError("the time for saving is over")
         cls = type(obj)
         known = self._known(obj)
         if known is not None:
@@ -195,27 +206,30 @@ def reach_of(code: types.CodeType) -> names.Reach:
     return names.reach_of_function(code)
 
 
-def dump(values: dict[str, Any], registry: Registry, *, with_shared: bool = True) -> Pickled:
+def dump(
+    values: dict[str, Any], registry: Registry, *, with_shared: bool = True, deadline: float = math.inf
+) -> Pickled:
     """Pickle values by key. RefusedError with the type to blame when that is not possible.
 
-    with_shared: whether `shared` is wanted, which takes a list of all objects. Objects that refer to each
-    other ten thousand deep are pickled on a stack made for them.
+    with_shared: whether `shared` is wanted, which takes a list of all objects. deadline: the `time.monotonic()` from
+    which on it is not possible. Objects that refer to each other ten thousand deep are pickled on a stack of their own.
     """
+    pickle_now = functools.partial(_dump, values, registry, with_shared=with_shared, deadline=deadline)
     try:
         for _ in range(_ATTEMPTS):
             try:
-                return _dump(values, registry, with_shared=with_shared)
+                return pickle_now()
             except RefusedError as error:
                 # A thread of the cell is at work on it.
                 if "changed size during iteration" not in str(error.__cause__):
                     raise
-        return _dump(values, registry, with_shared=with_shared)
+        return pickle_now()
     except RecursionError:
-        pickled: Pickled = on_deep_stack(lambda: _dump(values, registry, with_shared=with_shared))
+        pickled: Pickled = on_deep_stack(pickle_now)
         return pickled
 
 
-def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> Pickled:
+def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool, deadline: float) -> Pickled:
     file = io.BytesIO()
     file.write(PROLOGUE)
     buffers: list[pickle.PickleBuffer] = []
@@ -229,7 +243,7 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> P
     make = _DeltaPickler if any(_refers(value, registry) for value in values.values()) else Pickler
     flat = all(map(_is_flat, values.values()))
     met: list[Any] | None = [] if with_shared and not flat else None
-    pickler = make(file, registry, keep_inside, met)
+    pickler = make(file, registry, keep_inside, met, deadline)
     try:
         # Not cloudpickle's dump, which turns a RecursionError into something else.
         pickle.Pickler.dump(pickler, values)

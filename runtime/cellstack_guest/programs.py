@@ -12,6 +12,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -80,7 +81,19 @@ def _terminal() -> tuple[int, int]:
 
 
 def _start(arguments: list[str], **options: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, **options)  # type: ignore[call-overload, no-any-return]
+    """Start a program; an interrupt that comes meanwhile ends it, too."""
+    interrupted: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupted.append(number)) if is_main else None
+    try:
+        process: subprocess.Popen[bytes] = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+    finally:
+        if is_main:
+            signal.signal(signal.SIGINT, before)
+    if interrupted:
+        _interrupt(process)
+        raise KeyboardInterrupt
+    return process
 
 
 def _show_output(process: subprocess.Popen[bytes], reader: int, show: Callable[[str], object]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,10 @@ class Values:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the new manifest says, and what is loaded from it in this process (`live`)."""
+    """What the new manifest says, and what is loaded from it in this process (`live`).
+
+    largest: bytes of the largest component that was written, and a variable of it.
+    """
 
     components: Components
     definitions: dict[str, Definition]
@@ -48,6 +52,7 @@ class Outcome:
     refused: dict[str, str]
     live: dict[str, dict[str, Any]]
     changed: bool
+    largest: tuple[int, str] = (0, "")
 
 
 @dataclass(eq=False)
@@ -75,11 +80,14 @@ class _Work:
 class Saver:
     """Decides what is written at the end of a cell, and writes it."""
 
-    def __init__(self, loader: Loader, registry: Registry, writer: LayerWriter, layer: str) -> None:
+    def __init__(
+        self, loader: Loader, registry: Registry, writer: LayerWriter, layer: str, deadline: float = math.inf
+    ) -> None:
         self._loader = loader
         self._registry = registry
         self._writer = writer
         self._layer = layer
+        self._deadline = deadline
 
     def save(self, values: Values, gone: set[str]) -> Outcome:
         """Write what changed; `gone` are keys whose saved value is no longer anyone's."""
@@ -116,11 +124,13 @@ class Saver:
         while pending:
             unit = pending.pop()
             try:
-                unit.pickled = self._dump(unit.values, with_shared=not alone or len(unit.values) > 1)
-            except pickling.RefusedError as refusal:
+                deadline = math.inf if any(map(_is_class, unit.values)) else self._deadline
+                unit.pickled = self._dump(unit.values, with_shared=not alone or len(unit.values) > 1, deadline=deadline)
+            except (pickling.RefusedError, KeyboardInterrupt) as refusal:
                 self._registry_additions(pending, work)
                 if len(unit.values) == 1:
-                    self._refuse(*next(iter(unit.values.items())), str(refusal), pending, work)
+                    why = str(refusal) or "saving it was interrupted"
+                    self._refuse(*next(iter(unit.values.items())), why, pending, work)
                 else:
                     pending += [_Unit({key: value}) for key, value in unit.values.items()]
                 continue
@@ -223,6 +233,7 @@ class Saver:
                 kept.drop(name)
         live = {name: now for name, now in values.old.items() if name in kept.texts}
         saved: list[str] = []
+        largest = 0, ""
         for number, unit in enumerate(groups):
             if not _is_needed(unit.values, needed):
                 continue
@@ -232,7 +243,10 @@ class Saver:
             else:
                 name = f"{self._layer}/{number}"
                 text, borrows = self._write_unit(unit)
-                saved += [key for key in unit.values if ":" not in key]
+                written = [key for key in unit.values if ":" not in key]
+                saved += written
+                if written:
+                    largest = max(largest, (unit.done.size, written[0]))
             kept.put(name, unit.values, text, sorted(unit.done.needs), borrows)
             live[name] = unit.values
             for key in unit.values:
@@ -241,7 +255,7 @@ class Saver:
                     definitions[definition] = self._definition(definition, name, work)
         changed = kept.texts.keys() != before.texts.keys() or kept.owners != before.owners
         refused = {key: why for key, why in work.refused.items() if ":" not in key or is_patch(key)}
-        return Outcome(kept, definitions, sorted(saved), refused, live, changed)
+        return Outcome(kept, definitions, sorted(saved), refused, live, changed, largest)
 
     def _needed(self, groups: list[_Unit], kept: Components, homes: dict[str, _Unit], work: _Work) -> set[str]:
         """Return the classes that variables lead to."""
@@ -298,8 +312,8 @@ class Saver:
         layers = {file.partition("/")[0] for file in files} - {self._layer}
         return text, sorted(layers)
 
-    def _dump(self, values: dict[str, Any], *, with_shared: bool = True) -> Pickled:
-        return pickling.dump(_ordered(values), self._registry, with_shared=with_shared)
+    def _dump(self, values: dict[str, Any], *, with_shared: bool = True, deadline: float = math.inf) -> Pickled:
+        return pickling.dump(_ordered(values), self._registry, with_shared=with_shared, deadline=deadline)
 
     # Has it changed?
 
@@ -383,6 +397,10 @@ class Saver:
             return False
         spans = range(0, raw.nbytes, _CHUNK)
         return all(bytes(raw[start : start + _CHUNK]) == bytes(view[start : start + _CHUNK]) for start in spans)
+
+
+def _is_class(key: str) -> bool:
+    return key.startswith(CLASS)
 
 
 def _untouched(now: dict[str, Any], before: dict[str, Any]) -> bool:

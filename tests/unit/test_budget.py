@@ -1,0 +1,42 @@
+"""Saving takes no longer than it may, an interrupt ends it, and it is said when it was long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.carry_cells import Notebook
+
+from cellstack_guest import budget
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SLOW = "import time\nclass Slow:\n    def __reduce__(self):\n        time.sleep(0.05)\n        return (Slow, ())\n"
+ENDLESS = "class Endless:\n    def __reduce__(self):\n        while True: pass\n"
+INTERRUPT = "import os, signal, threading\nthreading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT]).start()\n"
+
+
+@pytest.fixture
+def nb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
+    monkeypatch.setattr(budget, "PATIENCE", 0.1)
+    return Notebook(str(tmp_path))
+
+
+def test_what_takes_too_long_is_left_out(nb: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "SECONDS", 0.5)
+    ran = nb.run(f"{SLOW}before = 1\nslow = [Slow() for _ in range(1000)]\nafter = [2]")
+    assert ran.not_carried == {"slow": "the time for saving is over"}
+    assert nb.show("(before, after)") == "(1, [2])"
+
+
+def test_an_interrupt_leaves_out_what_is_being_saved(nb: Notebook) -> None:
+    ran = nb.run(f"{ENDLESS}{INTERRUPT}before = 1\nendless = Endless()\nafter = [2]")
+    assert ran.not_carried == {"endless": "saving it was interrupted"}
+    assert nb.show("(before, after)") == "(1, [2])"
+
+
+def test_it_is_said_when_saving_was_long(nb: Notebook) -> None:
+    ran = nb.run(f"{SLOW}slow = [Slow() for _ in range(5)]\ntext = 'x' * 3 * 2**20")
+    assert ran.notices == ["saving the variables took 0 s of at most 120 s; the largest is text (3.0 MiB)"]
+    assert nb.run("text = text[:10]").notices == []

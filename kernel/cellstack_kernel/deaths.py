@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 UNCHANGED = "Files and variables are as they were before it"
 
 
-def cause(limits: Limits, finished: Finished) -> tuple[str, str]:
-    """Return the error's name and its sentence for a cell that was not there to answer."""
+def cause(limits: Limits, finished: Finished, unchanged: str = UNCHANGED) -> tuple[str, str]:
+    """Return the error's name and its sentence for a cell that was not there to answer.
+
+    unchanged: what of that the person needs to know about files and variables.
+    """
     end, name, hint = finished.exit, "CellKilled", ""
     match end.reason:
         case "oom":
@@ -42,7 +45,7 @@ def cause(limits: Limits, finished: Finished) -> tuple[str, str]:
             what = f"cell ended its own process with exit code {end.code}"
         case reason:
             what = f"cell was killed ({reason})"
-    return name, f"{what}. {UNCHANGED}{hint}"
+    return name, f"{what}. {unchanged}{hint}"
 
 
 def _double(limit: int) -> str:

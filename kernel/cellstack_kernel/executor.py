@@ -56,12 +56,26 @@ class Outcome:
     record: dict[str, Any]
 
 
+@dataclass(slots=True)
+class Kept:
+    """A container that runs several cells. first, last: the cells that have run in it, `last` as its layer's record."""
+
+    container: CellContainer
+    first: int
+    last: dict[str, Any]
+
+
 class Executor:
-    """Runs cells of one workspace, one at a time."""
+    """Runs cells of one workspace, one at a time.
+
+    keeps: whether following cells share a container, which is `kept` between them; they make one layer when it ends.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.running: CellContainer | None = None
+        self.keeps = False
+        self.kept: Kept | None = None
         self.comms: dict[str, str] = {}
         self._interrupts = 0
         self._preparing: asyncio.Task[CellContainer] | None = None
@@ -81,18 +95,10 @@ class Executor:
     async def run(self, request: Request, front: FrontEnd) -> Outcome:
         """Run one cell. CellstackError when no container could be made for it."""
         workspace = self.workspace
-        limits = request.limits or workspace.limits
         await workspace.settled()
         parent = workspace.head
-        before = workspace.store.layer(parent).state if parent else None
-        self._preparing = asyncio.ensure_future(workspace.container(limits=limits))
-        try:
-            await asyncio.wait({self._preparing})
-            if self._preparing.cancelled():
-                raise CellstackError("interrupted while the cell's container was being made", hint=UNCHANGED)
-            container = self._preparing.result()
-        finally:
-            self._preparing = None
+        before = self._state()
+        container = self.kept.container if self.kept is not None else await self._container(request)
         self.running, self._interrupts = container, 0
         container.send(self._frame(request, container, before))
         reply: Message | None = None
@@ -109,6 +115,7 @@ class Executor:
             finished = await container.discard()
             return self._killed(request, container, finished, front, f"cell sent something that is no output ({error})")
         except BaseException:  # cancelled, or a mistake of ours: the container must not go on alone
+            self.kept = None
             container.kill("interrupt")
             await container.discard()
             raise
@@ -118,12 +125,63 @@ class Executor:
             finished = await container.discard()
             return self._killed(request, container, finished, front, None)
         content = {"execution_count": request.number, **reply["content"]}
-        if request.commit:
+        if self.keeps:
+            first = request.number if self.kept is None else self.kept.first
+            self.kept = Kept(container, first, summary(request, content))
+            finished = await container.so_far()
+        elif request.commit:
             finished = await container.commit(state=reply["state"], cell=summary(request, content))
             workspace.zygotes.learn(reply["modules"])
         else:
             finished = await container.discard()
         return Outcome(content, cell_record(request.number, container, finished, parent, content, reply["carried"]))
+
+    async def _container(self, request: Request) -> CellContainer:
+        self._preparing = asyncio.ensure_future(
+            self.workspace.container(limits=request.limits or self.workspace.limits)
+        )
+        try:
+            await asyncio.wait({self._preparing})
+            if self._preparing.cancelled():
+                raise CellstackError("interrupted while the cell's container was being made", hint=UNCHANGED)
+            return self._preparing.result()
+        finally:
+            self._preparing = None
+
+    async def release(self, front: FrontEnd) -> str:
+        """End the container that is kept, if there is one, and make its cells a layer; return what that is, a sentence.
+
+        CellstackError when it has died.
+        """
+        kept, self.kept = self.kept, None
+        if kept is None:
+            return ""
+        request = Request("", kind="end", number=kept.last["number"] + 1)
+        container, before = kept.container, self._state()
+        cells = f"cells [{kept.first}] to [{kept.last['number']}]"
+        self.running, self._interrupts = container, 0
+        container.send(self._frame(request, container, before))
+        try:
+            while (arrived := await container.receive()) is not None:
+                message = checked(arrived[0])
+                if message["type"] == "reply":
+                    reply = _trusted(message, before, container.layer)
+                    await container.commit(state=reply["state"], cell=kept.last)
+                    await self.workspace.settled()
+                    self.workspace.zygotes.learn(reply["modules"])
+                    return f"The container of {cells} has ended; what they left is the layer {container.layer[:12]}."
+                await self._forward(message, arrived[1], container, front, request)
+        except FrameError:
+            container.kill("protocol")
+        finally:
+            self.running = None
+        finished = await container.discard()
+        _, sentence = cause(container.limits, finished, unchanged=f"What {cells} left is lost")
+        raise CellstackError(sentence)
+
+    def _state(self) -> str | None:
+        head = self.workspace.head
+        return self.workspace.store.layer(head).state if head else None
 
     def _frame(self, request: Request, container: CellContainer, state: str | None) -> Message:
         return {
@@ -138,6 +196,7 @@ class Executor:
             "parent": {"header": request.parent},
             "state": state,
             "layer": container.layer,
+            "keep": self.keeps and request.kind != "end",
             "layer_info": {
                 "layer": container.layer,
                 "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},
@@ -187,7 +246,13 @@ class Executor:
     def _killed(
         self, request: Request, container: CellContainer, finished: Finished, front: FrontEnd, why: str | None
     ) -> Outcome:
-        name, sentence = ("CellKilled", f"{why}. {UNCHANGED}") if why else cause(container.limits, finished)
+        unchanged = UNCHANGED
+        if self.kept is not None:
+            kept, self.kept = self.kept, None
+            unchanged = f"Files and variables are as they were before cell [{kept.first}], the first in its container"
+        name, sentence = (
+            ("CellKilled", f"{why}. {unchanged}") if why else cause(container.limits, finished, unchanged=unchanged)
+        )
         error = {"ename": name, "evalue": sentence, "traceback": [f"\x1b[31m{name}\x1b[39m: {sentence}"]}
         if not request.silent:
             front.publish("error", error)
@@ -198,7 +263,7 @@ class Executor:
         """Answer a question about code (complete, inspect, is_complete) in a new container; None when it died."""
         workspace = self.workspace
         await workspace.settled()
-        state = workspace.store.layer(workspace.head).state if workspace.head else None
+        state = self._state()
         container = await workspace.container()
         container.send({**message, "state": state})
         content = None

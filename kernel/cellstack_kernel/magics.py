@@ -120,6 +120,10 @@ async def call(notebook: Notebook, magic: Call, front: FrontEnd) -> None:
     if magic.about:
         text, html = views.sentence(f"{usage}: {(function.__doc__ or '').splitlines()[0]}")
     else:
+        if magic.name in _MOVING or (magic.name in _SETTING and magic.args):
+            ended = await notebook.executor.release(front)
+            if ended:
+                front.publish("stream", {"name": "stderr", "text": f"{ended}\n"})
         await notebook.workspace.settled()
         text, html = await function(notebook, list(magic.args), front)
     front.publish("display_data", {"data": {"text/plain": text, "text/html": html}, "metadata": {}, "transient": {}})
@@ -227,15 +231,21 @@ async def _limits(notebook: Notebook, args: list[str], front: FrontEnd) -> views
 
 
 async def _container(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
-    """Say what a container is made for: scope=cell, a new one for each."""
+    """Say what a container is made for: scope=cell, a new one for each; scope=notebook, one for the following cells."""
     options = _options("%container", args, ("scope",))
-    if options.get("scope", "cell") != "cell":
-        raise UsageError(
-            f"scope={options['scope']} is not in this version", hint="Each cell gets a container (scope=cell)"
-        )
-    return views.sentence(
-        f"Every cell runs in a container of its own, from the image {notebook.workspace.image.id[:12]}."
-    )
+    executor, image = notebook.executor, notebook.workspace.image.id[:12]
+    scope = options.get("scope")
+    if scope not in (None, "cell", "notebook"):
+        raise UsageError(f"scope={scope} is neither cell nor notebook")
+    if scope is not None:
+        executor.keeps = scope == "notebook"
+    if not executor.keeps:
+        return views.sentence(f"Every cell runs in a container of its own, from the image {image}.")
+    ends = "They become one layer when it ends: %container scope=cell."
+    if executor.kept is None:
+        return views.sentence(f"The following cells run in one container, from the image {image}. {ends}")
+    shared = executor.kept
+    return views.sentence(f"The cells since [{shared.first}] run in one container, {shared.container.id}. {ends}")
 
 
 async def _image(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
@@ -399,6 +409,9 @@ async def _cache(notebook: Notebook, args: list[str], _front: FrontEnd) -> views
     )
 
 
+# Those before which a container that cells share has to end: they move head or make another one necessary.
+_MOVING = frozenset({"checkout", "undo", "tag"})
+_SETTING = frozenset({"container", "limits", "image", "mount", "context"})
 _MAGICS: dict[str, tuple[Magic, str]] = {
     "layers": (_layers, "%layers"),
     "diff": (_diff, "%diff [A [B]]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from cellstack_kernel.records import record_without_container
 from cellstack_kernel.settings import Settings
 from cellstack_runtime.config import Config
 from cellstack_runtime.context import resolve_context
-from cellstack_runtime.errors import CellstackError, GrantError, HostError
+from cellstack_runtime.errors import CellstackError, GrantError, HostError, UsageError
 from cellstack_runtime.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.workspace import BindMount
 
 NOTHING = Settings()
+RELEASE_SECONDS = 60.0  # for a container that several cells share, when the kernel ends
 News = tuple[str, dict[str, Any]]  # a message and its content, for whoever runs the next cell
 
 
@@ -38,6 +40,17 @@ class _Reach:
     limits: Limits
     context: Context
     mounts: list[BindMount]
+
+
+class _Nobody:
+    """A front end where nobody is any more."""
+
+    def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
+        """Drop an output."""
+
+    async def ask(self, prompt: str, *, password: bool) -> str | None:  # noqa: ARG002
+        """Have no answer."""
+        return None
 
 
 class Notebook:
@@ -139,7 +152,14 @@ class Notebook:
             wanted = self._request(request, parsed)
             if wanted.limits is not None:
                 await self.check_limits(wanted.limits, front)
-            outcome = await self._run(wanted, front, cached=not parsed.calls and NO_CACHE not in request.tags)
+            keeps = self.executor.keeps
+            if keeps and parsed.options:
+                raise UsageError(
+                    "%%container is for a cell with a container of its own",
+                    hint="%container scope=cell ends the shared one",
+                )
+            cached = not (parsed.calls or keeps or NO_CACHE in request.tags)
+            outcome = await self._run(wanted, front, cached=cached)
         except CellstackError as error:
             return Outcome(
                 failed(error, request, front).content, record_without_container(self.workspace, request.number, "error")
@@ -182,6 +202,8 @@ class Notebook:
 
     async def close(self, ended: str = "shutdown") -> None:
         """End what runs; layers and session stay."""
+        with contextlib.suppress(CellstackError, TimeoutError):  # there is nobody any more to tell
+            await asyncio.wait_for(self.executor.release(_Nobody()), RELEASE_SECONDS)
         await self.workspace.close(ended)
 
 

@@ -130,11 +130,18 @@ class Carrier:
                     self.notices.append(f"{key} could not be loaded: {type(error).__name__}: {error}")
                 else:
                     self.extra[key] = self._extra_loaded[key]
+        self._acts = self._has_acted = False
+        self._words = frozenset()
+        return self.go_on(code)
+
+    def go_on(self, code: str) -> list[str]:
+        """Load what more `code` can reach, which runs after what began, in the same process; return the names bound."""
         reach = names.reach_of_source(code)
-        self._words = frozenset(names.words(code))
+        self._words |= frozenset(names.words(code))
         self._imports.update(reach.imports)
         self._targets.update(reach.targets)
-        self._acts, self._has_acted, self._has_imported = reach.acts, False, True
+        self._acts = self._acts or reach.acts
+        self._has_imported = True
         if not self._owners:
             return []
         with self._folders():

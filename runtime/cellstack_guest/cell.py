@@ -28,7 +28,7 @@ from IPython.core.debugger import InterruptiblePdb, set_trace
 from IPython.utils.tokenutil import token_at_cursor
 
 from cellstack_guest import api, comms, hints, names, patches, programs
-from cellstack_guest.carry import Carrier
+from cellstack_guest.carry import Carried, Carrier
 from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
 from cellstack_guest.outputs import Nowhere, Outputs, Stream, flush_before_children
 from cellstack_guest.preferences import Observer
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from cellstack_guest.baseline import Baseline
-    from cellstack_guest.carry import Carried
 
 Message = dict[str, Any]
 
@@ -69,7 +68,7 @@ class MakeCarrier(Protocol):
 
 
 class Cell:
-    """A shell that is ready to run one request in a process forked from this one."""
+    """A shell that is ready to run a request in a process forked from this one, and more while these are kept in it."""
 
     def __init__(self, shell: ZMQInteractiveShell, outputs: Outputs, make_carrier: MakeCarrier) -> None:
         self.shell = shell
@@ -81,15 +80,17 @@ class Cell:
         self.known: frozenset[str] = frozenset()
         self.baseline: Baseline | None = None
         self._pid = 0
+        self._kept = False  # whether what ran before is still here, and nothing of it saved
         # The temporary folder of this root, for rehearsals that come after a change of the root.
         self.scratch = os.open(tempfile.gettempdir(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._carrier: Carrier
         self._inbox: comms.Inbox
         self._history: History
         self._static: Static
+        self._loaded: list[str] = []
 
     def serve(self, sock: socket.socket, state_root: str, out_dir: str, *, rest: float = REST_SECONDS) -> None:
-        """Answer one request on `sock` and return; the process is of no use after that.
+        """Answer one request on `sock`, or more while it is kept, and return; the process is of no use after that.
 
         state_root: one folder of saved variables per layer. out_dir: where this cell's are saved. rest: seconds without
         a request after which there is time for a rehearsal. Raises EOFError
@@ -102,8 +103,11 @@ class Cell:
             self.rehearse(REHEARSAL)
         os.close(self.scratch)
         self._start(sock, state_root)
-        message, _ = self._inbox.receive()
-        self.outputs.send(self._answer(message, out_dir))
+        keep = True
+        while keep:
+            message, _ = self._inbox.receive()
+            self.outputs.send(self._answer(message, out_dir))
+            keep = self._kept = bool(message.get("keep"))
 
     def rehearse(self, cells: Sequence[str]) -> None:
         """Run `cells` as `serve` would, to no effect: frames go nowhere, variables to a folder that is removed.
@@ -145,6 +149,8 @@ class Cell:
                 return self._execute(request, out_dir, self._run_python)
             case "shell":
                 return self._execute(request, out_dir, self._run_shell)
+            case "end":
+                return self._execute(request, out_dir, _nothing)
             case "complete":
                 content = self._look(request, request["code"], complete)
             case "inspect":
@@ -178,7 +184,9 @@ class Cell:
         if os.getpid() != self._pid:
             os._exit(0)  # a child of the cell's own os.fork has nothing to say to the host
         carried: Carried | None = None
-        if loaded:
+        if loaded and request.get("keep"):
+            carried = Carried(request.get("state"), [], self._loaded, {})
+        elif loaded:
             self.preferences.save(self._carrier.extra)
             shell.notices += _ended_threads()
             _flush_files(self._namespace)
@@ -215,21 +223,26 @@ class Cell:
         carrier.cell = f"[{count}]"
         carrier.open(request.get("state"))
         self._history = History(shell)
-        if request["type"] == "shell":
+        if request["type"] in ("shell", "end"):
             with self.outputs.muted():
-                carrier.begin(request.get("state"), "")
+                self._loaded = self._reach(request, "")
         else:
-            carried = carrier.names()
+            carried = [*carrier.names(), *filter(is_result, self._namespace)]
             self._static = shell.transform_static(code)
             # Names that the person has bound are theirs; the display hook has to see that they are bound.
             also = [name for name in UNDERSCORES if name in carried] + self._history.reach(code, carried)
             expressions = [repr(text) for text in (request.get("user_expressions") or {}).values()]
             # What a library says when it is imported was said in the cell that imported it.
             with self.outputs.muted():
-                carrier.begin(request.get("state"), "\n".join([self._static.text, *also, *expressions]))
-        self.preferences.restore(carrier.extra, code)
-        self._history.restore(carrier.extra, carrier.names(), count)
+                self._loaded = self._reach(request, "\n".join([self._static.text, *also, *expressions]))
+        if not self._kept:
+            self.preferences.restore(carrier.extra, code)
+        self._history.restore(carrier.extra, [*carrier.names(), *filter(is_result, self._namespace)], count)
         self._history.restore_typed(code)
+
+    def _reach(self, request: Message, code: str) -> list[str]:
+        """Load what `code` can reach; return the names."""
+        return self._carrier.go_on(code) if self._kept else self._carrier.begin(request.get("state"), code)
 
     def _run_python(self, request: Message) -> Message:
         shell, code, count = self.shell, request["code"], self.shell.execution_count
@@ -306,6 +319,11 @@ class Cell:
             return answer(self.shell, request | {"carried": carried})
         except BaseException as error:  # noqa: BLE001  the reply must not be lost
             return {"status": "error", **_plain_error(error)}
+
+
+def _nothing(_request: Message) -> Message:
+    """Return the content of the reply to a request that runs nothing: what was kept is to be saved."""
+    return {"status": "ok"}
 
 
 def complete(shell: ZMQInteractiveShell, request: Message) -> Message:

@@ -80,7 +80,7 @@ def signal_name(number: int) -> str:
 
 
 class CellContainer:
-    """A container with a cell's process in it that waits for one request."""
+    """A container with a cell's process in it that waits for a request, and for more while these are kept in it."""
 
     def __init__(
         self, workspace: Workspace, layer: str, limits: Limits, answer: dict[str, Any], fds: Sequence[int]
@@ -109,6 +109,7 @@ class CellContainer:
         self._killed: str | None = None
         self._began = 0.0
         self._ended = 0.0
+        self._cpu = 0.0  # seconds that earlier requests have used
         self._closed = False
         self._watch()
 
@@ -246,6 +247,22 @@ class CellContainer:
         self._killed = self._killed or reason
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._init_pidfd, signal.SIGKILL)
+
+    async def so_far(self) -> Finished:
+        """Return what is known once a request was answered; the next one to be sent starts the clock anew."""
+        report = await self._workspace.look(self)
+        wall, self._began, self._ended = self._ended - self._began, 0.0, 0.0
+        used = report.get("cpu") or 0.0
+        cpu, self._cpu = used - self._cpu, used
+        return Finished(
+            exit=ExitReport("finished"),
+            wall_seconds=wall,
+            cpu_seconds=cpu,
+            memory_peak_bytes=report.get("peak") or 0,
+            changes=Changes(),
+            layer=None,
+            pids_refused=report.get("pids_refused") or 0,
+        )
 
     async def commit(self, *, state: str | None, cell: dict[str, Any]) -> Finished:
         """End the container and make its changes a layer on head; that layer becomes head."""

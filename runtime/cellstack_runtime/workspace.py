@@ -346,6 +346,11 @@ class Workspace:
         if time.monotonic() - self._unchanged_at < IN_A_ROW:
             self.prepare()  # This cell will most likely not change a file either; if it does, another one is made.
 
+    async def look(self, container: CellContainer) -> dict[str, Any]:
+        """Return what `container` has used so far, as the broker tells it; empty once it is gone."""
+        report, _ = await self._broker.ask("look", id=container.id)
+        return report
+
     async def finish(self, container: CellContainer, *, state: str | None, cell: dict[str, Any] | None) -> Finished:
         """End `container`; with a record in `cell`, its changes become a layer and that layer head."""
         if cell is None:

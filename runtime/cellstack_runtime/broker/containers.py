@@ -334,7 +334,7 @@ class Container:
         if commit is not None:
             try:
                 changes = self.broker.count(self)
-                answer = {**self._report(None), "changes": changes}
+                answer = {**self.report(), "changes": changes}
                 if not any(changes):
                     # What a process that it has left behind may still write, until it is killed, goes nowhere.
                     self.broker.commit(self, commit, changes)
@@ -357,14 +357,15 @@ class Container:
         elif self.exited.done:
             end = self.exited.value
         if commit is None:
-            reply(self._report(end))
+            reply(self.report(end))
         elif not committed:
             self.broker.commit(self, commit, self.broker.count(self))
             self.commit = None
             reply({})
         self.broker.forget(self)
 
-    def _report(self, end: dict[str, Any] | None) -> dict[str, Any]:
+    def report(self, end: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what it has used, and how it ended if it has."""
         assert self.group is not None
         metrics = self.group.metrics()
         report: dict[str, Any] = {

@@ -238,6 +238,14 @@ class Broker:
         reply({})
         yield from ()
 
+    def do_look(
+        self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Say what a container has used so far."""
+        container = self.containers.get(message["id"])
+        reply({} if container is None else container.report())
+        yield from ()
+
     def do_finish(
         self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
     ) -> Generator[Event, Any, None]:

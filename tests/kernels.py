@@ -1,0 +1,62 @@
+"""Kernels that run as a front end starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from jupyter_client.manager import KernelManager
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENCE = 120
+
+
+class Running:
+    """A kernel of a notebook file, as Jupyter Server starts it."""
+
+    def __init__(self, notebook: Path) -> None:
+        notebook.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+        self.notebook = notebook
+        self.manager = KernelManager(kernel_name="cellstack")
+        self.start()
+
+    def start(self) -> None:
+        env = {**os.environ, "JPY_SESSION_NAME": str(self.notebook)}
+        self.manager.start_kernel(cwd=str(self.notebook.parent), env=env)
+        self.connect()
+
+    def connect(self) -> None:
+        self.client: Any = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=PATIENCE)
+
+    def run(self, code: str) -> tuple[int, list[str]]:
+        """Return the cell's number and its texts: streams, results and displays, error values."""
+        texts: list[str] = []
+
+        def keep(message: dict[str, Any]) -> None:
+            content = message["content"]
+            if message["msg_type"] in ("stream", "error", "execute_result", "display_data"):
+                shown = content.get("data", {}).get("text/plain", "")
+                texts.append(content.get("text", content.get("evalue", shown)))
+
+        reply = self.client.execute_interactive(code, timeout=PATIENCE, output_hook=keep)
+        return reply["content"]["execution_count"], texts
+
+    def kill(self) -> None:
+        provisioner: Any = self.manager.provisioner
+        os.kill(provisioner.pid, signal.SIGKILL)
+
+    def again(self, *, now: bool) -> None:
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=now)
+        self.connect()
+
+    def close(self) -> None:
+        if self.manager.has_kernel:
+            self.client.stop_channels()
+            self.manager.shutdown_kernel()
+            self.manager.cleanup_resources()

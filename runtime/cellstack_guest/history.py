@@ -134,7 +134,7 @@ def is_result(name: str) -> bool:
 
 
 def _results(names: Iterable[str]) -> list[int]:
-    return sorted(int(name[1:]) for name in names if name[:1] == "_" and is_result(name))
+    return sorted({int(name[1:]) for name in names if name[:1] == "_" and is_result(name)})
 
 
 def _keys(extra: dict[str, Any]) -> list[str]:

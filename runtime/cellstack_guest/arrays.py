@@ -12,6 +12,8 @@ import sys
 from pickle import PickleBuffer
 from typing import Any
 
+from cellstack_guest import texts
+
 # Kinds whose bytes mean the same in another process: not objects, not strings on a heap of their own.
 _PLAIN_KINDS = "biufcmMSUV?"
 
@@ -26,7 +28,8 @@ def reduce_array(array: Any) -> Any:
         return NotImplemented
     owner = _owner(array, numpy)
     if array.dtype.hasobject or array.dtype.kind not in _PLAIN_KINDS:
-        return _reduce_object_view(array, owner)
+        own = owner is array and array.dtype == object
+        return texts.reduce_texts(array) if own else _reduce_object_view(array, owner)
     if owner is not array and (reduction := _reduce_view(array, owner)) is not NotImplemented:
         return reduction
     flat = _flat(array, numpy)

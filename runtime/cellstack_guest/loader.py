@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import ctypes
 import json
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import definitions, dirty, pickling
+from cellstack_guest import definitions, dirty, pickling, texts
 from cellstack_guest.manifest import PICKLES
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Loader:
         self.registry = registry
         self.broken: dict[str, str] = {}
         self.mapped = MappedBuffers()
+        self._lists: dict[str, list[Any]] = {}  # what lists of atoms held when they were loaded
         self._root = state_root
         self._bind = bind
         self._started: set[str] = set()
@@ -71,11 +73,23 @@ class Loader:
                         self.load(owner)
             views = [self.map(buffer) for buffer in record["buffers"]]
             values = pickling.load(data, self.registry, views)
+            if record.get("flat"):
+                self._lists[component] = [*next(iter(values.values()))]
         except Exception as error:
             reason = str(error) if isinstance(error, LoadError) else f"{type(error).__name__}: {error}"
             self.broken[component] = reason
             raise LoadError(reason) from error
         self._bind(component, {key: value for key, value in values.items() if self.owners.get(key) == component})
+
+    def is_intact(self, component: str, values: dict[str, Any]) -> bool:
+        """Tell whether a loaded component is a list of atoms that still holds the very same ones."""
+        before = self._lists.get(component)
+        now = next(iter(values.values()), None)
+        if before is None or type(now) is not list or len(values) != 1 or len(now) != len(before):
+            return False
+        return ctypes.string_at(texts.items_of(now), 8 * len(now)) == ctypes.string_at(
+            texts.items_of(before), 8 * len(now)
+        )
 
     def record(self, component: str) -> Record:
         """Return what is written down of a component. LoadError when it cannot be read."""
@@ -95,6 +109,7 @@ class Loader:
         """Return a loader for a later state of the same process, in which `loaded` are there already."""
         loader = Loader(state, self._root, self.registry, self._bind)
         loader.mapped = self.mapped
+        loader._lists = self._lists
         loader.broken = {name: why for name, why in self.broken.items() if name in state["components"].texts}
         loader._started = {*loaded, *loader.broken}
         return loader

@@ -117,11 +117,12 @@ class Components:
 
 
 class Record(TypedDict):
-    """What the loading of a component needs besides its pickle."""
+    """What the loading of a component needs besides its pickle. flat: whether it is a list of atoms."""
 
     types: dict[str, str]
     buffers: list[Buffer]
     reach: list[str] | None
+    flat: NotRequired[bool]
 
 
 class Definition(TypedDict):

@@ -54,7 +54,7 @@ class Pickled:
     """A pickle and what was learned while it was written.
 
     shared: ids of the mutable objects in it, kept from being given to others by `alive`. needs: ids of the classes
-    it refers to. reach: globals that its functions use, None for any.
+    it refers to. reach: globals that its functions use, None for any. flat: whether it is a list of atoms.
     """
 
     data: bytes
@@ -63,6 +63,7 @@ class Pickled:
     reach: frozenset[str] | None
     shared: array.array[int]
     alive: list[object] = field(default_factory=list, repr=False)
+    flat: bool = False
 
     @property
     def size(self) -> int:
@@ -259,7 +260,8 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool, dead
         passed = {*pickler.fixed, *pickler.provided, *pickler.known, id(values)}
         shared.extend(itertools.filterfalse(passed.__contains__, map(id, mutable)))
         shared.extend(pickler.functions - passed)
-    return Pickled(file.getvalue(), buffers, frozenset(pickler.needs), reach, shared, met or [])
+    is_list = flat and len(values) == 1 and type(next(iter(values.values()))) is list
+    return Pickled(file.getvalue(), buffers, frozenset(pickler.needs), reach, shared, met or [], is_list)
 
 
 def _refers(value: object, registry: Registry) -> bool:

@@ -111,7 +111,7 @@ class Saver:
         untouched: set[str] = set()
         units = []
         for name, now in values.old.items():
-            if _untouched(now, values.before[name]):
+            if _untouched(now, values.before[name]) or self._loader.is_intact(name, now):
                 untouched.add(name)
             elif now:
                 units.append(_Unit(now, name, self._loader.components.digest(name), self._loader.record(name)))
@@ -307,6 +307,8 @@ class Saver:
             "buffers": buffers,
             "reach": None if pickled.reach is None else sorted(pickled.reach),
         }
+        if pickled.flat:
+            record["flat"] = True
         text = self._writer.component(record, pickled.data, pickled.digest)
         files = {extent[0] for buffer in buffers for extent in (buffer["at"], buffer.get("patch", buffer["at"]))}
         layers = {file.partition("/")[0] for file in files} - {self._layer}

@@ -227,7 +227,8 @@ class Cell:
             # What a library says when it is imported was said in the cell that imported it.
             with self.outputs.muted():
                 carrier.begin(request.get("state"), "\n".join([self._static.text, *also, *expressions]))
-        self.preferences.restore(carrier.extra, code)
+        with carrier.folders():  # where the extensions that are the person's own were found
+            self.preferences.restore(carrier.extra, code)
         self._history.restore(carrier.extra, carrier.names(), count)
         self._history.restore_typed(code)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import gc
 import importlib
 import pickle
 import sys
@@ -17,6 +18,8 @@ import types
 from typing import TYPE_CHECKING, Any, Self
 
 from cloudpickle import cloudpickle
+
+from cellstack_guest.caches import CACHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +30,7 @@ _MAIN = "__main__"
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement or type()
 _NAMELESS = (type(None), type(NotImplemented), type(...))
 _current: list[Registry] = []
+Scope = str | types.ModuleType  # whose globals a function has
 
 # What cloudpickle knows how to do and has no public name for.
 by_reference: Callable[[Any], bool] = cloudpickle._should_pickle_by_reference  # noqa: SLF001
@@ -42,9 +46,14 @@ class Registry:
         self.namespace = namespace
         self.classes: dict[str, type] = {}
         self.provided: dict[str, Any] = {}
+        self.notices: list[str] = []
+        self.made: dict[int, types.ModuleType | None] = {}  # by the addresses of their globals
         self.provide: Callable[[str], Any] = _nothing_provided
         self.baseline: Baseline | None = None  # what there is in every process, and is referred to
         self.load_class: Callable[[str], type] = self.classes.__getitem__
+        # What was loaded once more to compare it: were it to go before the process does, the person's code (`__del__`,
+        # callbacks of weak references) would be told.
+        self.twice: list[Any] = []
         self._ids: dict[int, str] = {}
         self._fresh: list[str] = []
         self._prefix = ""
@@ -72,7 +81,12 @@ class Registry:
 
     def known(self, value: object) -> str | None:
         """Return the id of `value` if it is a class that has one."""
-        return self._ids.get(id(value)) if isinstance(value, type) else None
+        return self._ids.get(id(value)) if issubclass(type(value), type) else None
+
+    def note(self, notice: str) -> None:
+        """Tell the person, once."""
+        if notice not in self.notices:
+            self.notices.append(notice)
 
     def start_layer(self, layer: str) -> None:
         """Ids given from now on are unique to `layer`."""
@@ -118,17 +132,25 @@ def reduce_class(cls: type, registry: Registry) -> Any:
 # Functions
 
 
-def globals_of(function: types.FunctionType, registry: Registry) -> str | None:
-    """Return "" for a function on the notebook's globals, a module's name for one on that module's, else None."""
+def globals_of(function: types.FunctionType, registry: Registry) -> Scope | None:
+    """Return "" for a function on the notebook's globals, a module's name for one on that module's, else None.
+
+    For one on those of a module that code has made, the module itself.
+    """
     scope = function.__globals__
     if scope is registry.namespace:
         return ""
     name = scope.get("__name__")
     module = sys.modules.get(name) if isinstance(name, str) and name != _MAIN else None
-    return module.__name__ if module is not None and getattr(module, "__dict__", None) is scope else None
+    if module is not None and getattr(module, "__dict__", None) is scope:
+        return module if is_made(module) else module.__name__
+    if id(scope) not in registry.made:
+        referring = (each for each in gc.get_referrers(scope) if is_made(each) and vars(each) is scope)
+        registry.made[id(scope)] = next(referring, None)
+    return registry.made[id(scope)]
 
 
-def reduce_function(function: types.FunctionType, scope: str) -> tuple[Any, ...]:
+def reduce_function(function: types.FunctionType, scope: Scope) -> tuple[Any, ...]:
     """Return the pickle reduction of a function; `scope` as `globals_of` gives it."""
     state = {
         "__defaults__": function.__defaults__,
@@ -146,10 +168,11 @@ def reduce_function(function: types.FunctionType, scope: str) -> tuple[Any, ...]
 
 
 def make_function(
-    code: types.CodeType, scope: str, name: str, closure: tuple[types.CellType, ...] | None
+    code: types.CodeType, scope: Scope, name: str, closure: tuple[types.CellType, ...] | None
 ) -> types.FunctionType:
     """Build a function without defaults and attributes; those come with `set_function_state`."""
-    scope_dict = importlib.import_module(scope).__dict__ if scope else namespace()
+    module = importlib.import_module(scope) if isinstance(scope, str) and scope else scope
+    scope_dict = vars(module) if isinstance(module, types.ModuleType) else namespace()
     return types.FunctionType(code, scope_dict, name, None, closure)
 
 
@@ -213,6 +236,36 @@ def _fill(cell: types.CellType, contents: tuple[Any, ...]) -> None:
         cell.cell_contents = contents[0]
 
 
+# Modules
+
+
+def is_made(module: Any) -> bool:
+    """Tell whether this is a module that code has made, which no import finds."""
+    if type(module) is not types.ModuleType:
+        return False
+    attributes = vars(module)
+    if attributes.get("__spec__") is not None or attributes.get("__loader__") is not None or "__file__" in attributes:
+        return False
+    name = attributes.get("__name__")
+    if name == _MAIN or not isinstance(name, str):
+        return False
+    root = name.partition(".")[0]
+    return (
+        root not in sys.modules or sys.modules[root] is module or getattr(sys.modules[root], "__spec__", None) is None
+    )
+
+
+def reduce_module(module: types.ModuleType) -> Any:
+    """Return the reduction of a module that code has made: by what it holds."""
+    attributes = {name: value for name, value in vars(module).items() if name != "__builtins__"}
+    return (types.ModuleType, (module.__name__,), attributes, None, None, set_module)
+
+
+def set_module(module: types.ModuleType, attributes: dict[str, Any]) -> None:
+    """Give a module what it held."""
+    vars(module).update(attributes)
+
+
 # Classes
 
 
@@ -266,6 +319,7 @@ def skeleton_of(cls: type) -> tuple[Any, ...]:
         members = {name: (_data(cls, member), member.value) for name, member in every.items()}
         return (type(cls), cls.__name__, cls.__bases__, {"__qualname__": cls.__qualname__}, members)
     body = {name: cls.__dict__[name] for name in _IN_BODY if name in cls.__dict__}
+    body["__qualname__"] = cls.__qualname__
     if isinstance(cls.__dict__.get("__dict__"), property):
         body["__dict__"] = cls.__dict__["__dict__"]
     return (type(cls), cls.__name__, cls.__bases__, body, None)
@@ -373,4 +427,5 @@ def _members(cls: type) -> dict[str, dict[str, Any]]:
 
 
 def _is_behaviour(value: object) -> bool:
-    return not isinstance(value, type) and hasattr(type(value), "__get__")
+    # A cache may hold instances, too.
+    return not isinstance(value, (type, CACHED)) and hasattr(type(value), "__get__")

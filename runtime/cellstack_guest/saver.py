@@ -134,7 +134,7 @@ class Saver:
 
     def _refuse(self, key: str, value: Any, why: str, pending: list[_Unit], work: _Work) -> None:
         """Take down what cannot be carried; of a change of a module, the part of it."""
-        if isinstance(value, Delta):
+        if type(value) is Delta:
             put = [each for each in value.put if self._passes(key, value._replace(put=[each], gone=[]), work)]
             gone = [each for each in value.gone if self._passes(key, value._replace(put=[], gone=[each]), work)]
             if len(put) + len(gone) < len(value.put) + len(value.gone):
@@ -321,6 +321,7 @@ class Saver:
         scratch = Registry({"__name__": "__main__"})
         scratch.provide, scratch.provided = self._registry.provide, self._registry.provided
         loaded: dict[str, dict[str, Any]] = {}
+        self._registry.twice.append(loaded)
 
         def bind(component: str, values: dict[str, Any]) -> None:
             loaded[component] = values
@@ -386,9 +387,9 @@ class Saver:
 
 
 def _untouched(now: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Whether these are the very objects that were loaded, and of types that cannot change."""
+    """Whether these are the very objects that were loaded, and such as cannot change."""
     return len(now) == len(before) and all(
-        type(value) in pickling.ATOMS and before.get(key, _untouched) is value for key, value in now.items()
+        pickling.is_atom(value) and before.get(key, _untouched) is value for key, value in now.items()
     )
 
 

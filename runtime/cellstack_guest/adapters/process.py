@@ -11,7 +11,7 @@ import sys
 import warnings
 from typing import Any
 
-from cellstack_guest.settings import Setting, write_filters
+from cellstack_guest.settings import Setting, module, write_filters
 
 # Of SIGINT the cell itself changes the handler; the other two have none.
 _SIGNALS = tuple(
@@ -72,12 +72,14 @@ def _write_collecting(on: bool) -> None:
 
 
 def _read_signals() -> dict[int, Any]:
-    return {number: signal.getsignal(number) for number in _SIGNALS}
+    get = module("_signal").getsignal  # that of `signal` makes an enum's member of each
+    return {number: handler for number in _SIGNALS if not callable(handler := get(number))}
 
 
 def _write_signals(changes: dict[int, Any]) -> None:
     for number, handler in changes.items():
-        signal.signal(number, handler)
+        if handler is not None:  # one that is called is a hook
+            signal.signal(number, handler)
 
 
 SETTINGS = (

@@ -295,16 +295,17 @@ class Behaviour:
 
 def load_behaviour(cls: type, attributes: dict[str, Any]) -> type:
     """Set the methods and descriptors of a class."""
+    put = _setter(cls)
     for name, value in attributes.items():
-        type.__setattr__(cls, name, value)
+        put(cls, name, value)
     return cls
 
 
 def load_class_state(cls: type, data: dict[str, Any], members: dict[str, Any]) -> ClassState:
     """Set the rest of a class's attributes and of an enum's members."""
-    subclasses = data.pop("_abc_impl", ())
+    subclasses, put = data.pop("_abc_impl", ()), _setter(cls)
     for name, value in data.items():
-        type.__setattr__(cls, name, value)
+        put(cls, name, value)
     for subclass in subclasses:
         cls.register(subclass)  # type: ignore[attr-defined]
     for name, attributes in members.items():
@@ -320,9 +321,25 @@ def skeleton_of(cls: type) -> tuple[Any, ...]:
         return (type(cls), cls.__name__, cls.__bases__, {"__qualname__": cls.__qualname__}, members)
     body = {name: cls.__dict__[name] for name in _IN_BODY if name in cls.__dict__}
     body["__qualname__"] = cls.__qualname__
+    metaclass = type(cls)
+    if _has_layout(cls):
+        metaclass = type  # that of its bases, which cannot be found by its name
+        # Where its fields are is computed when it is made.
+        body |= {name: cls.__dict__[name] for name in _LAYOUT if name in cls.__dict__}
     if isinstance(cls.__dict__.get("__dict__"), property):
         body["__dict__"] = cls.__dict__["__dict__"]
-    return (type(cls), cls.__name__, cls.__bases__, body, None)
+    return (metaclass, cls.__name__, cls.__bases__, body, None)
+
+
+def _setter(cls: type) -> Callable[[type, str, Any], None]:
+    """Return what sets attributes of a class, without asking the person's own metaclass."""
+    return type(cls).__setattr__ if _has_layout(cls) else type.__setattr__
+
+
+def _has_layout(cls: type) -> bool:
+    """Tell whether this is a structure of C."""
+    ctypes = sys.modules.get("ctypes")
+    return ctypes is not None and issubclass(cls, (ctypes.Structure, ctypes.Union))
 
 
 def make_skeleton(metaclass: Any, name: str, bases: tuple[Any, ...], body: dict[str, Any], members: Any) -> type:
@@ -390,6 +407,7 @@ class _silent_hooks:  # noqa: N801 - used as a function
             type.__setattr__(base, "__init_subclass__", hook)
 
 
+_LAYOUT = ("_pack_", "_align_", "_layout_", "_anonymous_", "_fields_")
 _IN_BODY = ("__module__", "__slots__", "__orig_bases__")
 _OF_ENUM = ("_generate_next_value_", "_member_names_", "_member_map_", "_member_type_", "_value2member_map_")
 _OF_MEMBERS = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
@@ -404,6 +422,8 @@ def _class_attributes(cls: type) -> dict[str, Any]:
         for name in (*_OF_ENUM, *cls.__members__):
             attributes.pop(name, None)
     attributes.pop("__slots__", None)
+    for name, *_ in attributes.pop("_fields_", ()) if _has_layout(cls) else ():
+        attributes.pop(name, None)
     return attributes
 
 

@@ -136,6 +136,9 @@ class Pickler(cloudpickle.Pickler):
         return (nodes.resolve, place)
 
     def _class(self, cls: type) -> Any:
+        handler = _HANDLERS[type(cls)] if type(cls) is not type else None
+        if handler is not None and (found := handler(cls)) is not NotImplemented:
+            return found
         reduction = definitions.reduce_class(cls, self.registry)
         if reduction is not NotImplemented and reduction[0] is definitions.class_of:
             self.needs.add(reduction[1][0])
@@ -369,7 +372,6 @@ _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("_io", "FileIO"): reducers.reduce_file,
     ("builtins", "traceback"): tracebacks.reduce_traceback,
     ("re", "Match"): reducers.reduce_match,
-    ("_contextvars", "ContextVar"): reducers.reduce_context_variable,
     **adapters.HANDLERS,
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import copyreg
 import ctypes
 import gc
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 _CHARACTERS = 1 << 20  # read at a time
 _FULL_RO = 0x11C  # PyBUF_FULL_RO of <pybuffer.h>
 _NEWLINES = ("", "\n", "\r", "\r\n")
+_FILES = (io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.RawIOBase)
 LOCKS = frozenset({type(threading.Lock()), type(threading.RLock())})
 
 
@@ -234,6 +234,8 @@ def reduce_file(file: Any) -> Any:
     """Return the reduction of a file: a closed one stays closed, an open one is opened again where it was."""
     name, mode = getattr(file, "name", None), getattr(file, "mode", "r")
     text = isinstance(file, io.TextIOWrapper)
+    if text and not isinstance(name, str) and not file.closed and not isinstance(file.buffer, _FILES):
+        return _reduce_text(file)
     if not isinstance(name, str) or not isinstance(mode, str):
         return refuse(file)
     options: dict[str, Any] = {"encoding": file.encoding, "errors": file.errors} if text else {}
@@ -245,9 +247,9 @@ def reduce_file(file: Any) -> Any:
     if not os.path.isfile(name) or not os.path.samestat(os.stat(name), os.fstat(file.fileno())):
         return refuse(file)
     try:
+        position = position_in(file)
         if mode not in ("r", "rb"):
             file.flush()
-        position = position_in(file)
     except OSError:
         return refuse(file)
     if text:
@@ -255,21 +257,42 @@ def reduce_file(file: Any) -> Any:
     return (open_file, (os.path.abspath(name), name, mode, options, position))
 
 
+def _reduce_text(file: io.TextIOWrapper) -> Any:
+    """Return the reduction of text in what is no file."""
+    try:
+        position = position_in(file)
+    except OSError:
+        return refuse(file)
+    file.flush()
+    options = (file.encoding, file.errors, newline_of(file), file.line_buffering, file.write_through)
+    return (io.TextIOWrapper, (file.buffer, *options), position, None, None, io.TextIOWrapper.seek)
+
+
 def position_in(file: Any) -> int:
     """Return where a file is, as `seek` takes it. OSError when it has no positions."""
-    try:
-        position: int = file.tell()
-    except OSError:
-        if not isinstance(file, io.TextIOWrapper) or not file.seekable():
-            raise
-        # In the middle of an iteration a text file does not know where it is, but what is left, and after a seek.
+    if is_iterating(file):
+        # It knows what is left, and where it is after a seek.
         left = _pass(file)
         file.seek(0)
         before = _pass(file) - left
         file.seek(0)
         _pass(file, before)
-        position = file.tell()
+    position: int = file.tell()
     return position
+
+
+def is_iterating(file: Any) -> bool:
+    """Tell whether a file is a text in the middle of an iteration, which does not know where it is.
+
+    A `flush` would have it believe that it is where it has read ahead to.
+    """
+    if not isinstance(file, io.TextIOWrapper) or not (file.readable() and file.seekable()):
+        return False
+    try:
+        file.tell()
+    except OSError:
+        return True
+    return False
 
 
 def _pass(file: io.TextIOWrapper, limit: int = sys.maxsize) -> int:
@@ -315,22 +338,6 @@ def find_again(pattern: re.Pattern[Any], string: Any, pos: int, endpos: int, sta
     """Search as the match that starts at `start` was searched for."""
     found = pattern.search(string, pos, endpos)
     return found if found is not None and found.start() == start else pattern.match(string, start, endpos)
-
-
-def reduce_context_variable(variable: contextvars.ContextVar[Any]) -> Any:
-    """Return the reduction of a context variable with its value, which is its default where none was set."""
-    try:
-        return (make_context_variable, (variable.name, variable.get()))
-    except LookupError:
-        return (make_context_variable, (variable.name,))
-
-
-def make_context_variable(name: str, *value: Any) -> contextvars.ContextVar[Any]:
-    """Return a new context variable, set if there is a value."""
-    variable: contextvars.ContextVar[Any] = contextvars.ContextVar(name)
-    for each in value:
-        variable.set(each)
-    return variable
 
 
 def _open_named(name: str, mode: str, options: dict[str, Any], path: str) -> Any:

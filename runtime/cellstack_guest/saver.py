@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # value can change its pickle (which equal strings are one object) without the value having changed.
 _SECOND_LOOK = 4 * 2**20
 _CHUNK = 2**20
-# Loading this a second time would be seen: it opens a figure, or sets what a logger is.
-_TO_THE_PROCESS = (b"_restore_to_pylab", b"set_logger")
+# Loading this a second time would be seen: it opens a figure, sets a logger, writes to a file, starts processes.
+_TO_THE_PROCESS = (b"_restore_to_pylab", b"set_logger", b"make_gzip", b"make_pool")
 
 
 @dataclass(frozen=True)

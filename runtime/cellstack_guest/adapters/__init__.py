@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from cellstack_guest.adapters import (
     callbacks,
     charts,
+    concurrency,
+    ctypes,
     ipython,
     language,
     matplotlib,
@@ -20,6 +22,7 @@ from cellstack_guest.adapters import (
     options,
     pandas,
     process,
+    sqlite,
     standard,
     torch,
 )
@@ -31,17 +34,8 @@ if TYPE_CHECKING:
     from cellstack_guest.settings import Setting
 
 _ALL: tuple[Any, ...] = (
-    process,
-    callbacks,
-    ipython,
-    language,
-    standard,
-    numpy,
-    pandas,
-    matplotlib,
-    torch,
-    options,
-    charts,
+    *(process, callbacks, language, standard, sqlite, concurrency, ctypes, ipython),
+    *(numpy, pandas, matplotlib, torch, options, charts),
 )
 SETTINGS: tuple[Setting, ...] = tuple(each for module in _ALL for each in getattr(module, "SETTINGS", ()))
 BY_NAME = {setting.name: setting for setting in SETTINGS}

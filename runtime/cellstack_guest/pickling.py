@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from cellstack_guest import adapters, arrays, caches, definitions, names, nodes, reducers, tracebacks
+from cellstack_guest import adapters, arrays, caches, definitions, functions, names, nodes, reducers, tracebacks
 from cellstack_guest.baseline import Delta
 from cellstack_guest.reducers import type_name
 
@@ -145,10 +145,10 @@ class Pickler(cloudpickle.Pickler):
         return reduction
 
     def _module(self, module: types.ModuleType) -> Any:
-        if not definitions.is_made(module):
+        if not functions.is_made(module):
             return NotImplemented
         self.apart.add(id(module))
-        return definitions.reduce_module(module)
+        return functions.reduce_module(module)
 
     def _cached(self, function: Any) -> Any:
         self.caches.append(function.__qualname__)
@@ -161,13 +161,13 @@ class Pickler(cloudpickle.Pickler):
     def _function(self, function: types.FunctionType) -> Any:
         if function.__globals__ is not self.registry.namespace and definitions.by_reference(function):
             return NotImplemented
-        scope = definitions.globals_of(function, self.registry)
+        scope = functions.globals_of(function, self.registry)
         self.apart.add(id(function))
         if scope is None:
             return self._dynamic_function_reduce(function)  # type: ignore[no-untyped-call]
         if scope == "":
             self._reaches(reach_of(function.__code__))
-        return definitions.reduce_function(function, scope)
+        return functions.reduce_function(function, scope)
 
     def reach_name(self, name: str) -> None:
         """Take down that loading this needs the variable `name`."""
@@ -386,7 +386,7 @@ def _fixed_objects() -> dict[int, tuple[str, str]]:
 
 def is_atom(value: object) -> bool:
     """Tell whether a value cannot change and holds no others. Modules count, which are found by their name."""
-    return type(value) in ATOMS or (type(value) is types.ModuleType and not definitions.is_made(value))
+    return type(value) in ATOMS or (type(value) is types.ModuleType and not functions.is_made(value))
 
 
 class _Handlers(dict[type, Any]):
@@ -428,7 +428,7 @@ class _Mutable(dict[type, bool]):
 
 
 _HANDLERS = _Handlers(
-    {types.CellType: definitions.reduce_cell, types.CodeType: definitions.reduce_code}
+    {types.CellType: functions.reduce_cell, types.CodeType: functions.reduce_code}
     | dict.fromkeys(reducers.LOCKS, reducers.reduce_lock)
 )
 _EXACT = (

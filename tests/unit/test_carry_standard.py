@@ -39,6 +39,14 @@ def test_cursors_and_rows_of_sqlite(nb: Notebook) -> None:
     assert nb.show("c.execute('select a from t').fetchone()[0]") == "1"
 
 
+def test_an_empty_database_in_memory(nb: Notebook) -> None:
+    nb.run("import sqlite3\nc = sqlite3.connect(':memory:'); x = c.execute('select 1 union select 2')")
+    nb.run("c.execute('create table t (a)'); c.commit()")
+    nb.run("c.row_factory = lambda cursor, row: {'n': row[0]}; c.text_factory = bytes")
+    assert nb.show("c.execute('select count(*) from t').fetchone()") == "{'n': 0}"
+    assert nb.show("c.execute(\"select 'a'\").fetchone()") == "{'n': b'a'}"
+
+
 def test_readers_of_csv_go_on(nb: Notebook) -> None:
     nb.run(
         "import csv, io\nx = csv.reader(io.StringIO('a,b\\nc,d\\ne,f\\n')); next(x)\n"

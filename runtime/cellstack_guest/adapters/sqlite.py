@@ -27,28 +27,30 @@ def reduce_database(connection: sqlite3.Connection) -> Any:
         _ = connection.total_changes
     except sqlite3.ProgrammingError as error:
         return (closed_database, (type(connection),)) if "closed" in str(error) else refuse(connection)
-    try:
-        if connection.in_transaction:
-            refuse(connection, "in a transaction (commit it to have it carried)")
-        databases = connection.execute("PRAGMA database_list").fetchall()
-        temporary, functions = _extras(connection)
-        content = None if databases[0][2] else connection.serialize()
-    except sqlite3.Error:  # it is another thread's
-        return refuse(connection)
-    fresh = sqlite3.connect(":memory:")
-    others = [name for _, name, _ in databases if name not in ("main", "temp")]
-    if others or (temporary, functions) != _extras(fresh):
-        return refuse(connection)
+    if connection.in_transaction:
+        return refuse(connection, "in a transaction (commit it to have it carried)")
     attributes = {name: getattr(connection, name) for name in _CONNECTION if hasattr(connection, name)}
-    path = os.path.abspath(databases[0][2]) if databases[0][2] else ":memory:"
-    return (
-        open_database,
-        (type(connection), path, _detected_types(connection), content),
-        attributes,
-        None,
-        None,
-        set_each,
-    )
+    # As it is anew: what is asked here is for no code of the person's, and begins no transaction.
+    set_each(connection, {"isolation_level": None, "row_factory": None, "text_factory": str})
+    try:
+        ((_, _, file), *others) = connection.execute("PRAGMA database_list").fetchall()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        if any(name != "temp" for _, name, _ in others) or _extras(connection) != _extras(sqlite3.connect(":memory:")):
+            return refuse(connection)
+        content = None
+        if not os.path.isabs(file):  # "", or "x" of one that was deserialized
+            content = connection.serialize() if pages else b""  # SQLite refuses to when there is nothing
+        arguments = (
+            type(connection),
+            file if content is None else ":memory:",
+            _detected_types(connection),
+            content,
+        )
+    except sqlite3.Error:
+        return refuse(connection)
+    finally:
+        set_each(connection, attributes)
+    return (open_database, arguments, attributes, None, None, set_each)
 
 
 def _extras(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -61,14 +63,11 @@ def _extras(connection: sqlite3.Connection) -> tuple[int, int]:
 def _detected_types(connection: sqlite3.Connection) -> int:
     """Return what the connection was told to detect, which it does not say: by trying it out."""
     sqlite3 = importlib.import_module("sqlite3")
-    level, factory = connection.isolation_level, connection.row_factory
-    connection.isolation_level = connection.row_factory = None  # no transaction, and no code of the person's
     named = connection.execute(f'SELECT 1 AS "x [{_PROBE}]"').description[0][0] == "x"
     sqlite3.register_converter(_PROBE, lambda _: _PROBE)
     connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {_PROBE} (x {_PROBE})")
     connection.execute(f"INSERT INTO temp.{_PROBE} VALUES (1)")  # noqa: S608 - a constant
     row = connection.execute(f"SELECT x FROM temp.{_PROBE}").fetchone()  # noqa: S608 - a constant
-    connection.isolation_level, connection.row_factory = level, factory
     types: int = sqlite3.PARSE_COLNAMES * named | sqlite3.PARSE_DECLTYPES * (_PROBE in tuple(row))
     return types
 

@@ -43,10 +43,11 @@ class Ambient:
     def begin(self, saved: Saved, loader: Loader, notices: list[str]) -> None:
         """Restore what was saved, then remember how everything is before the cell."""
         self._late = {name: value for name, value in self._late.items() if name in saved}
-        for name, (extent, digest) in saved.items():
-            setting = adapters.BY_NAME.get(name)
-            if setting is None or self._applied.get(name) == digest:
+        for setting in adapters.SETTINGS:  # in their order: the time zone is that of the environment
+            name = setting.name
+            if name not in saved or self._applied.get(name) == saved[name][1]:
                 continue
+            extent, digest = saved[name]
             self._applied[name] = digest
             try:
                 value = load(loader.read(extent), loader.registry)[name]

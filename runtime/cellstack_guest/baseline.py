@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_guest import nodes, registries
 from cellstack_guest.exclusions import SHELL
-from cellstack_guest.tables import Twin, address_in, with_key
+from cellstack_guest.tables import Twin, address_in, mark, with_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,7 +61,8 @@ class Baseline:
             for number, place, change in table.changed(self._before if table is self._table else {}):
                 if id(place.obj) not in seen:  # a later table may have it again
                     seen.add(id(place.obj))
-                    put = self._of_notebook(change.put) if _is_hook(place) else change.put
+                    known = self._before.get(number) or table.parts(number)
+                    put = _of_notebook(change.put, {*known.values()}) if _is_hook(place) else change.put
                     gone = [step for code in change.gone if (step := self._found(code)) is not None]
                     whole = table is self._table and number not in self._before
                     yield key_of(place), Delta(place.path, put, gone), whole
@@ -73,11 +74,6 @@ class Baseline:
         except LookupError:
             return False
         return number is not None and number not in self._before
-
-    def _of_notebook(self, put: list[tuple[Step, Any]]) -> list[tuple[Step, Any]]:
-        """Leave out what extensions have registered with the shell: they do it again when they are loaded."""
-        own = {id(value) for _, value in put if registries.is_of_notebook(value)}
-        return [each for each in put if id(each[1]) in own or self._table.find(id(each[1])) is not None] if own else []
 
     def _found(self, step: Step) -> Step | None:
         """Return a coded step to a part that is gone with the object that is its key, if it is still there."""
@@ -115,6 +111,12 @@ def of(twin: Twin) -> Baseline | None:
 def _is_hook(place: Place) -> bool:
     """Tell whether what is registered here is called by the shell; formatters take the place of each other."""
     return place.module == SHELL and place.path[:1] != ((nodes.ATTRIBUTE, "formatters"),)
+
+
+def _of_notebook(put: list[tuple[Step, Any]], known: set[int]) -> list[tuple[Step, Any]]:
+    """Leave out what extensions have registered with the shell: they do it again when they are loaded."""
+    own = {id(value) for _, value in put if registries.is_of_notebook(value)}
+    return [each for each in put if id(each[1]) in own or mark(each[1]) in known] if own else []
 
 
 def key_of(place: Place) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
-import itertools
 import sys
 import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import manifest, names, patches, pickling, settings
+from cellstack_guest import adapters, hooks, manifest, names, patches, pickling, settings
 from cellstack_guest.ambient import Ambient, LateFinder
 from cellstack_guest.baseline import is_delta, merged
 from cellstack_guest.budget import Budget
@@ -85,7 +84,8 @@ class Carrier:
         self._has_imported = True  # what is loaded imports, too
         self._imports: set[str] = set()
         self._targets: set[tuple[str, bool]] = set()
-        self._modules = self._noted_modules = len(sys.modules)
+        hooks.start()
+        self._noted_modules = len(sys.modules)
         self._pending: dict[str, list[str]] = {}  # what is put back into a module when it is imported
         self._finder = LateFinder(lambda module, _: self._put_back(module, in_import=True))
         self._deferred: list[str] = []  # changes of modules that are put back when no import is under way any more
@@ -144,14 +144,14 @@ class Carrier:
         self._has_imported = True
         if not self._owners:
             return []
-        with self._folders():
+        with self.folders():
             self._await_modules()
             loaded = self._load(self.names() if reach.everything else reach.names)
             self._put_back_deferred()
             return loaded
 
     @contextlib.contextmanager
-    def _folders(self) -> Iterator[None]:
+    def folders(self) -> Iterator[None]:
         """Find modules of the person's own where they were found before, wherever the working directory is now."""
         added = [folder for folder in (*self.extra.get(FOLDERS, ()), patches.FOLDER) if folder not in sys.path]
         sys.path += added
@@ -221,7 +221,7 @@ class Carrier:
 
     def load_all(self) -> list[str]:
         """Load everything that is carried and return the names bound by this."""
-        with self._folders():
+        with self.folders():
             return self._load(self.names())
 
     def names(self) -> list[str]:
@@ -294,7 +294,7 @@ class Carrier:
             }
             writer.finish(saved)
             self._state = layer
-            self._continued = saved, outcome.live
+            self._continued = saved, {name: _as_loaded(values) for name, values in outcome.live.items()}
         return Carried(self._state, outcome.saved, loaded, outcome.refused)
 
     def _kept(self) -> tuple[Any, Any, Any]:
@@ -315,6 +315,7 @@ class Carrier:
         self._held: dict[str, Any] = {}
         self._lost: set[str] = set()
         registry.provide = self._provide
+        registry.notices = self.notices
         registry.baseline = self._baseline
 
     def _replace(self, saved: Manifest, live: dict[str, dict[str, Any]]) -> None:
@@ -358,7 +359,7 @@ class Carrier:
 
     def _bind(self, component: str, values: dict[str, Any]) -> None:
         """Take up what the loader has loaded."""
-        self._live[component] = values
+        self._live[component] = _as_loaded(values)
         for key, value in values.items():
             if patches.is_patch(key):
                 if patches.module_of(key) in sys.modules:
@@ -387,14 +388,9 @@ class Carrier:
         if new:
             self.extra[IMPORTS] = (*known, *sorted(new))
         folders = self.extra.get(FOLDERS, ())
-        found = {folder for name in self._imported() if (folder := patches.folder_of(name)) is not None}
+        found = {folder for name in hooks.new_modules() if (folder := patches.folder_of(name)) is not None}
         if not found <= {patches.FOLDER, *folders}:
             self.extra[FOLDERS] = (*folders, *sorted(found - {*folders}))
-
-    def _imported(self) -> list[str]:
-        """Return the names of the modules that were imported in this process."""
-        # The newest are last; each of the others, a thousand, would cost a copy of its page.
-        return list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._modules)))
 
     def _bind_provided(self, name: str) -> None:
         try:
@@ -433,8 +429,8 @@ class Carrier:
         current: dict[str, Any] = {PROVIDE + name: factory for name, factory in self._factories.items()}
         loaded = [key for values in self._live.values() for key in values if patches.is_patch(key)]
         changes = self._changes()
-        found = patches.found(self._targets, namespace, loaded, self._imported(), self._is_covered)
-        current |= found | self._held | changes
+        found = patches.found(self._targets, namespace, loaded, hooks.new_modules(), self._is_covered)
+        current |= found | self._held | changes | self._hooks()
         for name, value in list(namespace.items()):
             if name in hidden or name in registry.provided or not isinstance(name, str) or self._is_initial(name):
                 continue
@@ -470,6 +466,13 @@ class Carrier:
             if not self.baseline.is_pristine(key, live[key]):
                 changes[key] = live[key]
         return {key: delta for key, delta in changes.items() if delta.put or delta.gone}
+
+    def _hooks(self) -> dict[str, Any]:
+        """Return what is registered with the process, by key."""
+        live = {key: value for values in self._live.values() for key, value in values.items() if hooks.is_hook(key)}
+        if not self._acts:
+            return live
+        return hooks.found(adapters.HOOKS, self._words, live)
 
     def _applied(self) -> dict[str, Any]:
         live = {key: value for values in self._live.values() for key, value in values.items() if is_delta(key)}
@@ -507,3 +510,12 @@ class Carrier:
             if name not in self._namespace or name in self._registry.provided
         }
         return kept | {name: {"why": why, "cell": self.cell} for name, why in refused.items()}
+
+
+class _Changeable:
+    """Stands for a value that may have changed; the value itself may go when its last name does."""
+
+
+def _as_loaded(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what has to be known later of values that were loaded, by key."""
+    return {key: value if ":" in key or pickling.is_atom(value) else _Changeable for key, value in values.items()}

@@ -32,6 +32,7 @@ from cellstack_guest.carry import Carried, Carrier
 from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
 from cellstack_guest.outputs import Nowhere, Outputs, Stream, flush_before_children
 from cellstack_guest.preferences import Observer
+from cellstack_guest.reducers import is_iterating
 from cellstack_guest.shell import Static, ZMQInteractiveShell, error_content, make_shell
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ MODULE_DEPTH = 2
 MAX_MODULES = 500
 MAX_NOTICE = 500  # characters: names that people give may be long
 POOL_PREFIXES = ("ThreadPoolExecutor", "asyncio_")
+POOL_THREAD = "_ExecutorManagerThread"  # of a ProcessPoolExecutor
 TYPES_KEY = "_jupyter_types_experimental"
 
 
@@ -236,7 +238,8 @@ class Cell:
             with self.outputs.muted():
                 self._loaded = self._reach(request, "\n".join([self._static.text, *also, *expressions]))
         if not self._kept:
-            self.preferences.restore(carrier.extra, code)
+            with carrier.folders():  # where the extensions that are the person's own were found
+                self.preferences.restore(carrier.extra, code)
         self._history.restore(carrier.extra, [*carrier.names(), *filter(is_result, self._namespace)], count)
         self._history.restore_typed(code)
 
@@ -442,7 +445,10 @@ def _ended_threads() -> list[str]:
     left = [
         thread.name
         for thread in threading.enumerate()
-        if thread is not threading.main_thread() and not thread.daemon and not thread.name.startswith(POOL_PREFIXES)
+        if thread is not threading.main_thread()
+        and not thread.daemon
+        and not thread.name.startswith(POOL_PREFIXES)
+        and type(thread).__qualname__ != POOL_THREAD
     ]
     return [f"thread {name!r} was still running and ended with the cell" for name in left]
 
@@ -451,5 +457,6 @@ def _flush_files(namespace: dict[str, Any]) -> None:
     """Write what open files of the cell still hold: the process ends without closing them."""
     for value in list(namespace.values()):
         if isinstance(value, io.IOBase) and not value.closed:
-            with contextlib.suppress(OSError, ValueError):  # read-only ones, and pipes nobody reads
-                value.flush()
+            with contextlib.suppress(OSError, ValueError):  # pipes nobody reads
+                if value.writable() and not is_iterating(value):
+                    value.flush()

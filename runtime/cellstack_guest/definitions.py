@@ -1,8 +1,7 @@
-"""Functions and classes of the notebook, taken apart and rebuilt.
+"""Classes of the notebook, taken apart and rebuilt; `functions.py` does it for functions.
 
-A function of the notebook is rebuilt on the globals of the process it is loaded into, so that it sees what later
-cells bind. A class is written once, under an id of its own, and referred to by that id: all its instances, in all
-variables and cells, have the one class. It is rebuilt in two steps, an empty class first and its attributes then,
+A class is written once, under an id of its own, and referred to by that id: all its instances, in all variables and
+cells, have the one class. It is rebuilt in two steps, an empty class first and its attributes then,
 because classes refer to each other in circles.
 """
 
@@ -10,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import importlib
 import pickle
 import sys
 import types
 from typing import TYPE_CHECKING, Any, Self
 
 from cloudpickle import cloudpickle
+
+from cellstack_guest.caches import CACHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,9 +42,14 @@ class Registry:
         self.namespace = namespace
         self.classes: dict[str, type] = {}
         self.provided: dict[str, Any] = {}
+        self.notices: list[str] = []
+        self.made: dict[int, types.ModuleType | None] = {}  # by the addresses of their globals
         self.provide: Callable[[str], Any] = _nothing_provided
         self.baseline: Baseline | None = None  # what there is in every process, and is referred to
         self.load_class: Callable[[str], type] = self.classes.__getitem__
+        # What was loaded once more to compare it: were it to go before the process does, the person's code (`__del__`,
+        # callbacks of weak references) would be told.
+        self.twice: list[Any] = []
         self._ids: dict[int, str] = {}
         self._fresh: list[str] = []
         self._prefix = ""
@@ -72,7 +77,12 @@ class Registry:
 
     def known(self, value: object) -> str | None:
         """Return the id of `value` if it is a class that has one."""
-        return self._ids.get(id(value)) if isinstance(value, type) else None
+        return self._ids.get(id(value)) if issubclass(type(value), type) else None
+
+    def note(self, notice: str) -> None:
+        """Tell the person, once."""
+        if notice not in self.notices:
+            self.notices.append(notice)
 
     def start_layer(self, layer: str) -> None:
         """Ids given from now on are unique to `layer`."""
@@ -115,104 +125,6 @@ def reduce_class(cls: type, registry: Registry) -> Any:
     return (class_of, (registry.id_of(cls),))
 
 
-# Functions
-
-
-def globals_of(function: types.FunctionType, registry: Registry) -> str | None:
-    """Return "" for a function on the notebook's globals, a module's name for one on that module's, else None."""
-    scope = function.__globals__
-    if scope is registry.namespace:
-        return ""
-    name = scope.get("__name__")
-    module = sys.modules.get(name) if isinstance(name, str) and name != _MAIN else None
-    return module.__name__ if module is not None and getattr(module, "__dict__", None) is scope else None
-
-
-def reduce_function(function: types.FunctionType, scope: str) -> tuple[Any, ...]:
-    """Return the pickle reduction of a function; `scope` as `globals_of` gives it."""
-    state = {
-        "__defaults__": function.__defaults__,
-        "__kwdefaults__": function.__kwdefaults__,
-        "__qualname__": function.__qualname__,
-        "__module__": function.__module__,
-        "__doc__": function.__doc__,
-        "__annotations__": function.__annotations__,
-    }
-    if sys.version_info >= (3, 12):
-        state["__type_params__"] = function.__type_params__
-    contents = tuple(map(_contents, function.__closure__ or ()))
-    arguments = (function.__code__, scope, function.__name__, function.__closure__)
-    return (make_function, arguments, (state, function.__dict__ or None, contents), None, None, set_function_state)
-
-
-def make_function(
-    code: types.CodeType, scope: str, name: str, closure: tuple[types.CellType, ...] | None
-) -> types.FunctionType:
-    """Build a function without defaults and attributes; those come with `set_function_state`."""
-    scope_dict = importlib.import_module(scope).__dict__ if scope else namespace()
-    return types.FunctionType(code, scope_dict, name, None, closure)
-
-
-def set_function_state(function: types.FunctionType, state: tuple[dict[str, Any], dict[str, Any] | None, Any]) -> None:
-    """Give a function what its code does not hold: defaults, names, attributes, the contents of its cells."""
-    attributes, dictionary, contents = state
-    for name, value in attributes.items():
-        setattr(function, name, value)
-    if dictionary:
-        function.__dict__.update(dictionary)
-    for cell, content in zip(function.__closure__ or (), contents, strict=True):
-        _fill(cell, content)
-
-
-def reduce_code(code: types.CodeType) -> Any:
-    """Return the reduction of a code object: cloudpickle's (since 3.1.3) loses the file name, so the source."""
-    return (
-        types.CodeType,
-        (
-            code.co_argcount,
-            code.co_posonlyargcount,
-            code.co_kwonlyargcount,
-            code.co_nlocals,
-            code.co_stacksize,
-            code.co_flags,
-            code.co_code,
-            code.co_consts,
-            # Copies: which equal strings are one object differs between processes, and pickles show it.
-            tuple(map(_copy, code.co_names)),
-            tuple(map(_copy, code.co_varnames)),
-            _copy(code.co_filename),
-            _copy(code.co_name),
-            _copy(code.co_qualname),
-            code.co_firstlineno,
-            code.co_linetable,
-            code.co_exceptiontable,
-            tuple(map(_copy, code.co_freevars)),
-            tuple(map(_copy, code.co_cellvars)),
-        ),
-    )
-
-
-def _copy(text: str) -> str:
-    return "".join(list(text))
-
-
-def reduce_cell(cell: types.CellType) -> tuple[Any, ...]:
-    """Return the reduction of a closure's cell: functions that share it share it again."""
-    return (types.CellType, (), _contents(cell), None, None, _fill)
-
-
-def _contents(cell: types.CellType) -> tuple[Any, ...]:
-    try:
-        return (cell.cell_contents,)
-    except ValueError:
-        return ()
-
-
-def _fill(cell: types.CellType, contents: tuple[Any, ...]) -> None:
-    if contents:
-        cell.cell_contents = contents[0]
-
-
 # Classes
 
 
@@ -242,16 +154,17 @@ class Behaviour:
 
 def load_behaviour(cls: type, attributes: dict[str, Any]) -> type:
     """Set the methods and descriptors of a class."""
+    put = _setter(cls)
     for name, value in attributes.items():
-        type.__setattr__(cls, name, value)
+        put(cls, name, value)
     return cls
 
 
 def load_class_state(cls: type, data: dict[str, Any], members: dict[str, Any]) -> ClassState:
     """Set the rest of a class's attributes and of an enum's members."""
-    subclasses = data.pop("_abc_impl", ())
+    subclasses, put = data.pop("_abc_impl", ()), _setter(cls)
     for name, value in data.items():
-        type.__setattr__(cls, name, value)
+        put(cls, name, value)
     for subclass in subclasses:
         cls.register(subclass)  # type: ignore[attr-defined]
     for name, attributes in members.items():
@@ -266,9 +179,26 @@ def skeleton_of(cls: type) -> tuple[Any, ...]:
         members = {name: (_data(cls, member), member.value) for name, member in every.items()}
         return (type(cls), cls.__name__, cls.__bases__, {"__qualname__": cls.__qualname__}, members)
     body = {name: cls.__dict__[name] for name in _IN_BODY if name in cls.__dict__}
+    body["__qualname__"] = cls.__qualname__
+    metaclass = type(cls)
+    if _has_layout(cls):
+        metaclass = type  # that of its bases, which cannot be found by its name
+        # Where its fields are is computed when it is made.
+        body |= {name: cls.__dict__[name] for name in _LAYOUT if name in cls.__dict__}
     if isinstance(cls.__dict__.get("__dict__"), property):
         body["__dict__"] = cls.__dict__["__dict__"]
-    return (type(cls), cls.__name__, cls.__bases__, body, None)
+    return (metaclass, cls.__name__, cls.__bases__, body, None)
+
+
+def _setter(cls: type) -> Callable[[type, str, Any], None]:
+    """Return what sets attributes of a class, without asking the person's own metaclass."""
+    return type(cls).__setattr__ if _has_layout(cls) else type.__setattr__
+
+
+def _has_layout(cls: type) -> bool:
+    """Tell whether this is a structure of C."""
+    ctypes = sys.modules.get("ctypes")
+    return ctypes is not None and issubclass(cls, (ctypes.Structure, ctypes.Union))
 
 
 def make_skeleton(metaclass: Any, name: str, bases: tuple[Any, ...], body: dict[str, Any], members: Any) -> type:
@@ -336,6 +266,7 @@ class _silent_hooks:  # noqa: N801 - used as a function
             type.__setattr__(base, "__init_subclass__", hook)
 
 
+_LAYOUT = ("_pack_", "_align_", "_layout_", "_anonymous_", "_fields_")
 _IN_BODY = ("__module__", "__slots__", "__orig_bases__")
 _OF_ENUM = ("_generate_next_value_", "_member_names_", "_member_map_", "_member_type_", "_value2member_map_")
 _OF_MEMBERS = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
@@ -350,6 +281,8 @@ def _class_attributes(cls: type) -> dict[str, Any]:
         for name in (*_OF_ENUM, *cls.__members__):
             attributes.pop(name, None)
     attributes.pop("__slots__", None)
+    for name, *_ in attributes.pop("_fields_", ()) if _has_layout(cls) else ():
+        attributes.pop(name, None)
     return attributes
 
 
@@ -373,4 +306,5 @@ def _members(cls: type) -> dict[str, dict[str, Any]]:
 
 
 def _is_behaviour(value: object) -> bool:
-    return not isinstance(value, type) and hasattr(type(value), "__get__")
+    # A cache may hold instances, too.
+    return not isinstance(value, (type, CACHED)) and hasattr(type(value), "__get__")

@@ -160,6 +160,8 @@ class Loader:
             for base in record["bases"]:
                 self.skeleton(base)
             (arguments,) = pickling.load(self.read(record["skeleton"]), self.registry).values()
+            found = self.registry.classes.get(definition)  # an import on the way may have wanted it, too
+        if found is None:
             with self.registry:
                 found = definitions.make_skeleton(*arguments)
             self.registry.register(definition, found)

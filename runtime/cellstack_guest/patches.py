@@ -12,9 +12,10 @@ import collections
 import os
 import sys
 import types
+import weakref
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import baseline
+from cellstack_guest import adapters, baseline, caches, hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,6 +28,7 @@ _CONTAINERS = (list, dict, set, collections.deque)
 _DATA = (
     *(int, float, complex, str, bytes, bool, type(None)),
     *(*_CONTAINERS, tuple, frozenset, bytearray),
+    *(weakref.WeakValueDictionary, weakref.WeakKeyDictionary, weakref.WeakSet),
 )
 # Carried otherwise, or of the process.
 _SETTINGS = frozenset(
@@ -44,7 +46,7 @@ def module_of(key: str) -> str:
 
 def is_patch(key: str) -> bool:
     """Tell whether a key of a component is of this kind."""
-    return key.startswith((PATCH, MODULE, baseline.DELTA))
+    return key.startswith((PATCH, MODULE, baseline.DELTA, hooks.HOOK))
 
 
 def title(key: str) -> str:
@@ -81,10 +83,16 @@ def apply(key: str, value: Any) -> None:
     if key.startswith(baseline.DELTA):
         baseline.apply(key, value)
         return
+    if hooks.is_hook(key):
+        adapters.HOOKS[key].write(value)
+        return
     module = sys.modules[module_of(key)]
     if key.startswith(MODULE):
         data = dict(value)
         if data.pop(_STAMP) == _stamp(module):
+            for name, kept in list(data.items()):
+                if type(kept) is caches.Content:
+                    caches.fill(vars(module)[name], data.pop(name))
             vars(module).update(data)
         return
     owner, name = _owner(key)
@@ -157,7 +165,9 @@ def folder_of(name: str) -> str | None:
 def _data_of(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
     for name, value in vars(module).items():
         own = is_own(sys.modules.get(type(value).__module__))
-        if not name.startswith("__") and (isinstance(value, _DATA) or own):
+        if type(value) is caches.CACHED and value.__module__ == module.__name__:
+            yield name, caches.Kept(value)
+        elif not name.startswith("__") and (isinstance(value, _DATA) or own):
             yield name, value
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from cellstack_guest import adapters, arrays, definitions, names, nodes, reducers
+from cellstack_guest import adapters, arrays, caches, definitions, functions, names, nodes, reducers, tracebacks
 from cellstack_guest.baseline import Delta
 from cellstack_guest.reducers import type_name
 
@@ -99,9 +99,11 @@ class Pickler(cloudpickle.Pickler):
         self.memo = {id(obj): (place, obj) for place, obj in enumerate(known)}
         self.registry = registry
         self.fixed = {**_fixed_objects(), **{id(obj): ("sys", "modules") for obj in known}}
+        self.without_caches = False
+        self.caches: list[str] = []
         self.needs: set[str] = set()
         self.reach: set[str] | None = set()
-        self.functions: set[int] = set()
+        self.apart: set[int] = set()  # what is shared though most of its type cannot change
         self.known: set[int] = set()
         self.last: object = None
         self.deadline = deadline
@@ -120,15 +122,14 @@ class Pickler(cloudpickle.Pickler):
         known = self._known(obj)
         if known is not None:
             return known
-        if cls is types.FunctionType:
-            return self._function(obj)
         if issubclass(cls, type):
             return self._class(obj)
-        if cls in reducers.LOCKS:
-            return reducers.reduce_lock(obj)
+        own = _OWN.get(cls)
+        if own is not None:
+            return own(self, obj)
         handler = _HANDLERS[cls]
         if handler is None:
-            return reducers.reduce_answering(obj) if _ANSWERS[cls] else NotImplemented
+            return reducers.reduce_instance(obj) if _ASKED[cls] else NotImplemented
         return handler(obj)
 
     def _known(self, obj: Any) -> Any:
@@ -147,21 +148,38 @@ class Pickler(cloudpickle.Pickler):
         return (nodes.resolve, place)
 
     def _class(self, cls: type) -> Any:
+        handler = _HANDLERS[type(cls)] if type(cls) is not type else None
+        if handler is not None and (found := handler(cls)) is not NotImplemented:
+            return found
         reduction = definitions.reduce_class(cls, self.registry)
         if reduction is not NotImplemented and reduction[0] is definitions.class_of:
             self.needs.add(reduction[1][0])
         return reduction
 
-    def _function(self, function: types.FunctionType) -> Any:
-        scope = definitions.globals_of(function, self.registry)
-        if scope != "" and definitions.by_reference(function):
+    def _module(self, module: types.ModuleType) -> Any:
+        if not functions.is_made(module):
             return NotImplemented
-        self.functions.add(id(function))
+        self.apart.add(id(module))
+        return functions.reduce_module(module)
+
+    def _cached(self, function: Any) -> Any:
+        self.caches.append(function.__qualname__)
+        return caches.reduce_cached(function, empty=self.without_caches)
+
+    def _kept(self, kept: caches.Kept) -> Any:
+        self.caches.append(kept.function.__qualname__)
+        return caches.reduce_kept(kept, empty=self.without_caches)
+
+    def _function(self, function: types.FunctionType) -> Any:
+        if function.__globals__ is not self.registry.namespace and definitions.by_reference(function):
+            return NotImplemented
+        scope = functions.globals_of(function, self.registry)
+        self.apart.add(id(function))
         if scope is None:
             return self._dynamic_function_reduce(function)  # type: ignore[no-untyped-call]
         if scope == "":
             self._reaches(reach_of(function.__code__))
-        return definitions.reduce_function(function, scope)
+        return functions.reduce_function(function, scope)
 
     def reach_name(self, name: str) -> None:
         """Take down that loading this needs the variable `name`."""
@@ -172,6 +190,15 @@ class Pickler(cloudpickle.Pickler):
             self.reach = None
         else:
             self.reach |= reach.names
+
+
+# What takes part in pickling it that a handler does not know of.
+_OWN: dict[type, Callable[[Pickler, Any], Any]] = {
+    types.FunctionType: Pickler._function,  # noqa: SLF001 - this module's
+    types.ModuleType: Pickler._module,  # noqa: SLF001
+    caches.CACHED: Pickler._cached,  # noqa: SLF001
+    caches.Kept: Pickler._kept,  # noqa: SLF001
+}
 
 
 class _DeltaPickler(Pickler):
@@ -230,7 +257,14 @@ def dump(
         return pickled
 
 
-def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool, deadline: float) -> Pickled:
+def _dump(
+    values: dict[str, Any],
+    registry: Registry,
+    *,
+    with_shared: bool,
+    deadline: float,
+    without_caches: bool = False,
+) -> Pickled:
     file = io.BytesIO()
     file.write(PROLOGUE)
     buffers: list[pickle.PickleBuffer] = []
@@ -245,13 +279,20 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool, dead
     flat = all(map(_is_flat, values.values()))
     met: list[Any] | None = [] if with_shared and not flat else None
     pickler = make(file, registry, keep_inside, met, deadline)
+    pickler.without_caches = without_caches
     try:
         # Not cloudpickle's dump, which turns a RecursionError into something else.
         pickle.Pickler.dump(pickler, values)
     except RecursionError:
         raise
     except Exception as error:
-        raise RefusedError(_blame(values, pickler.last, error)) from error
+        blame = _blame(values, pickler.last, error)
+        if not pickler.caches or without_caches:
+            raise RefusedError(blame) from error
+        # The function itself can be called again, if it was not what is wrong.
+        pickled = _dump(values, registry, with_shared=with_shared, deadline=deadline, without_caches=True)
+        registry.note(f"the cache of {' or '.join(pickler.caches)} will not be carried: {blame}")
+        return pickled
     reach = None if pickler.reach is None else frozenset(pickler.reach)
     shared = array.array("Q", map(id, values.values()) if met is None else ())
     if met is not None:
@@ -259,14 +300,14 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool, dead
         mutable = itertools.compress(met, map(_MUTABLE.__getitem__, map(type, met)))
         passed = {*pickler.fixed, *pickler.provided, *pickler.known, id(values)}
         shared.extend(itertools.filterfalse(passed.__contains__, map(id, mutable)))
-        shared.extend(pickler.functions - passed)
+        shared.extend(pickler.apart - passed)
     is_list = flat and len(values) == 1 and type(next(iter(values.values()))) is list
     return Pickled(file.getvalue(), buffers, frozenset(pickler.needs), reach, shared, met or [], is_list)
 
 
 def _refers(value: object, registry: Registry) -> bool:
     """Whether a value is a change of a module, or a container that a module holds."""
-    if isinstance(value, Delta):
+    if type(value) is Delta:
         return True
     baseline = registry.baseline
     return type(value) in _CONTAINERS and baseline is not None and baseline.reference(value) is not None
@@ -324,9 +365,9 @@ def _blame(values: dict[str, Any], last: object, error: Exception) -> str:
     inner = str(error) if isinstance(error, reducers.Refusal) else type_name(type(last))
     if isinstance(last, (definitions.ClassState, definitions.Behaviour)):
         return f"class {last.cls.__qualname__}"
-    if isinstance(value, Delta):
+    if type(value) is Delta:
         return inner
-    if isinstance(value, definitions.ClassState):
+    if type(value) is definitions.ClassState:
         return f"class {value.cls.__qualname__} holding {inner}"
     return f"{outer} holding {inner}"
 
@@ -340,7 +381,6 @@ _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("pandas.core.indexes.base", "Index"): arrays.reduce_index,
     ("builtins", "BaseException"): reducers.reduce_exception,
     ("IPython.core.interactiveshell", "InteractiveShell"): reducers.reduce_shell,
-    ("functools", "_lru_cache_wrapper"): reducers.reduce_cached,
     ("logging", "Logger"): reducers.reduce_logger,
     ("subprocess", "Popen"): reducers.reduce_process,
     ("builtins", "memoryview"): reducers.reduce_memoryview,
@@ -352,8 +392,9 @@ _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("_io", "BufferedReader"): reducers.reduce_file,
     ("_io", "BufferedWriter"): reducers.reduce_file,
     ("_io", "BufferedRandom"): reducers.reduce_file,
+    ("_io", "FileIO"): reducers.reduce_file,
+    ("builtins", "traceback"): tracebacks.reduce_traceback,
     ("re", "Match"): reducers.reduce_match,
-    ("_contextvars", "ContextVar"): reducers.reduce_context_variable,
     **adapters.HANDLERS,
 }
 
@@ -364,6 +405,11 @@ def _fixed_objects() -> dict[int, tuple[str, str]]:
         for module, name in adapters.FIXED
         if module in sys.modules and (obj := vars(sys.modules[module]).get(name)) is not None
     }
+
+
+def is_atom(value: object) -> bool:
+    """Tell whether a value cannot change and holds no others. Modules count, which are found by their name."""
+    return type(value) in ATOMS or (type(value) is types.ModuleType and not functions.is_made(value))
 
 
 class _Handlers(dict[type, Any]):
@@ -385,11 +431,12 @@ class _Copied(dict[type, bool]):
         return self[cls]
 
 
-class _Answers(dict[type, bool]):
-    """Types that answer for attributes that are not there, and would be asked how to be filled when they are empty."""
+class _Asked(dict[type, bool]):
+    """Types whose own code would be asked when an instance is made or filled, and is not to be."""
 
     def __missing__(self, cls: type) -> bool:
-        self[cls] = _is_plain(cls) and hasattr(cls, "__getattr__") and not hasattr(cls, "__setstate__")
+        answers = hasattr(cls, "__getattr__") and not hasattr(cls, "__setstate__")
+        self[cls] = _is_plain(cls) and (answers or reducers.has_own_new(cls))
         return self[cls]
 
 
@@ -403,17 +450,20 @@ class _Mutable(dict[type, bool]):
         return self[cls]
 
 
-_HANDLERS = _Handlers({types.CellType: definitions.reduce_cell, types.CodeType: definitions.reduce_code})
+_HANDLERS = _Handlers(
+    {types.CellType: functions.reduce_cell, types.CodeType: functions.reduce_code}
+    | dict.fromkeys(reducers.LOCKS, reducers.reduce_lock)
+)
 _EXACT = (
     *(str, bytes, tuple, frozenset, int, float, complex, bool, range, slice, type(None), types.CodeType),
     *(dt.date, dt.datetime, dt.timedelta, dt.time, dt.timezone),
     *(decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern, types.BuiltinFunctionType, types.FunctionType),
 )
 _COPIED = _Copied()
-_ANSWERS = _Answers()
+_ASKED = _Asked()
 _CONTAINERS = frozenset({dict, list, set, collections.deque, collections.OrderedDict, collections.defaultdict})
 _PARTS = frozenset({types.MethodType, types.CellType})
 _MUTABLE = _Mutable(dict.fromkeys(_EXACT, False))
 _IMMUTABLE_KINDS = (type, types.ModuleType, enum.Enum, pathlib.PurePath)
 _IMMUTABLE_NAMES = frozenset({"numpy.ufunc", "zoneinfo.ZoneInfo", "pandas.core.dtypes.dtypes.CategoricalDtype"})
-ATOMS = frozenset({str, bytes, int, float, complex, bool, type(None), range, types.ModuleType})
+ATOMS = frozenset({str, bytes, int, float, complex, bool, type(None), range})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextvars
-import functools
+import copyreg
+import ctypes
 import gc
 import importlib
 import io
@@ -18,6 +18,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import re
 
+_CHARACTERS = 1 << 20  # read at a time
+_FULL_RO = 0x11C  # PyBUF_FULL_RO of <pybuffer.h>
+_NEWLINES = ("", "\n", "\r", "\r\n")
+_FILES = (io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.RawIOBase)
 LOCKS = frozenset({type(threading.Lock()), type(threading.RLock())})
 
 
@@ -50,23 +54,6 @@ def reduce_lock(lock: Any) -> Any:
     return (threading.RLock if type(lock) is type(threading.RLock()) else threading.Lock, ())
 
 
-def reduce_cached(function: Any) -> Any:
-    """Return the reduction of a function with an `lru_cache`, which starts empty again."""
-    found: Any = sys.modules.get(function.__module__) if function.__module__ != "__main__" else None
-    for part in function.__qualname__.split("."):
-        found = getattr(found, part, None)
-    if found is function:
-        return NotImplemented
-    options = function.cache_parameters()
-    arguments = (function.__wrapped__, options["maxsize"], options["typed"])
-    return (cached, arguments, function.__dict__, None, None, set_attributes)
-
-
-def cached(function: Any, maxsize: int | None, typed: bool) -> Any:
-    """Return a function with an `lru_cache`."""
-    return functools.lru_cache(maxsize, typed)(function)
-
-
 def set_attributes(obj: Any, attributes: dict[str, Any]) -> None:
     """Give an object its attributes."""
     obj.__dict__.update(attributes)
@@ -87,11 +74,32 @@ def reduce_process(process: Any) -> Any:
     return refuse(process) if process.returncode is None else NotImplemented
 
 
-def reduce_answering(obj: Any) -> Any:
-    """Return the reduction of an object whose class has a `__getattr__`, which is not to be asked while it is empty."""
+def reduce_instance(obj: Any) -> Any:
+    """Return the reduction of an object whose class's own `__new__` and `__getattr__` are not to be called for it.
+
+    The one made it when it was new, and the other is not to be asked while it is empty.
+    """
     make, arguments, *rest = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
     state, items, pairs = (*rest, None, None, None)[:3]
+    if make is copyreg.__newobj__:  # type: ignore[attr-defined]
+        make = make_bare
+    if hasattr(type(obj), "__setstate__"):
+        return (make, arguments, state, items, pairs)
     return (make, arguments, state, items, pairs, fill) if state is not None else (make, arguments, state, items, pairs)
+
+
+def make_bare(cls: type, *arguments: Any) -> Any:
+    """Return a new instance of a class, made by the first of its bases whose `__new__` is not written in Python."""
+    makes = (vars(base).get("__new__") for base in cls.__mro__)
+    make: Any = next(make for make in makes if make is not None and not isinstance(make, staticmethod))
+    return make(cls, *arguments)
+
+
+def has_own_new(cls: type) -> bool:
+    """Tell whether instances of a class of the notebook are made by Python code that is told nothing on loading."""
+    if type(getattr(cls, "__getnewargs__", None)) is types.FunctionType:
+        return False
+    return any(base.__module__ == "__main__" and "__new__" in vars(base) for base in cls.__mro__)
 
 
 def fill(obj: Any, state: Any) -> None:
@@ -124,11 +132,38 @@ def is_fresh_logger(value: Any) -> bool:
 
 
 def reduce_memoryview(view: memoryview) -> Any:
-    """Return the reduction of a view on the whole of its object; others are refused."""
+    """Return the reduction of a view on an object's memory, or on a part of it that is in one piece."""
+    if not view.contiguous:
+        return refuse(view)
     base: Any = view.obj
-    if view.format == "B" and view.ndim == 1 and view.contiguous and memoryview(base).nbytes == view.nbytes:
-        return (memoryview, (base,))
-    return refuse(view)
+    start = _address(view) - _address(memoryview(base))
+    return (make_memoryview, (base, start, view.nbytes, view.format, view.shape, view.readonly))
+
+
+def make_memoryview(
+    base: Any,
+    start: int,
+    size: int,
+    kind: str,
+    shape: tuple[int, ...],
+    readonly: bool,
+) -> memoryview:
+    """Return a view on `size` bytes of an object's memory."""
+    view = memoryview(base)
+    if (start, size, kind, shape) != (0, view.nbytes, view.format, view.shape):
+        view = view.cast("B")[start : start + size]
+        if (kind, shape) != ("B", (size,)):
+            view = view.cast(kind, shape)  # type: ignore[call-overload]
+    return view.toreadonly() if readonly else view
+
+
+def _address(view: memoryview) -> int:
+    """Return where a view's memory begins."""
+    buffer = (ctypes.c_ssize_t * 16)()  # room for a Py_buffer, whose first word it is
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(view), buffer, _FULL_RO)
+    address: int = buffer[0]
+    ctypes.pythonapi.PyBuffer_Release(buffer)
+    return address
 
 
 def reduce_proxy(proxy: types.MappingProxyType[Any, Any]) -> Any:
@@ -143,13 +178,16 @@ def reduce_proxy(proxy: types.MappingProxyType[Any, Any]) -> Any:
 
 def reduce_weak_reference(reference: weakref.ref[Any]) -> Any:
     """Return the reduction of a weak reference; it dies on loading when nothing else holds what it refers to."""
-    if type(reference) is not weakref.ref or reference.__callback__ is not None:
+    if type(reference) is not weakref.ref:
         return refuse(reference)
-    referent = reference()
-    return (_dead_reference, ()) if referent is None else (weakref.ref, (referent,))
+    referent, callback = reference(), reference.__callback__
+    if referent is None:
+        return (dead_reference, ())
+    return (weakref.ref, (referent,) if callback is None else (referent, callback))
 
 
-def _dead_reference() -> weakref.ref[Any]:
+def dead_reference() -> weakref.ref[Any]:
+    """Return a weak reference to what is gone."""
     return weakref.ref(type("Gone", (), {})())
 
 
@@ -159,12 +197,19 @@ def reduce_weak_dictionary(dictionary: Any) -> Any:
 
 
 def reduce_exception(error: BaseException) -> Any:
-    """Return the reduction of an exception that does not rely on its `__init__` taking `args`."""
+    """Return the reduction of an exception, with what it was raised from and where.
+
+    It does not rely on `__init__` taking `args`, unless the class has a reduction of its own.
+    """
     cls = type(error)
-    if cls.__reduce__ is not BaseException.__reduce__ or cls.__reduce_ex__ is not object.__reduce_ex__:
-        return NotImplemented
-    chain = (error.__cause__, error.__context__, error.__suppress_context__)
-    return (make_exception, (cls, error.args), (error.__dict__, chain), None, None, set_exception)
+    beyond = (error.__cause__, error.__context__, error.__suppress_context__, error.__traceback__)
+    if cls.__reduce__ is BaseException.__reduce__ and cls.__reduce_ex__ is object.__reduce_ex__:
+        return (make_exception, (cls, error.args), (error.__dict__, beyond), None, None, set_exception)
+    reduction = error.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    if isinstance(reduction, str) or any(part is not None for part in reduction[3:]):
+        return reduction
+    make, arguments, *state = reduction
+    return (make, arguments, (*(state or [None]), beyond), None, None, restore_exception)
 
 
 def make_exception(cls: type[BaseException], arguments: tuple[Any, ...]) -> BaseException:
@@ -172,31 +217,99 @@ def make_exception(cls: type[BaseException], arguments: tuple[Any, ...]) -> Base
     return cls.__new__(cls, *arguments)
 
 
-def set_exception(error: BaseException, state: tuple[dict[str, Any], tuple[Any, Any, bool]]) -> None:
-    """Give an exception its attributes and what it was raised from."""
+def set_exception(error: BaseException, state: tuple[dict[str, Any], tuple[Any, ...]]) -> None:
+    """Give an exception its attributes, what it was raised from, and where."""
     error.__dict__.update(state[0])
-    error.__cause__, error.__context__, error.__suppress_context__ = state[1]
+    error.__cause__, error.__context__, error.__suppress_context__, error.__traceback__ = state[1]
+
+
+def restore_exception(error: BaseException, state: tuple[Any, tuple[Any, ...]]) -> None:
+    """Do the same for an exception whose class knows what to do with its state."""
+    if state[0] is not None:
+        error.__setstate__(state[0])
+    set_exception(error, ({}, state[1]))
 
 
 def reduce_file(file: Any) -> Any:
     """Return the reduction of a file: a closed one stays closed, an open one is opened again where it was."""
     name, mode = getattr(file, "name", None), getattr(file, "mode", "r")
     text = isinstance(file, io.TextIOWrapper)
+    if text and not isinstance(name, str) and not file.closed and not isinstance(file.buffer, _FILES):
+        return _reduce_text(file)
     if not isinstance(name, str) or not isinstance(mode, str):
         return refuse(file)
-    options = {"encoding": file.encoding, "errors": file.errors} if text else {}
+    options: dict[str, Any] = {"encoding": file.encoding, "errors": file.errors} if text else {}
+    if isinstance(file, io.RawIOBase):
+        options["buffering"] = 0
     mode = mode.replace("b", "") if text else mode
     if file.closed:
         return (closed_file, (name, mode, options))
     if not os.path.isfile(name) or not os.path.samestat(os.stat(name), os.fstat(file.fileno())):
         return refuse(file)
     try:
+        position = position_in(file)
         if mode not in ("r", "rb"):
             file.flush()
-        position = file.tell()
-    except OSError:  # a text file in the middle of an iteration does not know where it is
+    except OSError:
         return refuse(file)
+    if text:
+        options |= {"newline": newline_of(file), "buffering": 1 if file.line_buffering else -1}
     return (open_file, (os.path.abspath(name), name, mode, options, position))
+
+
+def _reduce_text(file: io.TextIOWrapper) -> Any:
+    """Return the reduction of text in what is no file."""
+    try:
+        position = position_in(file)
+    except OSError:
+        return refuse(file)
+    file.flush()
+    options = (file.encoding, file.errors, newline_of(file), file.line_buffering, file.write_through)
+    return (io.TextIOWrapper, (file.buffer, *options), position, None, None, io.TextIOWrapper.seek)
+
+
+def position_in(file: Any) -> int:
+    """Return where a file is, as `seek` takes it. OSError when it has no positions."""
+    if is_iterating(file):
+        # It knows what is left, and where it is after a seek.
+        left = _pass(file)
+        file.seek(0)
+        before = _pass(file) - left
+        file.seek(0)
+        _pass(file, before)
+    position: int = file.tell()
+    return position
+
+
+def is_iterating(file: Any) -> bool:
+    """Tell whether a file is a text in the middle of an iteration, which does not know where it is.
+
+    A `flush` would have it believe that it is where it has read ahead to.
+    """
+    if not isinstance(file, io.TextIOWrapper) or not (file.readable() and file.seekable()):
+        return False
+    try:
+        file.tell()
+    except OSError:
+        return True
+    return False
+
+
+def _pass(file: io.TextIOWrapper, limit: int = sys.maxsize) -> int:
+    """Read so many characters, or all; return how many there were."""
+    count = 0
+    while count < limit and (read := len(file.read(min(limit - count, _CHARACTERS)))):
+        count += read
+    return count
+
+
+def newline_of(file: io.TextIOWrapper) -> str | None:
+    """Return the `newline` that a text file was opened with; it is where its position says that it is, then.
+
+    The file does not tell, but refers to it; the only other string of these, characters that were read ahead, it drops.
+    """
+    file.seek(file.tell())
+    return next((each for each in gc.get_referents(file) if type(each) is str and each in _NEWLINES), None)
 
 
 def closed_file(name: str, mode: str, options: dict[str, Any]) -> Any:
@@ -225,22 +338,6 @@ def find_again(pattern: re.Pattern[Any], string: Any, pos: int, endpos: int, sta
     """Search as the match that starts at `start` was searched for."""
     found = pattern.search(string, pos, endpos)
     return found if found is not None and found.start() == start else pattern.match(string, start, endpos)
-
-
-def reduce_context_variable(variable: contextvars.ContextVar[Any]) -> Any:
-    """Return the reduction of a context variable with its value, which is its default where none was set."""
-    try:
-        return (make_context_variable, (variable.name, variable.get()))
-    except LookupError:
-        return (make_context_variable, (variable.name,))
-
-
-def make_context_variable(name: str, *value: Any) -> contextvars.ContextVar[Any]:
-    """Return a new context variable, set if there is a value."""
-    variable: contextvars.ContextVar[Any] = contextvars.ContextVar(name)
-    for each in value:
-        variable.set(each)
-    return variable
 
 
 def _open_named(name: str, mode: str, options: dict[str, Any], path: str) -> Any:

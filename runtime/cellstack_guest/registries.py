@@ -1,7 +1,7 @@
 """Where IPython's shell keeps what cells register with it, so that it can be reached from a module.
 
 transformers: of a cell's lines, of its syntax tree. callbacks: of events, by name. formatters: by MIME type. magics: by
-kind and name.
+kind and name. attributes: names of those that a fresh shell has.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ formatters: dict[str, Any] = {}
 callbacks: dict[str, list[Any]] = {}
 transformers: list[list[Any]] = []
 magics: dict[str, dict[str, Any]] = {}
+attributes: frozenset[str] = frozenset()
 
 
 def connect(shell: Any) -> None:
     """Take the registries of the shell of this process."""
-    global formatters, callbacks, transformers, magics  # noqa: PLW0603
+    global formatters, callbacks, transformers, magics, attributes  # noqa: PLW0603
     formatters, callbacks = shell.display_formatter.formatters, shell.events.callbacks
     manager = shell.input_transformer_manager
     transformers = [
@@ -28,6 +29,7 @@ def connect(shell: Any) -> None:
         *(manager.line_transforms, manager.token_transformers),
     ]
     magics = shell.magics_manager.magics
+    attributes = frozenset(vars(shell))
 
 
 def is_of_notebook(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import math
 import sys
 from dataclasses import dataclass, field
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 # value can change its pickle (which equal strings are one object) without the value having changed.
 _SECOND_LOOK = 4 * 2**20
 _CHUNK = 2**20
-# Loading this a second time would be seen: it opens a figure, or sets what a logger is.
-_TO_THE_PROCESS = (b"_restore_to_pylab", b"set_logger")
+# Loading this a second time would be seen: it opens a figure, sets a logger, writes to a file, starts processes.
+_TO_THE_PROCESS = (b"_restore_to_pylab", b"set_logger", b"make_gzip", b"make_pool")
 
 
 @dataclass(frozen=True)
@@ -111,16 +112,26 @@ class Saver:
         untouched: set[str] = set()
         units = []
         for name, now in values.old.items():
-            if _untouched(now, values.before[name]) or self._loader.is_intact(name, now):
+            if _untouched(now, values.before[name]):
                 untouched.add(name)
+            elif self._loader.is_intact(name, now):
+                units.append(self._intact(name, now))
             elif now:
                 units.append(_Unit(now, name, self._loader.components.digest(name), self._loader.record(name)))
         units += [_Unit({key: value}) for key, value in values.fresh.items()]
         return untouched, units
 
+    def _intact(self, name: str, now: dict[str, Any]) -> _Unit:
+        """Return a loaded list of atoms that has not changed; others may share it now."""
+        (value,) = now.values()
+        pickled = pickling.Pickled(b"", [], frozenset(), frozenset(), array.array("Q", [id(value)]))
+        digest = self._loader.components.digest(name)
+        return _Unit(now, name, digest, self._loader.record(name), pickled, same=True)
+
     def _pickle(self, candidates: list[_Unit], work: _Work, values: Values) -> None:
         alone = len(candidates) == 1
-        pending = candidates[::-1]
+        work.units += [unit for unit in candidates if unit.same]
+        pending = [unit for unit in reversed(candidates) if not unit.same]
         while pending:
             unit = pending.pop()
             try:
@@ -144,7 +155,7 @@ class Saver:
 
     def _refuse(self, key: str, value: Any, why: str, pending: list[_Unit], work: _Work) -> None:
         """Take down what cannot be carried; of a change of a module, the part of it."""
-        if isinstance(value, Delta):
+        if type(value) is Delta:
             put = [each for each in value.put if self._passes(key, value._replace(put=[each], gone=[]), work)]
             gone = [each for each in value.gone if self._passes(key, value._replace(put=[], gone=[each]), work)]
             if len(put) + len(gone) < len(value.put) + len(value.gone):
@@ -337,6 +348,7 @@ class Saver:
         scratch = Registry({"__name__": "__main__"})
         scratch.provide, scratch.provided = self._registry.provide, self._registry.provided
         loaded: dict[str, dict[str, Any]] = {}
+        self._registry.twice.append(loaded)
 
         def bind(component: str, values: dict[str, Any]) -> None:
             loaded[component] = values
@@ -406,9 +418,9 @@ def _is_class(key: str) -> bool:
 
 
 def _untouched(now: dict[str, Any], before: dict[str, Any]) -> bool:
-    """Whether these are the very objects that were loaded, and of types that cannot change."""
+    """Whether these are the very objects that were loaded, and such as cannot change."""
     return len(now) == len(before) and all(
-        type(value) in pickling.ATOMS and before.get(key, _untouched) is value for key, value in now.items()
+        pickling.is_atom(value) and before.get(key, _untouched) is value for key, value in now.items()
     )
 
 

@@ -2,24 +2,45 @@
 
 Each module has what its library needs. SETTINGS: values with a reader and a writer, read before and after every cell.
 HANDLERS: functions that reduce instances of a type, by the type's module and qualified name. FIXED: module and name of
-objects of which there is one in every process: a variable that holds one is bound to that one again.
+objects of which there is one in every process: a variable that holds one is bound to that one again. HOOKS: what cells
+register, read after every cell (`hooks.py`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest.adapters import charts, matplotlib, numpy, options, pandas, process, standard, torch
+from cellstack_guest.adapters import (
+    callbacks,
+    charts,
+    concurrency,
+    ctypes,
+    ipython,
+    language,
+    matplotlib,
+    numpy,
+    options,
+    pandas,
+    process,
+    sqlite,
+    standard,
+    torch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cellstack_guest.hooks import Hook
     from cellstack_guest.settings import Setting
 
-_ALL: tuple[Any, ...] = (process, standard, numpy, pandas, matplotlib, torch, options, charts)
+_ALL: tuple[Any, ...] = (
+    *(process, callbacks, language, standard, sqlite, concurrency, ctypes, ipython),
+    *(numpy, pandas, matplotlib, torch, options, charts),
+)
 SETTINGS: tuple[Setting, ...] = tuple(each for module in _ALL for each in getattr(module, "SETTINGS", ()))
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 HANDLERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     name: handler for module in _ALL for name, handler in getattr(module, "HANDLERS", {}).items()
 }
 FIXED: tuple[tuple[str, str], ...] = tuple(each for module in _ALL for each in getattr(module, "FIXED", ()))
+HOOKS: dict[str, Hook] = {each.key: each for module in _ALL for each in getattr(module, "HOOKS", ())}

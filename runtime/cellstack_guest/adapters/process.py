@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import locale
 import os
 import random
 import signal
 import sys
+import time
 import warnings
 from typing import Any
 
-from cellstack_guest.settings import Setting, write_filters
+from cellstack_guest.reducers import module_attribute
+from cellstack_guest.settings import Setting, module, write_filters
 
 # Of SIGINT the cell itself changes the handler; the other two have none.
 _SIGNALS = tuple(
@@ -72,12 +75,73 @@ def _write_collecting(on: bool) -> None:
 
 
 def _read_signals() -> dict[int, Any]:
-    return {number: signal.getsignal(number) for number in _SIGNALS}
+    get = module("_signal").getsignal  # that of `signal` makes an enum's member of each
+    return {number: handler for number in _SIGNALS if not callable(handler := get(number))}
 
 
 def _write_signals(changes: dict[int, Any]) -> None:
     for number, handler in changes.items():
-        signal.signal(number, handler)
+        if handler is not None:  # one that is called is a hook
+            signal.signal(number, handler)
+
+
+def _read_zone() -> Any:
+    return time.tzname, time.timezone, time.altzone
+
+
+def _write_zone(_: Any) -> None:
+    time.tzset()  # it is that of the environment
+
+
+def _read_limits() -> dict[int, tuple[int, int]]:
+    resource = module("resource")
+    return {limit: resource.getrlimit(limit) for limit in _limits()}
+
+
+def _write_limits(changes: dict[int, tuple[int, int]]) -> None:
+    for limit, value in changes.items():
+        module("resource").setrlimit(limit, value)
+
+
+@functools.cache
+def _limits() -> tuple[int, ...]:
+    # Those that cells set; each is a system call.
+    return tuple(getattr(module("resource"), f"RLIMIT_{name}") for name in ("AS", "CORE", "DATA", "NOFILE", "STACK"))
+
+
+def _read_stack() -> int:
+    size: int = module("threading").stack_size()
+    if size:
+        module("threading").stack_size(size)  # asking has set it to none
+    return size
+
+
+def _write_stack(size: int) -> None:
+    module("threading").stack_size(size)
+
+
+def _read_faults() -> bool:
+    enabled: bool = module("faulthandler").is_enabled()
+    return enabled
+
+
+def _write_faults(on: bool) -> None:
+    # In a file that it was told to write to it would write about the death of a process that is gone.
+    faulthandler = module("faulthandler")
+    if on:
+        faulthandler.enable(sys.__stderr__)
+    else:
+        faulthandler.disable()
+
+
+def _read_method() -> str | None:
+    context = module("multiprocessing.context")._default_context._actual_context  # noqa: SLF001 - asking would set it
+    name: str | None = None if context is None else context._name  # noqa: SLF001
+    return name
+
+
+def _write_method(name: str | None) -> None:
+    module("multiprocessing.context")._default_context.set_start_method(name, force=True)  # noqa: SLF001
 
 
 SETTINGS = (
@@ -92,6 +156,11 @@ SETTINGS = (
     Setting("digits of int", "", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     Setting("switch interval", "", sys.getswitchinterval, sys.setswitchinterval),
     Setting("garbage collection", "", _read_collecting, _write_collecting),
+    Setting("time zone", "", _read_zone, _write_zone),
+    Setting("resource limits", "resource", _read_limits, _write_limits, delta=True),
+    Setting("faulthandler", "faulthandler", _read_faults, _write_faults),
+    Setting("stack size of threads", "threading", _read_stack, _write_stack),
+    Setting("start method", "multiprocessing.context", _read_method, _write_method),
     Setting("signal handlers", "", _read_signals, _write_signals, delta=True),
 )
 FIXED = (
@@ -101,3 +170,12 @@ FIXED = (
     ("sys", "stdin"),
     ("random", "_inst"),
 )
+
+
+def reduce_of_sys(value: Any) -> Any:
+    """Return the reduction of what `sys` knows of the interpreter: that of the process."""
+    return (module_attribute, ("sys", type(value).__qualname__))
+
+
+_OF_SYS = ("version_info", "flags", "float_info", "int_info", "hash_info", "thread_info")
+HANDLERS = {("sys", name): reduce_of_sys for name in _OF_SYS}

@@ -1,4 +1,4 @@
-"""The standard library: readers and writers of CSV, SQLite databases, thread-local data, decimals, sockets."""
+"""The standard library: readers and writers of data, thread-local data, decimals, sockets."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import decimal
 import gc
 import importlib
 import os
+import pickle
+import types
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest.reducers import refuse
+from cellstack_guest.members import set_member
+from cellstack_guest.reducers import refuse, set_attributes
 from cellstack_guest.settings import Setting, module
 
 if TYPE_CHECKING:
-    import sqlite3
+    import argparse
     import threading
 
 _DIALECT = (
     *("delimiter", "doublequote", "escapechar", "lineterminator", "quotechar", "quoting"),
     *("skipinitialspace", "strict"),
 )
-_CONNECTION = ("isolation_level", "autocommit", "row_factory", "text_factory")
-_PROBE = "cellstack_probe"
 
 
 def reduce_local(local: threading.local) -> Any:
@@ -37,9 +38,24 @@ def reduce_csv_writer(writer: Any) -> Any:
 
 
 def reduce_csv_reader(reader: Any) -> Any:
-    """Return the reduction of a csv reader that has not read yet: nothing can tell a new one its line."""
-    source = [each for each in gc.get_referents(reader) if hasattr(each, "__next__")]
-    return (make_csv, ("reader", *source, _dialect(reader))) if source and not reader.line_num else refuse(reader)
+    """Return the reduction of a csv reader: another one on the same source, at the same line."""
+    source = next(each for each in gc.get_referents(reader) if hasattr(each, "__next__"))
+    return (make_csv, ("reader", source, _dialect(reader)), reader.line_num, None, None, set_line)
+
+
+def set_line(reader: Any, line: int) -> None:
+    """Tell a csv reader how many lines it has read."""
+    set_member(reader, "line_num", line)
+
+
+def reduce_csv_dialect(dialect: Any) -> Any:
+    """Return the reduction of a dialect as `csv.get_dialect` returns it."""
+    return (make_csv_dialect, ({name: getattr(dialect, name) for name in _DIALECT},))
+
+
+def make_csv_dialect(options: dict[str, Any]) -> Any:
+    """Return a dialect."""
+    return importlib.import_module("_csv").Dialect(**options)
 
 
 def _dialect(owner: Any) -> dict[str, Any]:
@@ -51,85 +67,148 @@ def make_csv(kind: str, file: Any, dialect: dict[str, Any]) -> Any:
     return getattr(importlib.import_module("csv"), kind)(file, **dialect)
 
 
-def reduce_database(connection: sqlite3.Connection) -> Any:
-    """Return the reduction of a connection to an SQLite database: to the same file, or to the same content in memory.
+def reduce_scanner(scanner: Any) -> Any:
+    """Return the reduction of what a `json.JSONDecoder` reads with."""
+    return (make_scanner, ({name: getattr(scanner, name) for name in _SCANNER},))
 
-    Refused is one with what a new one would not have: a transaction, functions, temporary tables, a second database.
+
+_SCANNER = ("strict", "object_hook", "object_pairs_hook", "parse_float", "parse_int", "parse_constant")
+
+
+def make_scanner(options: dict[str, Any]) -> Any:
+    """Return a scanner of JSON, which looks at a decoder for its options."""
+    return importlib.import_module("_json").make_scanner(types.SimpleNamespace(**options))
+
+
+def reduce_struct(format: Any) -> Any:  # noqa: A002 - what it is
+    """Return the reduction of a `struct.Struct`."""
+    return (type(format), (format.format,))
+
+
+def reduce_system_random(generator: Any) -> Any:
+    """Return the reduction of a generator whose numbers are those of the system."""
+    return (type(generator), (), vars(generator), None, None, set_attributes)
+
+
+def reduce_entry(entry: os.DirEntry[Any]) -> Any:
+    """Return the reduction of an entry of a directory, which is looked for there again."""
+    return (find_entry, (entry.path, entry.name))
+
+
+def find_entry(path: Any, name: Any) -> os.DirEntry[Any]:
+    """Return an entry of a directory. FileNotFoundError when there is none of this name any more."""
+    with os.scandir(path[: len(path) - len(name)] or None) as entries:
+        for entry in entries:
+            if entry.name == name:
+                return entry
+    raise FileNotFoundError(f"{os.fsdecode(path)} is gone")
+
+
+def reduce_argument(part: argparse.Action | argparse.ArgumentParser) -> Any:
+    """Return the reduction of a parser of arguments, or of a part of one.
+
+    They ask for one value whether it *is* the text `argparse.SUPPRESS`.
     """
-    sqlite3 = importlib.import_module("sqlite3")
-    try:
-        if connection.in_transaction:
-            refuse(connection, "in a transaction (commit it to have it carried)")
-        databases = connection.execute("PRAGMA database_list").fetchall()
-        temporary, functions = _extras(connection)
-        content = None if databases[0][2] else connection.serialize()
-    except sqlite3.Error:  # it is closed, or another thread's
-        return refuse(connection)
-    fresh = sqlite3.connect(":memory:")
-    if len(databases) > 1 or (temporary, functions) != _extras(fresh):
-        return refuse(connection)
-    attributes = {name: getattr(connection, name) for name in _CONNECTION if hasattr(connection, name)}
-    path = os.path.abspath(databases[0][2]) if databases[0][2] else ":memory:"
-    return (
-        open_database,
-        (type(connection), path, _detected_types(connection), content),
-        attributes,
-        None,
-        None,
-        set_each,
-    )
+    reduction: Any = part.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    make, arguments, state = reduction[:3]
+    return (make, arguments, state, None, None, set_argument)
 
 
-def _extras(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return the numbers of temporary tables and of functions."""
-    (temporary,) = connection.execute("SELECT count(*) FROM sqlite_temp_master").fetchone()
-    (functions,) = connection.execute("SELECT count(*) FROM pragma_function_list").fetchone()
-    return temporary, functions
+def set_argument(part: Any, state: dict[str, Any]) -> None:
+    """Give it its attributes."""
+    suppress = module("argparse").SUPPRESS
+    for name, value in state.items():
+        part.__dict__[name] = suppress if type(value) is str and value == suppress else value
 
 
-def _detected_types(connection: sqlite3.Connection) -> int:
-    """Return what the connection was told to detect, which it does not say: by trying it out."""
-    sqlite3 = importlib.import_module("sqlite3")
-    named = connection.execute(f'SELECT 1 AS "x [{_PROBE}]"').description[0][0] == "x"
-    sqlite3.register_converter(_PROBE, lambda _: _PROBE)
-    connection.isolation_level = None  # this process ends soon: nothing more is going to be done on it
-    connection.execute(f"CREATE TEMP TABLE {_PROBE} (x {_PROBE})")
-    connection.execute(f"INSERT INTO temp.{_PROBE} VALUES (1)")  # noqa: S608 - a constant
-    row = connection.execute(f"SELECT x FROM temp.{_PROBE}").fetchone()  # noqa: S608 - a constant
-    connection.execute(f"DROP TABLE temp.{_PROBE}")
-    types: int = sqlite3.PARSE_COLNAMES * named | sqlite3.PARSE_DECLTYPES * (_PROBE in tuple(row))
-    return types
+def reduce_gzip(file: Any) -> Any:
+    """Return the reduction of an open gzip file: one on the same file, at the same place.
+
+    What has been written is a part that ends at a byte, and does not refer to itself from behind it.
+    """
+    gzip = module("gzip")
+    if type(file) is not gzip.GzipFile:
+        return refuse(file)
+    if file.fileobj is None:
+        return (make_gzip_closed, ({"name": file.name, "mode": file.mode, "fileobj": None, "myfileobj": None},))
+    if file.myfileobj is None:  # it may begin anywhere in a file of somebody else's
+        return refuse(file)
+    if file.mode == gzip.READ:
+        return (make_gzip, (file.name, "rb", file.fileobj), file.tell(), None, None, set_read)
+    file.flush(module("zlib").Z_FULL_FLUSH)
+    counts = {name: getattr(file, name) for name in _WRITTEN if hasattr(file, name)}
+    return (make_gzip, (file.name, "wb", file.fileobj), counts, None, None, set_written)
 
 
-def set_each(obj: Any, attributes: dict[str, Any]) -> None:
-    """Set attributes of an object."""
-    for name, value in attributes.items():
-        setattr(obj, name, value)
+_WRITTEN = ("crc", "size", "offset", "_write_mtime")
 
 
-def open_database(kind: type[sqlite3.Connection], path: str, types: int, content: bytes | None) -> sqlite3.Connection:
-    """Return a connection to a database; FileNotFoundError when the file is gone, which SQLite would make anew."""
-    if content is None and not os.path.exists(path):
-        raise FileNotFoundError(f"{path} is gone")
-    connection = kind(path, detect_types=types)
-    if content:
-        connection.deserialize(content)
-    return connection
+class _Unheard:
+    """Takes the head of a gzip file, which is there already."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+def make_gzip_closed(attributes: dict[str, Any]) -> Any:
+    """Return a gzip file that is closed."""
+    kind = importlib.import_module("gzip").GzipFile
+    file = kind.__new__(kind)
+    vars(file).update(attributes)
+    return file
+
+
+def make_gzip(name: str, mode: str, file: Any) -> Any:
+    """Return a gzip file on another file, which is its own."""
+    made = importlib.import_module("gzip").GzipFile(name, mode, fileobj=_Unheard() if mode == "wb" else file)
+    made.fileobj = made.myfileobj = file
+    return made
+
+
+def set_read(file: Any, place: int) -> None:
+    """Go to where it was read."""
+    file.fileobj.seek(0)
+    file.seek(place)
+
+
+def set_written(file: Any, counts: dict[str, Any]) -> None:
+    """Tell it what has been written."""
+    vars(file).update(counts)
+
+
+def _state(context: decimal.Context) -> Any:
+    reduction: Any = context.__reduce__()
+    return reduction[1]  # precision, rounding, limits, capitals, clamp, flags, traps
 
 
 def _read_decimal() -> Any:
-    context = decimal.getcontext()
-    traps = tuple(signal for signal, on in context.traps.items() if on)
-    return (context.prec, context.rounding, context.Emin, context.Emax, context.capitals, context.clamp, traps)
+    return _state(decimal.getcontext())
 
 
 def _write_decimal(value: Any) -> None:
-    prec, rounding, lowest, highest, capitals, clamp, traps = value
-    decimal.setcontext(decimal.Context(prec, rounding, lowest, highest, capitals, clamp, [], list(traps)))
+    decimal.setcontext(decimal.Context(*value))
+
+
+_TEMPLATES = (decimal.DefaultContext, decimal.BasicContext, decimal.ExtendedContext)
+
+
+def _read_templates() -> Any:
+    return [_state(context) for context in _TEMPLATES]
+
+
+def _write_templates(values: Any) -> None:
+    for context, value in zip(_TEMPLATES, values, strict=True):
+        *_, flags, traps = value
+        names = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+        for name, each in zip(names, value, strict=False):
+            setattr(context, name, each)
+        for signal in context.flags:
+            context.flags[signal], context.traps[signal] = signal in flags, signal in traps
 
 
 SETTINGS = (
     Setting("decimal", "", _read_decimal, _write_decimal),
+    Setting("contexts of decimal", "", _read_templates, _write_templates),
     Setting(
         "socket timeout",
         "socket",
@@ -147,5 +226,12 @@ HANDLERS = {
     ("_thread", "_local"): reduce_local,
     ("_csv", "writer"): reduce_csv_writer,
     ("_csv", "reader"): reduce_csv_reader,
-    ("sqlite3", "Connection"): reduce_database,
+    ("_csv", "Dialect"): reduce_csv_dialect,
+    ("_json", "Scanner"): reduce_scanner,
+    ("_struct", "Struct"): reduce_struct,
+    ("random", "SystemRandom"): reduce_system_random,
+    ("posix", "DirEntry"): reduce_entry,
+    ("argparse", "Action"): reduce_argument,
+    ("argparse", "_ActionsContainer"): reduce_argument,
+    ("gzip", "GzipFile"): reduce_gzip,
 }

@@ -2,8 +2,9 @@
 
 Of libraries whose objects are not looked at (`baseline.py`), what the text of a cell assigns to is saved:
 `pd.DataFrame.total = f`, `math.limit += 1`, `units.registry[Money] = c`, `module.items.append(x)`. Of modules that lie
-beside the notebook, all data: their own functions change it. Both become components of the saved state like variables,
-under keys "patch:<module>:<path>" and "module:<module>", and are put back when the module is imported.
+beside the notebook, all data: their own functions change it. And what libraries keep in C that is an object of the
+notebook (`settings.Held`). They become components of the saved state like variables, under keys
+"patch:<module>:<path>", "module:<module>" and "held:<module>:<name>", and are put back when the module is imported.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import baseline
+from cellstack_guest import adapters, baseline, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-PATCH, MODULE = "patch:", "module:"
+PATCH, MODULE, HELD = "patch:", "module:", "held:"
 FOLDER = "/work"  # the notebook's, where the person's own modules are; they are never preloaded
 _STAMP = "cellstack file"  # no attribute has this name
 _ABSENT = object()
@@ -44,11 +45,13 @@ def module_of(key: str) -> str:
 
 def is_patch(key: str) -> bool:
     """Tell whether a key of a component is of this kind."""
-    return key.startswith((PATCH, MODULE, baseline.DELTA))
+    return key.startswith((PATCH, MODULE, HELD, baseline.DELTA))
 
 
 def title(key: str) -> str:
     """Return what a person calls it: "pandas.DataFrame.total"."""
+    if key.startswith(HELD):
+        return f"{key.split(':')[2]} of {module_of(key)}"
     _, module, path = key.split(":", 2) if key.count(":") > 1 else (*key.split(":"), "")
     return f"{module}{path}" if baseline.is_delta(key) else f"{module}.{path}".rstrip(".")
 
@@ -73,6 +76,9 @@ def found(
         module = sys.modules[name]
         if is_own(module) and (data := dict(_data_of(module))):
             values[MODULE + name] = {**data, _STAMP: _stamp(module)}
+    for key, held in adapters.HELD.items():
+        if settings.is_imported(held.module) and (value := held.read()) is not None:
+            values[HELD + key] = value
     return values
 
 
@@ -80,6 +86,9 @@ def apply(key: str, value: Any) -> None:
     """Put back what was saved under `key`. The data of a file that has changed since is that of the file."""
     if key.startswith(baseline.DELTA):
         baseline.apply(key, value)
+        return
+    if key.startswith(HELD):
+        adapters.HELD[key[len(HELD) :]].write(value)
         return
     module = sys.modules[module_of(key)]
     if key.startswith(MODULE):

@@ -30,10 +30,7 @@ class Setting:
     @property
     def loaded(self) -> bool:
         """Whether the library has been imported completely."""
-        if not self.module:
-            return True
-        module = sys.modules.get(self.module)
-        return module is not None and not getattr(module.__spec__, "_initializing", False)
+        return not self.module or is_imported(self.module)
 
     def difference(self, pristine: Any, now: Any) -> Any:
         """Return what is saved."""
@@ -41,6 +38,31 @@ class Setting:
             return now
         gone = dict.fromkeys(pristine.keys() - now.keys())
         return gone | {key: value for key, value in now.items() if key not in pristine or pristine[key] != value}
+
+
+@dataclass(frozen=True)
+class Held:
+    """Objects that cells gave to a library, which keeps them out of sight; they are saved as a variable is.
+
+    name: what they are called when they cannot be. read: them, None while there are none. write: gives them to the
+    library again.
+    """
+
+    name: str
+    module: str
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+
+    @property
+    def key(self) -> str:
+        """What it is found by."""
+        return f"{self.module}:{self.name}"
+
+
+def is_imported(name: str) -> bool:
+    """Tell whether a module has been imported completely."""
+    module = sys.modules.get(name)
+    return module is not None and not getattr(module.__spec__, "_initializing", False)
 
 
 def module(name: str) -> Any:

@@ -1,24 +1,26 @@
 """What of libraries cannot be found by looking at objects: it lives in C or in the process, or is made by a call.
 
 Each module has what its library needs. SETTINGS: values with a reader and a writer, read before and after every cell.
-HANDLERS: functions that reduce instances of a type, by the type's module and qualified name. FIXED: module and name of
-objects of which there is one in every process: a variable that holds one is bound to that one again.
+HELD: objects of the notebook that a library keeps in C, read after every cell. HANDLERS: functions that reduce
+instances of a type, by the type's module and qualified name. FIXED: module and name of objects of which there is one in
+every process: a variable that holds one is bound to that one again.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest.adapters import charts, matplotlib, numpy, options, pandas, process, standard, torch
+from cellstack_guest.adapters import charts, matplotlib, numpy, options, pandas, process, scipy, standard, sympy, torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cellstack_guest.settings import Setting
+    from cellstack_guest.settings import Held, Setting
 
-_ALL: tuple[Any, ...] = (process, standard, numpy, pandas, matplotlib, torch, options, charts)
+_ALL: tuple[Any, ...] = (process, standard, numpy, scipy, sympy, pandas, matplotlib, torch, options, charts)
 SETTINGS: tuple[Setting, ...] = tuple(each for module in _ALL for each in getattr(module, "SETTINGS", ()))
 BY_NAME = {setting.name: setting for setting in SETTINGS}
+HELD: dict[str, Held] = {held.key: held for module in _ALL for held in getattr(module, "HELD", ())}
 HANDLERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     name: handler for module in _ALL for name, handler in getattr(module, "HANDLERS", {}).items()
 }

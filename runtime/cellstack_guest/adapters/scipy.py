@@ -1,0 +1,49 @@
+"""scipy, joblib, statsmodels: settings in C, functions of LAPACK, distributions; formulas of the notebook."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from cellstack_guest.adapters.standard import set_each
+from cellstack_guest.reducers import module_attribute, refuse
+from cellstack_guest.settings import Held, Setting, module
+
+
+def reduce_fortran(function: Any) -> Any:
+    """Return the reduction of a function that f2py has made: by the module that has it, with what scipy noted on it."""
+    name = function.__name__.rpartition(" ")[2]  # "function dgemm"
+    for found, library in list(sys.modules.items()):
+        if found.startswith("scipy.") and getattr(library, "__dict__", {}).get(name) is function:
+            notes = {key: value for key, value in function.__dict__.items() if key != "__name__"}
+            return (module_attribute, (found, name), notes, None, None, set_each)
+    return refuse(function)
+
+
+def reduce_distribution(distribution: Any) -> Any:
+    """Return the reduction of a distribution, whose class makes another one when it gets no parameters."""
+    return (object.__new__, (type(distribution),), dict(vars(distribution)))
+
+
+def _read_backends() -> dict[str, Any] | None:
+    backends = module("joblib.parallel").BACKENDS
+    return {name: backend for name, backend in backends.items() if backend.__module__ == "__main__"} or None
+
+
+def _write_backends(backends: dict[str, Any]) -> None:
+    module("joblib.parallel").BACKENDS.update(backends)
+
+
+SETTINGS = (
+    Setting(
+        "scipy.special errors",
+        "scipy.special",
+        lambda: module("scipy.special").geterr(),
+        lambda errors: module("scipy.special").seterr(**errors),
+    ),
+)
+HELD = (Held("backends", "joblib.parallel", _read_backends, _write_backends),)
+HANDLERS = {
+    ("builtins", "fortran"): reduce_fortran,
+    ("scipy.stats._distribution_infrastructure", "UnivariateDistribution"): reduce_distribution,
+}

@@ -79,7 +79,7 @@ class Carrier:
         self._initial = dict(namespace)
         self._ambient = Ambient()
         self._baseline = baseline
-        self._acts = self._has_acted = False
+        self._acts = self._has_acted = self._loads = False
         self._words: frozenset[str] = frozenset()
         self._has_imported = True  # what is loaded imports, too
         self._imports: set[str] = set()
@@ -136,20 +136,22 @@ class Carrier:
         self._acts, self._has_acted, self._has_imported = reach.acts, False, True
         if not self._owners:
             return []
-        with self._folders():
+        with self._loading():
             self._await_modules()
             loaded = self._load(self.names() if reach.everything else reach.names)
             self._put_back_deferred()
             return loaded
 
     @contextlib.contextmanager
-    def _folders(self) -> Iterator[None]:
+    def _loading(self) -> Iterator[None]:
         """Find modules of the person's own where they were found before, wherever the working directory is now."""
         added = [folder for folder in (*self.extra.get(FOLDERS, ()), patches.FOLDER) if folder not in sys.path]
         sys.path += added
+        self._loads = True
         try:
             yield
         finally:
+            self._loads = False
             sys.path[:] = [folder for folder in sys.path if folder not in added]
 
     def _await_modules(self) -> None:
@@ -166,8 +168,9 @@ class Carrier:
 
     def _put_back(self, module: str, *, in_import: bool = False) -> None:
         for key in self._pending.pop(module, ()):
-            if in_import and is_delta(key):
-                self._deferred.append(key)  # its values may be of modules that are not complete yet
+            # Its values may be of modules that are not complete yet, or need the variable whose loading imports.
+            if in_import and (is_delta(key) or (self._loads and key.startswith(patches.HELD))):
+                self._deferred.append(key)
             else:
                 self._put_back_key(key)
 
@@ -213,7 +216,7 @@ class Carrier:
 
     def load_all(self) -> list[str]:
         """Load everything that is carried and return the names bound by this."""
-        with self._folders():
+        with self._loading():
             return self._load(self.names())
 
     def names(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import sys
 import warnings
 from dataclasses import dataclass
@@ -66,8 +67,8 @@ def is_imported(name: str) -> bool:
 
 
 def module(name: str) -> Any:
-    """Return a module that is imported."""
-    return sys.modules[name]
+    """Return a module, which is imported only where an object is loaded that needs it."""
+    return sys.modules.get(name) or importlib.import_module(name)
 
 
 def write_filters(filters: list[Any]) -> None:

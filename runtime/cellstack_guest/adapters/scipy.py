@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 import sys
+import types
 from typing import Any
 
 from cellstack_guest.adapters.standard import set_each
@@ -25,6 +28,28 @@ def reduce_distribution(distribution: Any) -> Any:
     return (object.__new__, (type(distribution),), dict(vars(distribution)))
 
 
+def reduce_model_data(data: Any) -> Any:
+    """Return the reduction of the data of a model, whose formula is read once more, with the notebook's variables.
+
+    A function that names these variables has them loaded before.
+    """
+    if "model_spec" not in vars(data):
+        return NotImplemented
+    names = {name for name in re.findall(r"[^\W\d]\w*", str(data.formula)) if not keyword.iskeyword(name)}
+    user = eval(f"lambda: ({', '.join(sorted(names))},)", vars(sys.modules["__main__"]))  # noqa: S307 - names only
+    return (object.__new__, (type(data),), (data.__getstate__(), user), None, None, set_model_data)
+
+
+def set_model_data(data: Any, state: tuple[dict[str, Any], types.FunctionType]) -> None:
+    """Fill the data of a model, which looks for what its formula uses in the namespace of its caller."""
+    attributes, user = state
+    types.FunctionType(_set_state.__code__, user.__globals__)(data, attributes)
+
+
+def _set_state(data: Any, attributes: dict[str, Any]) -> None:
+    data.__setstate__(attributes)
+
+
 def _read_backends() -> dict[str, Any] | None:
     backends = module("joblib.parallel").BACKENDS
     return {name: backend for name, backend in backends.items() if backend.__module__ == "__main__"} or None
@@ -44,6 +69,7 @@ SETTINGS = (
 )
 HELD = (Held("backends", "joblib.parallel", _read_backends, _write_backends),)
 HANDLERS = {
+    ("statsmodels.base.data", "ModelData"): reduce_model_data,
     ("builtins", "fortran"): reduce_fortran,
     ("scipy.stats._distribution_infrastructure", "UnivariateDistribution"): reduce_distribution,
 }

@@ -131,3 +131,122 @@ def test_optimizer_with_a_scheduler_and_hooks(nb: Notebook) -> None:
     )
     nb.run("warnings.simplefilter('error')\nsteps.step(); rate.step()")
     assert nb.show("(round(steps.param_groups[0]['lr'], 3), seen)") == "(0.1, [1])"
+
+
+@pytest.mark.parametrize(
+    ("library", "make", "use", "shown", "expected"),
+    [
+        (
+            "bs4",
+            "s = bs4.BeautifulSoup('<p>t<b>u</b></p>', 'html.parser'); b = s.b",
+            "b.string = 'v'",
+            "s",
+            "<p>t<b>v</b></p>",
+        ),
+        (
+            "lxml.etree",
+            "r = lxml.etree.fromstring('<a>t<b/>u</a>'); b = r[0]",
+            "b.set('c', '1')",
+            "lxml.etree.tostring(r).decode(), b.getparent() is r",
+            "('<a>t<b c=\"1\"/>u</a>', True)",
+        ),
+        (
+            "lxml.etree",
+            "f = lxml.etree.FunctionNamespace(None); f['hi'] = lambda _: 'x'",
+            "f['ho'] = lambda _: 'y'",
+            "lxml.etree.XML('<a/>').xpath('hi() = ho()')",
+            "False",
+        ),
+        (
+            "lxml.etree",
+            "lxml.etree.register_namespace('my', 'http://my')",
+            "",
+            "lxml.etree.tostring(lxml.etree.Element('{http://my}a'))",
+            "b'<my:a xmlns:my=\"http://my\"/>'",
+        ),
+        (
+            "pyarrow.compute",
+            (
+                "pyarrow.compute.register_scalar_function(lambda _, a: a, 'same', "
+                "{'summary': '', 'description': ''}, {'a': pyarrow.int64()}, pyarrow.int64())"
+            ),
+            "",
+            "pyarrow.compute.call_function('same', [pyarrow.array([1])]).to_pylist()",
+            "[1]",
+        ),
+        ("pyarrow", "pyarrow.set_cpu_count(1)", "", "pyarrow.cpu_count()", "1"),
+        (
+            "polars",
+            "polars.Config.set_float_precision(1); o = polars.DataFrame({'o': [object]}, {'o': polars.Object})",
+            "",
+            "(o['o'].to_list(), str(polars.Series([1.25])).split()[-2])",
+            "([<class 'object'>], '1.2')",
+        ),
+        (
+            "sqlalchemy",
+            (
+                "e = sqlalchemy.create_engine('sqlite://')\n"
+                "with e.begin() as c: c.exec_driver_sql('create table t (a)')\n"
+                "del c\nheard = []\n@sqlalchemy.event.listens_for(e, 'begin')\ndef hear(_): heard.append(1)"
+            ),
+            "with e.begin() as c: c.exec_driver_sql('insert into t values (3)')\ndel c",
+            "(e.connect().exec_driver_sql('select a from t').scalar(), heard)",
+            "(3, [1, 1])",
+        ),
+        (
+            "sympy",
+            "p = sympy.core.parameters.global_parameters; p.evaluate = False",
+            "",
+            "sympy.Symbol('v') + sympy.Symbol('v')",
+            "v + v",
+        ),
+        ("sympy.combinatorics", "g = sympy.combinatorics.SymmetricGroup(3)", "g.order()", "g.order()", "6"),
+        (
+            "plotly.graph_objects",
+            "f = plotly.graph_objects.Figure([{'y': numpy.array([3, 4])}]); t = f.data[0]",
+            "t.y = t.y + 1",
+            "f.data[0].y",
+            "array([4, 5])",
+        ),
+        ("scipy.stats", "x = scipy.stats.Normal(mu=1, sigma=2)", "", "float(x.cdf(1))", "0.5"),
+        (
+            "ipywidgets",
+            "a, b = ipywidgets.IntText(1), ipywidgets.IntText(1); x = ipywidgets.link((a, 'value'), (b, 'value'))",
+            "a.value = 7",
+            "b.value",
+            "7",
+        ),
+        (
+            "openpyxl",
+            "x = openpyxl.Workbook(); x.active['A1'] = 3",
+            "x.active.column_dimensions['A'].width = 30",
+            "x.active['A1'].value, x.active.column_dimensions['A'].width",
+            "(3, 30.0)",
+        ),
+        (
+            "PIL.ImageDraw",
+            "x = PIL.Image.new('L', (9, 9)); d = PIL.ImageDraw.Draw(x)",
+            "d.line((0, 0, 8, 8), fill=9)",
+            "x.getpixel((3, 3))",
+            "9",
+        ),
+        (
+            "statsmodels.formula.api",
+            (
+                "import pandas\ndef sq(v): return v ** 2\nm = statsmodels.formula.api.ols('b ~ sq(a)', "
+                "pandas.DataFrame({'a': [1.0, 2, 3], 'b': [1.0, 4, 9]}))"
+            ),
+            "",
+            "m.fit().params.round(4).tolist()[1]",
+            "1.0",
+        ),
+    ],
+)
+def test_libraries_that_are_installed(
+    tmp_path: Path, library: str, make: str, use: str, shown: str, expected: str
+) -> None:
+    pytest.importorskip(library)
+    nb = Notebook(str(tmp_path), fresh=True)
+    assert nb.run(f"import numpy, {library}\n{make}").not_carried == {}
+    nb.run(f"import {library}\n{use}")
+    assert nb.run(f"import {library}\nprint(repr(({shown})))").printed == f"{expected}\n"

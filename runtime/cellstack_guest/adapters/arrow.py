@@ -96,6 +96,19 @@ def reduce_frame(frame: Any) -> Any:
     return (type(frame), (frame.get_columns(),))
 
 
+def reduce_context(context: Any) -> Any:
+    """Return the reduction of what SQL is run in: another one with the same frames."""
+    if getattr(context, "_catalogs", None):
+        return refuse(context, "with catalogs")
+    frames = {name: context.execute(f'SELECT * FROM "{name}"', eager=False) for name in context.tables()}  # noqa: S608
+    return (make_context, (frames, context._eager_execution))  # noqa: SLF001
+
+
+def make_context(frames: dict[str, Any], eager: bool) -> Any:
+    """Return what SQL is run in."""
+    return module("polars").SQLContext(frames, eager=eager)
+
+
 SETTINGS = (
     Setting("pyarrow memory pool", "pyarrow", _read_pool, _write_pool),
     Setting("pyarrow threads", "pyarrow", _read_threads, _write_threads),
@@ -118,5 +131,6 @@ HANDLERS = {
     ("pyarrow.lib", "MemoryMappedFile"): reduce_memory_map,
     ("pyarrow.lib", "Tensor"): reduce_tensor,
     ("polars.series.series", "Series"): reduce_series,
+    ("polars.sql.context", "SQLContext"): reduce_context,
     ("polars.dataframe.frame", "DataFrame"): reduce_frame,
 }

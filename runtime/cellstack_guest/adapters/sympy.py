@@ -22,13 +22,14 @@ def _write_parameters(parameters: dict[str, Any]) -> None:
 def _read_printers() -> dict[str, dict[type, Any]] | None:
     """Return what init_printing has registered, by MIME type."""
     shell = the_shell()
-    if shell is None:
+    formatters = {} if shell is None else shell.display_formatter.formatters
+    if not formatters or not _is_printer(formatters["text/plain"].type_printers.get(float)):  # always one of them
         return None
     found = {
         name: {cls: printer for cls, printer in formatter.type_printers.items() if _is_printer(printer)}
-        for name, formatter in shell.display_formatter.formatters.items()
+        for name, formatter in formatters.items()
     }
-    return {name: printers for name, printers in found.items() if printers} or None
+    return {name: printers for name, printers in found.items() if printers}
 
 
 def _is_printer(printer: Any) -> bool:

@@ -30,13 +30,15 @@ _arguments: weakref.WeakKeyDictionary[Any, tuple[tuple[Any, ...], dict[str, Any]
 class Calls:
     """Functions of a module that register something. what: what they register.
 
-    hint: what to do when a call cannot be made again, as it has done more than can be repeated.
+    hint: what to do when a call cannot be made again, as it has done more than can be repeated. also: another module
+    that has these functions.
     """
 
     what: str
     module: str
     functions: tuple[str, ...]
     hint: str = ""
+    also: str = ""
 
     @property
     def held(self) -> Held:
@@ -47,7 +49,10 @@ class Calls:
         """Have calls by cells noted from now on."""
         for name in self.functions:
             function = vars(sys.modules[self.module])[name]
-            setattr(sys.modules[self.module], name, _noting(self, name, function))
+            noting = _noting(self, name, function)
+            for module in (self.module, self.also):
+                if module in sys.modules and vars(sys.modules[module]).get(name) is function:
+                    setattr(sys.modules[module], name, noting)
 
     def _read(self) -> Any:
         calls = _made.get(self)

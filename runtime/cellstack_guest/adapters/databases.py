@@ -36,16 +36,23 @@ def set_engine(engine: Any, state: dict[str, Any]) -> None:
 
 def _content(engine: Any) -> bytes | None:
     """Return the content of a database in memory that has been connected to, None for others."""
-    pool = engine.pool
-    connected = getattr(pool, "_all_conns", None) or "connection" in vars(pool)
-    if not _is_in_memory(engine) or not connected:
+    record = _record(engine.pool) if _is_in_memory(engine) else None
+    if record is None:
         return None
-    with engine.connect() as connection:
-        database = connection.connection.driver_connection
-        if database.in_transaction:
-            refuse(engine, _IN_TRANSACTION)
-        content: bytes = database.serialize()
-        return content or None
+    database = record.dbapi_connection
+    if database.in_transaction:
+        refuse(engine, _IN_TRANSACTION)
+    (pages,) = database.execute("PRAGMA page_count").fetchone()
+    content: bytes | None = database.serialize() if pages else None  # one without a page cannot be
+    return content
+
+
+def _record(pool: Any) -> Any:
+    """Return what has the pool's only connection, without asking for it, which others may listen to; None if none."""
+    if "_conn" in vars(pool):
+        reference = getattr(pool._conn, "current", None)  # noqa: SLF001
+        return None if reference is None else reference()
+    return vars(pool).get("connection")
 
 
 def _is_in_memory(engine: Any) -> bool:
@@ -105,7 +112,7 @@ def make_session_maker(cls: Any, base: Any, options: dict[str, Any]) -> Any:
     return cls(class_=base, **options)
 
 
-CALLS = (Calls("listeners", "sqlalchemy.event.api", ("listen", "remove")),)
+CALLS = (Calls("listeners", "sqlalchemy.event.api", ("listen", "remove"), also="sqlalchemy.event"),)
 MAKERS = (Maker("sqlalchemy", "create_engine"), Maker("sqlalchemy.engine", "create_engine"))
 HANDLERS = {
     ("sqlalchemy.engine.base", "Engine"): reduce_engine,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import types
 from pickle import PickleBuffer
 from typing import Any
 
 from cellstack_guest.reducers import refuse
-from cellstack_guest.settings import Setting, module
+from cellstack_guest.settings import Held, Setting, module
 
+_OPERATORS = "torch._library.custom_ops"
+_NO_GRAPH = "the graph of a tensor cannot be carried: call backward() in the cell that computed it"
 _carried_graphs: dict[str, Any] = {}
 
 
@@ -76,7 +79,7 @@ def make_computed(tensor: Any, name: str) -> Any:
             return values
 
         def backward(_: Any, *__: Any) -> Any:
-            raise RuntimeError("the graph of a tensor cannot be carried: call backward() in the cell that computed it")
+            raise RuntimeError(_NO_GRAPH)
 
         methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
         made = type(name, (torch.autograd.Function,), methods)
@@ -135,6 +138,50 @@ def set_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
     optimizer.__setstate__(state)
 
 
+def _read_operators() -> dict[str, Any] | None:
+    operators = dict(module(_OPERATORS).OPDEFS)
+    return {name: each for name, each in operators.items() if each._init_fn.__module__ == "__main__"} or None  # noqa: SLF001
+
+
+def _write_operators(_: dict[str, Any]) -> None:
+    """Do nothing: they have registered themselves when they were made."""
+
+
+def reduce_operator(operator: Any) -> Any:
+    """Return the reduction of an operator of the notebook's: the same functions, registered again."""
+    known = vars(operator)
+    function = known["_init_fn"]
+    others = ("_torch_dispatch_fns", "_vmap_fn", "_autocast_dtype", "_disabled_kernel", "_used_triton_kernels")
+    kernels = known["_backend_fns"].values()
+    if any(map(known.get, others)) or not all(_wraps(kernel, function) for kernel in kernels):
+        return refuse(operator, "with more than one kernel")
+    arguments = tuple(known[name] for name in ("_namespace", "_name", "_schema", "_init_fn"))
+    state = tuple(known[name] for name in ("_abstract_fn", "_backward_fn", "_setup_context_fn"))
+    devices = list(known["_backend_fns"])
+    return (make_operator, (type(operator), *arguments, known["_tags"]), (devices, *state), None, None, set_operator)
+
+
+def _wraps(kernel: Any, function: Any) -> bool:
+    inner = [cell.cell_contents for cell in getattr(kernel, "__closure__", None) or ()]
+    return kernel is function or any(_wraps(each, function) for each in inner if type(each) is types.FunctionType)
+
+
+def make_operator(cls: Any, *arguments: Any) -> Any:
+    """Return an operator without kernels."""
+    return cls(*arguments)
+
+
+def set_operator(operator: Any, state: tuple[list[str | None], Any, Any, Any]) -> None:
+    """Give an operator its kernels, what tells the shape of its result, and its derivative."""
+    devices, fake, backward, setup = state
+    for device in devices:
+        operator.register_kernel(device)(operator._init_fn)  # noqa: SLF001
+    if fake is not None:
+        operator.register_fake(fake)
+    if backward is not None:
+        operator.register_autograd(backward, setup_context=setup)
+
+
 SETTINGS = (
     Setting("torch", "torch", _read_generator, _write_generator),
     Setting(
@@ -165,7 +212,9 @@ SETTINGS = (
     ),
     Setting("torch anomaly detection", "torch", _read_anomaly, _write_anomaly),
 )
+HELD = (Held("operators", _OPERATORS, _read_operators, _write_operators),)
 HANDLERS = {
+    (_OPERATORS, "CustomOpDef"): reduce_operator,
     ("torch", "Tensor"): reduce_tensor,
     ("torch.storage", "TypedStorage"): reduce_typed_storage,
     ("torch.storage", "UntypedStorage"): reduce_storage,

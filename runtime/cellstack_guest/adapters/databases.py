@@ -8,6 +8,7 @@ from cellstack_guest.calls import Calls, Maker, arguments_of
 from cellstack_guest.reducers import refuse
 from cellstack_guest.settings import module
 
+_OF_ENGINE = ("engine", "dialect", "dispatch")
 _IN_TRANSACTION = "in a transaction (commit it to have it carried)"
 
 
@@ -62,9 +63,19 @@ def _is_in_memory(engine: Any) -> bool:
 
 def reduce_connection(connection: Any) -> Any:
     """Return the reduction of a connection: another one of its engine. It must have done nothing that may be undone."""
-    if connection.closed or getattr(connection.connection.driver_connection, "in_transaction", True):
-        return refuse(connection, "" if connection.closed else _IN_TRANSACTION)
+    if connection.closed:
+        state = {name: value for name, value in vars(connection).items() if name not in _OF_ENGINE}
+        return (make_closed, (type(connection), connection.engine), state)
+    if getattr(connection.connection.driver_connection, "in_transaction", True):
+        return refuse(connection, _IN_TRANSACTION)
     return (connect, (connection.engine, connection.in_transaction()))
+
+
+def make_closed(cls: Any, engine: Any) -> Any:
+    """Return a closed connection of an engine, which is asked for none."""
+    connection = cls.__new__(cls)
+    vars(connection).update(engine=engine, dialect=engine.dialect, dispatch=engine.dispatch)
+    return connection
 
 
 def connect(engine: Any, begun: bool) -> Any:

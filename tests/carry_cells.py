@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import json
@@ -88,7 +89,10 @@ def _run_cell(
     with contextlib.redirect_stdout(printed):
         loaded = carrier.begin(state, code)
         try:
-            exec(compile(code, f"<cell {number}>", "exec", dont_inherit=True), namespace)
+            for statement in ast.parse(code, f"<cell {number}>").body:
+                carrier.before_statement(statement)
+                whole = ast.Module([statement], [])
+                exec(compile(whole, f"<cell {number}>", "exec", dont_inherit=True), namespace)
         except BaseException:  # noqa: BLE001 - reported to the test
             error = traceback.format_exc()
         note = carrier.note_for(request["ask"]) if request["ask"] else None

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from cellstack_guest.loader import Loader
     from cellstack_guest.manifest import LayerWriter, Saved
 
+_NOTED: tuple[Any, ...] = (*adapters.CALLS, *adapters.MAKERS)
+_WATCHED = {each.module for each in (*adapters.SETTINGS, *_NOTED) if each.module}
+
 
 class Ambient:
     """The settings of one process. Made right after the fork, before any code of a cell."""
@@ -64,7 +67,7 @@ class Ambient:
             if setting.loaded:
                 fresh = setting.name in known and setting.name not in saved
                 self._seen[setting.name] = known[setting.name] if fresh else setting.read()
-        self._finder.watch({setting.module for setting in adapters.SETTINGS if not setting.loaded}, notices)
+        self._finder.watch({module for module in _WATCHED if not settings.is_imported(module)}, notices)
 
     def end(self, saved: Saved, registry: Registry, writer: LayerWriter, notices: list[str]) -> Saved:
         """Save what changed since `begin`; return where every setting is that is not as it was after the fork."""
@@ -98,6 +101,9 @@ class Ambient:
 
     def _imported(self, module: str, notices: list[str]) -> None:
         """Bring the settings of a library that was imported just now to where earlier cells left them."""
+        for each in _NOTED:
+            if each.module == module:
+                each.watch()
         for setting in adapters.SETTINGS:
             if setting.module == module:
                 self._pristine[setting.name] = setting.read()

@@ -13,6 +13,7 @@ from pickle import PickleBuffer
 from typing import Any
 
 from cellstack_guest import texts
+from cellstack_guest.adapters import torch
 
 # Kinds whose bytes mean the same in another process: not objects, not strings on a heap of their own.
 _PLAIN_KINDS = "biufcmMSUV?"
@@ -30,7 +31,9 @@ def reduce_array(array: Any) -> Any:
     if array.dtype.hasobject or array.dtype.kind not in _PLAIN_KINDS:
         own = owner is array and array.dtype == object
         return texts.reduce_texts(array) if own else _reduce_object_view(array, owner)
-    if owner is not array and (reduction := _reduce_view(array, owner)) is not NotImplemented:
+    of_tensor = hasattr(owner.base, "untyped_storage")
+    reduce = _reduce_view_of_tensor if of_tensor else _reduce_view
+    if (of_tensor or owner is not array) and (reduction := reduce(array, owner)) is not NotImplemented:
         return reduction
     flat = _flat(array, numpy)
     if flat is None:
@@ -140,6 +143,20 @@ def _reduce_view(array: Any, owner: Any) -> Any:
         return NotImplemented
     arguments = (owner, type(array), array.dtype, array.shape, array.strides, offset, array.flags.writeable)
     return (load_view, arguments, getattr(array, "__dict__", None) or None, None, None, set_attributes)
+
+
+def _reduce_view_of_tensor(array: Any, owner: Any) -> Any:
+    storage = owner.base.untyped_storage()
+    reduction = _reduce_view(array, torch.bytes_of(storage))
+    if reduction is NotImplemented:
+        return reduction
+    _, arguments, *rest = reduction
+    return (load_view_of_tensor, (storage, *arguments[1:]), *rest)
+
+
+def load_view_of_tensor(storage: Any, *arguments: Any) -> Any:
+    """Build a view that looks into the memory of tensors; arguments: those of `load_view` after the first."""
+    return load_view(torch.bytes_of(storage), *arguments)
 
 
 def _reduce_object_view(array: Any, owner: Any) -> Any:

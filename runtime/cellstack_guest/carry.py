@@ -79,7 +79,7 @@ class Carrier:
         self._initial = dict(namespace)
         self._ambient = Ambient()
         self._baseline = baseline
-        self._acts = self._has_acted = False
+        self._acts = self._has_acted = self._loads = False
         self._words: frozenset[str] = frozenset()
         self._has_imported = True  # what is loaded imports, too
         self._imports: set[str] = set()
@@ -144,7 +144,7 @@ class Carrier:
         self._has_imported = True
         if not self._owners:
             return []
-        with self.folders():
+        with self._loading():
             self._await_modules()
             loaded = self._load(self.names() if reach.everything else reach.names)
             self._put_back_deferred()
@@ -160,6 +160,15 @@ class Carrier:
         finally:
             sys.path[:] = [folder for folder in sys.path if folder not in added]
 
+    @contextlib.contextmanager
+    def _loading(self) -> Iterator[None]:
+        self._loads = True
+        try:
+            with self.folders():
+                yield
+        finally:
+            self._loads = False
+
     def _await_modules(self) -> None:
         """Put back what was set inside modules: now where they are there, else when they are imported."""
         self._pending = {}
@@ -174,8 +183,9 @@ class Carrier:
 
     def _put_back(self, module: str, *, in_import: bool = False) -> None:
         for key in self._pending.pop(module, ()):
-            if in_import and is_delta(key):
-                self._deferred.append(key)  # its values may be of modules that are not complete yet
+            # Its values may be of modules that are not complete yet, or need the variable whose loading imports.
+            if in_import and (is_delta(key) or (self._loads and hooks.is_hook(key))):
+                self._deferred.append(key)
             else:
                 self._put_back_key(key)
 
@@ -221,7 +231,7 @@ class Carrier:
 
     def load_all(self) -> list[str]:
         """Load everything that is carried and return the names bound by this."""
-        with self.folders():
+        with self._loading():
             return self._load(self.names())
 
     def names(self) -> list[str]:

@@ -27,7 +27,7 @@ from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.core.debugger import InterruptiblePdb, set_trace
 from IPython.utils.tokenutil import token_at_cursor
 
-from cellstack_guest import api, comms, hints, names, patches, programs
+from cellstack_guest import adapters, api, calls, comms, hints, names, patches, programs
 from cellstack_guest.carry import Carried, Carrier
 from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
 from cellstack_guest.outputs import Nowhere, Outputs, Stream, flush_before_children
@@ -387,6 +387,7 @@ def warm(make_carrier: MakeCarrier = Carrier, preload: Sequence[str] = ()) -> Ce
     for name in preload:
         with contextlib.suppress(ImportError):  # an image without it: the cell that wants it says so itself
             importlib.import_module(name)
+    calls.watch((*adapters.CALLS, *adapters.MAKERS))
     cell.rehearse(WARM_UP)
     cell.preferences.learn()  # of the magics that running has loaded
     cell.known = frozenset(sys.modules)

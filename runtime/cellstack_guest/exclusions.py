@@ -38,6 +38,8 @@ _BELOW = frozenset(
         *("xarray.core.options.OPTIONS", "IPython.core.magic.magics", "logging._handlers", "logging._handlerList"),
         *("matplotlib.backends.registry.backend_registry", "IPython.core.async_helpers"),
         *("IPython.core.history.HistoryManager",),
+        *("torch._library.custom_ops.OPDEF_TO_LIB", "torch._library.simple_registry.singleton", "torch._ops.ops"),
+        *("sqlalchemy.event.registry._key_to_collection", "sqlalchemy.event.registry._collection_to_key"),
     }
 )
 _BEYOND = frozenset({(nodes.ATTRIBUTE, "__warningregistry__"), (nodes.ATTRIBUTE, "__builtins__")})

@@ -10,6 +10,8 @@ import itertools
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cellstack_guest.settings import is_imported
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
@@ -21,18 +23,25 @@ class Hook(NamedTuple):
     """One place to register at. module: where it is, which is imported then.
 
     read: called with the words of the cell's code and with what was registered again before the cell, None for
-    nothing; returns what is registered beyond what every process has, None for nothing. write: registers it.
+    nothing; returns what is registered beyond what every process has, None for nothing. write: registers it. what: what
+    it is called when it cannot be carried, if that is no function of the module.
     """
 
     module: str
     name: str
     read: Callable[[Container[str], Any], Any]
     write: Callable[[Any], None]
+    what: str = ""
 
     @property
     def key(self) -> str:
         """Under which it is saved."""
         return f"{HOOK}{self.module}:{self.name}"
+
+
+def held(what: str, module: str, read: Callable[[], Any], write: Callable[[Any], None]) -> Hook:
+    """Return the hook for what a library keeps out of sight: read returns it, None while there is nothing."""
+    return Hook(module, what, lambda _words, _before: read(), write, what)
 
 
 def start() -> None:
@@ -54,7 +63,7 @@ def is_hook(key: str) -> bool:
 
 def found(hooks: dict[str, Hook], words: Container[str], before: dict[str, Any]) -> dict[str, Any]:
     """Return what is registered, by key. before: what was registered again before the cell, by key."""
-    values = {key: hook.read(words, before.get(key)) for key, hook in hooks.items() if hook.module in sys.modules}
+    values = {key: hook.read(words, before.get(key)) for key, hook in hooks.items() if is_imported(hook.module)}
     return {key: value for key, value in values.items() if value is not None}
 
 

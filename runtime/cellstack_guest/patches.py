@@ -2,8 +2,8 @@
 
 Of libraries whose objects are not looked at (`baseline.py`), what the text of a cell assigns to is saved:
 `pd.DataFrame.total = f`, `math.limit += 1`, `units.registry[Money] = c`, `module.items.append(x)`. Of modules that lie
-beside the notebook, all data: their own functions change it. Both become components of the saved state like variables,
-under keys "patch:<module>:<path>" and "module:<module>", and are put back when the module is imported.
+beside the notebook, all data: their own functions change it. They become components of the saved state like variables,
+under the keys "patch:<module>:<path>" and "module:<module>", and are put back when the module is imported.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def is_patch(key: str) -> bool:
 
 def title(key: str) -> str:
     """Return what a person calls it: "pandas.DataFrame.total"."""
+    if hooks.is_hook(key) and (what := adapters.HOOKS[key].what):
+        return f"{what} of {module_of(key)}"
     _, module, path = key.split(":", 2) if key.count(":") > 1 else (*key.split(":"), "")
     return f"{module}{path}" if baseline.is_delta(key) else f"{module}.{path}".rstrip(".")
 

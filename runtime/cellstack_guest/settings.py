@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import sys
 import warnings
 from dataclasses import dataclass
@@ -30,10 +31,7 @@ class Setting:
     @property
     def loaded(self) -> bool:
         """Whether the library has been imported completely."""
-        if not self.module:
-            return True
-        module = sys.modules.get(self.module)
-        return module is not None and not getattr(module.__spec__, "_initializing", False)
+        return not self.module or is_imported(self.module)
 
     def difference(self, pristine: Any, now: Any) -> Any:
         """Return what is saved."""
@@ -43,9 +41,15 @@ class Setting:
         return gone | {key: value for key, value in now.items() if key not in pristine or pristine[key] != value}
 
 
+def is_imported(name: str) -> bool:
+    """Tell whether a module has been imported completely."""
+    module = sys.modules.get(name)
+    return module is not None and not getattr(module.__spec__, "_initializing", False)
+
+
 def module(name: str) -> Any:
-    """Return a module that is imported."""
-    return sys.modules[name]
+    """Return a module, which is imported only where an object is loaded that needs it."""
+    return sys.modules.get(name) or importlib.import_module(name)
 
 
 def write_filters(filters: list[Any]) -> None:

@@ -746,7 +746,7 @@ SCIENCE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "torch": {
         "Tensor": ("x = torch.arange(4.0).reshape(2, 2)", "x, x.stride()", "x[0, 0] = 9"),
-        "views of one tensor": ("b = torch.arange(4.0); x = b[1:3]", "x, x.storage_offset()", "x[0] = 99; b"),
+        "views of one tensor": ("b = torch.arange(4.0); x = b[1:3]", "x, x.storage_offset()", "x[0] = 99; print(b)"),
         "Tensor that requires grad": (
             "x = torch.ones(2, requires_grad=True)",
             "x, x.grad",
@@ -757,7 +757,7 @@ SCIENCE: dict[str, dict[str, tuple[str, ...]]] = {
             "x.item(), x.grad_fn is not None",
         ),
         "Parameter": ("x = nn.Parameter(torch.ones(1))", "x"),
-        "numpy array over a tensor": ("t = torch.zeros(3); x = t.numpy()", "x", "x[0] = 5; t"),
+        "numpy array over a tensor": ("t = torch.zeros(3); x = t.numpy()", "x", "x[0] = 5; print(t)"),
         "dtypes, bfloat16": (
             "x = [torch.ones(1, dtype=torch.bfloat16), torch.float16, torch.device('cpu'), torch.Size([1, 2])]",
             "x",

@@ -1,10 +1,12 @@
-"""matplotlib: its parameters, and with them the backend."""
+"""matplotlib: its parameters, and with them the backend; the figures that pyplot has open; callbacks."""
 
 from __future__ import annotations
 
 import sys
+import types
 from typing import Any
 
+from cellstack_guest.hooks import held
 from cellstack_guest.settings import Setting, module
 
 _BACKEND = "backend"
@@ -31,7 +33,73 @@ def _write_rc_params(changes: dict[str, Any]) -> None:
         pyplot.switch_backend(backend)
 
 
+# Whose callbacks are connected anew with every canvas.
+_OF_CANVAS = ("matplotlib.backend", "matplotlib._pylab_helpers", "matplotlib_inline.", "ipympl.")
+
+
+def _read_figures() -> list[Any] | None:
+    managers = module("matplotlib._pylab_helpers").Gcf.figs.values()
+    return [manager.canvas.figure for manager in managers] or None
+
+
+def _write_figures(figures: list[Any]) -> None:
+    """Make the last of the figures, which have opened themselves when they were loaded, the current one."""
+    registry = module("matplotlib._pylab_helpers").Gcf
+    for figure in figures:
+        registry.set_active(figure.canvas.manager)
+
+
+def reduce_figure(figure: Any) -> Any:
+    """Return the reduction of a figure: its own, and the number that it has in pyplot."""
+    state = figure.__getstate__()
+    number = figure.canvas.manager.num if "_restore_to_pylab" in state else None
+    return (object.__new__, (type(figure),), (state, number), None, None, set_figure)
+
+
+def set_figure(figure: Any, state: tuple[dict[str, Any], Any]) -> None:
+    """Fill a figure, and open it under its number if it was open and that is free."""
+    attributes, number = state
+    figure.__setstate__(attributes)
+    registry = module("matplotlib._pylab_helpers").Gcf if number is not None else None
+    if registry is not None and number not in registry.figs:
+        manager = registry.figs.pop(figure.canvas.manager.num)
+        manager.num = number
+        registry._set_new_active_manager(manager)  # noqa: SLF001
+
+
+def reduce_callbacks(registry: Any) -> Any:
+    """Return the reduction of callbacks; matplotlib's own leaves out those of a person, of a colorbar, of a slider."""
+    kept = registry._pickled_cids  # noqa: SLF001
+    callbacks = {
+        signal: {
+            number: callback
+            for number, proxy in each.items()
+            if (callback := proxy()) is not None and (number in kept or not _is_of_canvas(callback))
+        }
+        for signal, each in registry.callbacks.items()
+    }
+    count = int(repr(registry._cid_gen)[len("count(") : -1])  # noqa: SLF001  which asking would change
+    state = {**vars(registry), "callbacks": callbacks, "_func_cid_map": None, "_cid_gen": count}
+    return (object.__new__, (type(registry),), state)
+
+
+def _is_of_canvas(callback: Any) -> bool:
+    """Tell whether it is a canvas, or what has one, that connects this, and does so when it is made anew."""
+    owner: Any = callback
+    inner: list[Any] = []
+    if type(callback) is types.FunctionType:
+        inner = [cell.cell_contents for cell in callback.__closure__ or ()]
+    else:
+        owner = type(getattr(callback, "__self__", callback))
+    return str(owner.__module__).startswith(_OF_CANVAS) or any(map(_is_of_canvas, inner))
+
+
 SETTINGS = (Setting("matplotlib", "matplotlib", _read_rc_params, _write_rc_params, delta=True),)
+HOOKS = (held("open figures", "matplotlib.pyplot", _read_figures, _write_figures),)
+HANDLERS = {
+    ("matplotlib.figure", "Figure"): reduce_figure,
+    ("matplotlib.cbook", "CallbackRegistry"): reduce_callbacks,
+}
 FIXED = (
     ("matplotlib", "rcParams"),
     ("matplotlib", "rcParamsDefault"),

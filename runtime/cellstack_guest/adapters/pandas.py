@@ -25,9 +25,20 @@ def _flatten(tree: dict[str, Any], prefix: str, flat: dict[str, Any]) -> None:
 
 
 def _write_pandas(changes: dict[str, Any]) -> None:
-    pandas = module("pandas")
+    pandas, config = module("pandas"), module("pandas._config.config")
     for name, value in changes.items():
-        pandas.set_option(name, value)
+        if name in config._registered_options:  # noqa: SLF001
+            pandas.set_option(name, value)
+        else:  # by a cell, which is put back later
+            root, key = _place(config._global_config, name)  # noqa: SLF001
+            root[key] = value
+
+
+def _place(tree: dict[str, Any], name: str) -> tuple[dict[str, Any], str]:
+    *sections, key = name.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+    return tree, key
 
 
 SETTINGS = (Setting("pandas", "pandas", _read_pandas, _write_pandas, delta=True),)

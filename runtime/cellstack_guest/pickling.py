@@ -115,9 +115,7 @@ class Pickler(cloudpickle.Pickler):
         if cls in reducers.LOCKS:
             return reducers.reduce_lock(obj)
         handler = _HANDLERS[cls]
-        if handler is None:
-            return reducers.reduce_answering(obj) if _ANSWERS[cls] else NotImplemented
-        return handler(obj)
+        return NotImplemented if handler is None else handler(obj)
 
     def _known(self, obj: Any) -> Any:
         """Return how to find an object that is there when this is loaded, None for any other."""
@@ -353,7 +351,7 @@ def _fixed_objects() -> dict[int, tuple[str, str]]:
 class _Handlers(dict[type, Any]):
     def __missing__(self, cls: type) -> Any:
         found = (_BY_NAME.get((base.__module__, base.__qualname__)) for base in cls.__mro__)
-        handler = self[cls] = next((handler for handler in found if handler is not None), None)
+        handler = self[cls] = next((handler for handler in found if handler is not None), _handler_of_plain(cls))
         return handler
 
 
@@ -369,12 +367,17 @@ class _Copied(dict[type, bool]):
         return self[cls]
 
 
-class _Answers(dict[type, bool]):
-    """Types that answer for attributes that are not there, and would be asked how to be filled when they are empty."""
-
-    def __missing__(self, cls: type) -> bool:
-        self[cls] = _is_plain(cls) and hasattr(cls, "__getattr__") and not hasattr(cls, "__setstate__")
-        return self[cls]
+def _handler_of_plain(cls: Any) -> Callable[[Any], Any] | None:
+    """Return how to reduce what says nothing of pickling, but has methods that unpickling would call too early."""
+    if not _is_plain(cls):
+        return None
+    is_asked = getattr(cls, "__getstate__", None) is not getattr(object, "__getstate__", None)
+    if not is_asked and not hasattr(cls, "__setstate__"):
+        for base, fillers in _FILLERS.items():
+            if issubclass(cls, base) and any(getattr(cls, name) is not getattr(base, name) for name in fillers):
+                return reducers.reduce_container
+    answers = hasattr(cls, "__getattr__") and not hasattr(cls, "__setstate__")
+    return reducers.reduce_plain if answers or reducers.wants_arguments(cls) else None
 
 
 class _Mutable(dict[type, bool]):
@@ -394,7 +397,7 @@ _EXACT = (
     *(decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern, types.BuiltinFunctionType, types.FunctionType),
 )
 _COPIED = _Copied()
-_ANSWERS = _Answers()
+_FILLERS: dict[type, tuple[str, ...]] = {list: ("append", "extend"), dict: ("__setitem__",)}
 _CONTAINERS = frozenset({dict, list, set, collections.deque, collections.OrderedDict, collections.defaultdict})
 _PARTS = frozenset({types.MethodType, types.CellType})
 _MUTABLE = _Mutable(dict.fromkeys(_EXACT, False))

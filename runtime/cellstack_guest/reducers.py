@@ -6,6 +6,7 @@ import contextvars
 import functools
 import gc
 import importlib
+import inspect
 import io
 import os
 import pickle
@@ -87,11 +88,35 @@ def reduce_process(process: Any) -> Any:
     return refuse(process) if process.returncode is None else NotImplemented
 
 
-def reduce_answering(obj: Any) -> Any:
-    """Return the reduction of an object whose class has a `__getattr__`, which is not to be asked while it is empty."""
+def reduce_plain(obj: Any) -> Any:
+    """Return the reduction of an object whose class is not to be asked anything before it has its attributes.
+
+    The class has a `__new__` that wants arguments which nobody has kept, or answers for any attribute.
+    """
     make, arguments, *rest = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
     state, items, pairs = (*rest, None, None, None)[:3]
-    return (make, arguments, state, items, pairs, fill) if state is not None else (make, arguments, state, items, pairs)
+    cls: Any = type(obj)
+    if wants_arguments(cls):
+        make, arguments = make_empty, (cls,)
+    set_state = fill if state is not None and not hasattr(cls, "__setstate__") else None
+    return (make, arguments, state, items, pairs, set_state)
+
+
+@functools.cache
+def wants_arguments(cls: Any) -> bool:
+    """Tell whether a class has a `__new__` in Python that fails without arguments."""
+    make: Any = cls.__new__
+    if type(make) is not types.FunctionType or hasattr(cls, "__getnewargs__") or hasattr(cls, "__getnewargs_ex__"):
+        return False
+    wanted = list(inspect.signature(make).parameters.values())[1:]
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return any(each.default is each.empty and each.kind not in optional for each in wanted)
+
+
+def make_empty(cls: Any) -> Any:
+    """Return an instance of a class as the built-in type makes it that it stands on."""
+    base = next(base for base in cls.__mro__ if type(base.__new__) is not types.FunctionType)
+    return base.__new__(cls)
 
 
 def fill(obj: Any, state: Any) -> None:
@@ -101,6 +126,24 @@ def fill(obj: Any, state: Any) -> None:
         object.__getattribute__(obj, "__dict__")[sys.intern(name)] = value
     for name, value in (slots or {}).items():
         object.__setattr__(obj, name, value)
+
+
+def reduce_container(obj: Any) -> Any:
+    """Return the reduction of an instance of a subclass of list or dict that is filled by none of its own methods."""
+    make, arguments, *rest = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    content = list(dict.items(obj)) if isinstance(obj, dict) else list(list.__iter__(obj))
+    return (make, arguments, (rest[0], content), None, None, fill_container)
+
+
+def fill_container(obj: Any, content: tuple[Any, list[Any]]) -> None:
+    """Give a list or a dict its items and its attributes, without asking it."""
+    state, items = content
+    if isinstance(obj, dict):
+        dict.update(obj, items)
+    else:
+        list.extend(obj, items)
+    if state is not None:
+        fill(obj, state)
 
 
 def reduce_logger(logger: Any) -> Any:

@@ -213,6 +213,7 @@ class Cell:
     def _load(self, request: Message) -> None:
         carrier, shell, code, count = self._carrier, self.shell, request["code"], self.shell.execution_count
         carrier.cell = f"[{count}]"
+        carrier.quiet = self.outputs.muted
         carrier.open(request.get("state"))
         self._history = History(shell)
         if request["type"] == "shell":
@@ -225,7 +226,8 @@ class Cell:
             also = [name for name in UNDERSCORES if name in carried] + self._history.reach(code, carried)
             expressions = [repr(text) for text in (request.get("user_expressions") or {}).values()]
             # What a library says when it is imported was said in the cell that imported it.
-            with self.outputs.muted():
+            # It may ask for the shell, by the name that is built in while a cell runs.
+            with self.outputs.muted(), shell.builtin_trap:
                 carrier.begin(request.get("state"), "\n".join([self._static.text, *also, *expressions]))
         self.preferences.restore(carrier.extra, code)
         self._history.restore(carrier.extra, carrier.names(), count)
@@ -363,9 +365,10 @@ def warm(make_carrier: MakeCarrier = Carrier, preload: Sequence[str] = ()) -> Ce
         sys.path.insert(_first_of_site(), "")
     sys.modules["cellstack"] = api
     cell = Cell(make_shell(outputs), outputs, make_carrier)
-    for name in preload:
-        with contextlib.suppress(ImportError):  # an image without it: the cell that wants it says so itself
-            importlib.import_module(name)
+    with cell.shell.builtin_trap:  # some ask for the shell when they are imported
+        for name in preload:
+            with contextlib.suppress(ImportError):  # an image without it: the cell that wants it says so itself
+                importlib.import_module(name)
     cell.rehearse(WARM_UP)
     cell.preferences.learn()  # of the magics that running has loaded
     cell.known = frozenset(sys.modules)

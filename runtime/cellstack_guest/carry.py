@@ -235,9 +235,10 @@ class Carrier:
         if isinstance(statement, ast.Import | ast.ImportFrom) or names.is_setting_up(statement):
             self._has_imported = True
             return
-        if (self.baseline is not None or self._pending) and names.acts(statement):
-            self._outer.watch()
-        if self.baseline is None or (self._has_acted and not self._has_imported) or not names.acts(statement):
+        if (self.baseline is None and not self._pending) or not names.acts(statement):
+            return
+        self._outer.watch()
+        if self.baseline is None or (self._has_acted and not self._has_imported):
             return
         if self._has_imported and len(sys.modules) != self._noted_modules:
             self._note_modules(self.baseline)

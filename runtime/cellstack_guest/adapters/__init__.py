@@ -9,14 +9,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest.adapters import charts, matplotlib, numpy, options, pandas, process, standard, torch, traitlets
+from cellstack_guest.adapters import (
+    charts,
+    matplotlib,
+    numpy,
+    options,
+    pandas,
+    param,
+    process,
+    standard,
+    torch,
+    traitlets,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cellstack_guest.settings import Setting
 
-_ALL: tuple[Any, ...] = (process, standard, numpy, pandas, matplotlib, torch, options, charts, traitlets)
+_ALL: tuple[Any, ...] = (process, standard, numpy, pandas, matplotlib, torch, options, charts, traitlets, param)
 SETTINGS: tuple[Setting, ...] = tuple(each for module in _ALL for each in getattr(module, "SETTINGS", ()))
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 HANDLERS: dict[tuple[str, str], Callable[[Any], Any]] = {

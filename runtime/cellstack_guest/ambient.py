@@ -31,6 +31,10 @@ class Ambient:
 
     def __init__(self) -> None:
         _reseed()
+        for module, adapt in adapters.AFTER_FORK:
+            if module in sys.modules:
+                with settings.undisturbed():
+                    adapt()
         self._pristine: dict[str, Any] = {}
         self._seen: dict[str, Any] = {}
         self._late: dict[str, Any] = {}

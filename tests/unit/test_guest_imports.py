@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,6 @@ from tests.guest_cells import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 LIBRARIES = {
     "host_lib": "import sys\nregistry = {}\nclass Frame: pass\n",
@@ -69,6 +69,21 @@ def test_a_loader_that_is_watched_answers_as_itself(notebook: Cells) -> None:
         "import importlib.util\n'options' in importlib.util.find_spec('options_lib').loader.get_source('options_lib')"
     )
     assert notebook.run(code).result == "True"
+
+
+def test_parameters_of_matplotlib_beside_the_notebook_hold_where_it_was_imported_before() -> None:
+    pytest.importorskip("matplotlib")
+    cells = Cells("matplotlib.pyplot")
+    try:
+        (Path(cells.folder) / "matplotlibrc").write_text("figure.dpi: 91\nlines.linewidth: 7\n")
+        code = "import matplotlib as mpl\nmpl.rcParams['figure.dpi'], mpl.rcParams['lines.linewidth']"
+        assert cells.run(code).result == "(91.0, 7.0)"
+        cells.run("mpl.rcParams['figure.dpi'] = 92")
+        assert cells.run(code).result == "(92.0, 7.0)"
+        cells.run("mpl.rc_file_defaults()")
+        assert cells.run(code).result == "(91.0, 7.0)"
+    finally:
+        cells.close()
 
 
 def test_libraries_find_what_they_look_for_in_ipykernel(notebook: Cells) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from cellstack_guest.settings import Setting, module
 
 _BACKEND = "backend"
+_FILE = "matplotlibrc"
 
 
 def _read_rc_params() -> dict[str, Any]:
@@ -31,6 +33,17 @@ def _write_rc_params(changes: dict[str, Any]) -> None:
         pyplot.switch_backend(backend)
 
 
+def _read_file_beside_notebook() -> None:
+    """Take the parameters of the notebook's folder, which an import in a cell would have read."""
+    matplotlib = module("matplotlib")
+    if os.path.isfile(_FILE):
+        params = matplotlib.rc_params_from_file(_FILE, use_default_template=False)
+        params.pop(_BACKEND, None)
+        matplotlib.rcParams.update(params)
+        matplotlib.rcParamsOrig.update(params)
+
+
+AFTER_FORK = (("matplotlib", _read_file_beside_notebook),)
 SETTINGS = (Setting("matplotlib", "matplotlib", _read_rc_params, _write_rc_params, delta=True),)
 FIXED = (
     ("matplotlib", "rcParams"),

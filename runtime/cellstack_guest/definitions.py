@@ -72,7 +72,7 @@ class Registry:
 
     def known(self, value: object) -> str | None:
         """Return the id of `value` if it is a class that has one."""
-        return self._ids.get(id(value)) if isinstance(value, type) else None
+        return self._ids.get(id(value)) if issubclass(type(value), type) else None
 
     def start_layer(self, layer: str) -> None:
         """Ids given from now on are unique to `layer`."""

@@ -248,7 +248,7 @@ def _dump(values: dict[str, Any], registry: Registry, *, with_shared: bool) -> P
 
 def _refers(value: object, registry: Registry) -> bool:
     """Whether a value is a change of a module, or a container that a module holds."""
-    if isinstance(value, Delta):
+    if type(value) is Delta:
         return True
     baseline = registry.baseline
     return type(value) in _CONTAINERS and baseline is not None and baseline.reference(value) is not None
@@ -306,7 +306,7 @@ def _blame(values: dict[str, Any], last: object, error: Exception) -> str:
     inner = str(error) if isinstance(error, reducers.Refusal) else type_name(type(last))
     if isinstance(last, (definitions.ClassState, definitions.Behaviour)):
         return f"class {last.cls.__qualname__}"
-    if isinstance(value, Delta):
+    if type(value) is Delta:
         return inner
     if isinstance(value, definitions.ClassState):
         return f"class {value.cls.__qualname__} holding {inner}"
@@ -328,6 +328,8 @@ _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("builtins", "memoryview"): reducers.reduce_memoryview,
     ("builtins", "mappingproxy"): reducers.reduce_proxy,
     ("weakref", "ReferenceType"): reducers.reduce_weak_reference,
+    ("weakref", "ProxyType"): reducers.reduce_weak_proxy,
+    ("weakref", "CallableProxyType"): reducers.reduce_weak_proxy,
     ("weakref", "WeakKeyDictionary"): reducers.reduce_weak_dictionary,
     ("weakref", "WeakValueDictionary"): reducers.reduce_weak_dictionary,
     ("_io", "TextIOWrapper"): reducers.reduce_file,

@@ -192,6 +192,19 @@ def reduce_weak_reference(reference: weakref.ref[Any]) -> Any:
     return (_dead_reference, ()) if referent is None else (weakref.ref, (referent,))
 
 
+def reduce_weak_proxy(proxy: Any) -> Any:
+    """Return the reduction of a weak proxy, which would be pickled as a copy of what it stands for."""
+    try:
+        referent = proxy.__repr__.__self__  # the proxy hands on what it is asked for
+    except ReferenceError:
+        return (_dead_proxy, ())
+    return (weakref.proxy, (referent,))
+
+
+def _dead_proxy() -> Any:
+    return weakref.proxy(type("Gone", (), {})())
+
+
 def _dead_reference() -> weakref.ref[Any]:
     return weakref.ref(type("Gone", (), {})())
 

@@ -134,7 +134,7 @@ class Saver:
 
     def _refuse(self, key: str, value: Any, why: str, pending: list[_Unit], work: _Work) -> None:
         """Take down what cannot be carried; of a change of a module, the part of it."""
-        if isinstance(value, Delta):
+        if type(value) is Delta:
             put = [each for each in value.put if self._passes(key, value._replace(put=[each], gone=[]), work)]
             gone = [each for each in value.gone if self._passes(key, value._replace(put=[], gone=[each]), work)]
             if len(put) + len(gone) < len(value.put) + len(value.gone):

@@ -630,3 +630,10 @@ def test_an_object_whose_class_wants_arguments_to_make_it_is_carried(nb: Noteboo
         "x, y = Made('text', name='n'), Items([1, 2])"
     )
     assert nb.run("print(x.s, x.name, y, type(y).__name__)").printed == "text n [1, 2] Items\n"
+
+
+def test_a_weak_proxy_stands_for_the_same_object_and_a_dead_one_is_dead(nb: Notebook) -> None:
+    nb.run("import weakref\nclass K: pass\nx = K(); x.me = weakref.proxy(x); dead = weakref.proxy(K())")
+    nb.run("x.me.value = 3")
+    ran = nb.run("print(x.value, type(x.me).__name__)\ntry: dead.value\nexcept ReferenceError: print('dead')")
+    assert ran.printed == "3 ProxyType\ndead\n"

@@ -25,7 +25,7 @@ import json, os, socket, sys
 sys.path.insert(0, sys.argv[2])
 control = socket.socket(fileno=int(sys.argv[1]))
 from cellstack_guest import baseline, cell, patches, tables
-cell = cell.warm()
+cell = cell.warm(preload=sys.argv[3:])
 tables.pin()
 cell.baseline = baseline.of(tables.Twin())
 control.send(b"warm")
@@ -163,12 +163,12 @@ class Run:
 
 
 class Cells:
-    """A warm process, and a notebook that runs in its forks."""
+    """A warm process that has imported the modules `preload`, and a notebook that runs in its forks."""
 
-    def __init__(self) -> None:
+    def __init__(self, *preload: str) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", SERVER, str(theirs.fileno()), RUNTIME], pass_fds=[theirs.fileno()]
+            [sys.executable, "-c", SERVER, str(theirs.fileno()), RUNTIME, *preload], pass_fds=[theirs.fileno()]
         )
         theirs.close()
         self._control = ours

@@ -34,6 +34,10 @@ class Ambient:
 
     def __init__(self) -> None:
         _reseed()
+        for module, adapt in adapters.AFTER_FORK:
+            if module in sys.modules:
+                with settings.undisturbed():
+                    adapt()
         self._pristine: dict[str, Any] = {}
         self._seen: dict[str, Any] = {}
         self._late: dict[str, Any] = {}
@@ -153,17 +157,21 @@ class LateFinder(importlib.abc.MetaPathFinder):
             spec = None if finder is self else finder.find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = _TellingLoader(spec.loader, lambda: self._imported(name, self._notices))
+                    spec.loader = TellingLoader(spec.loader, lambda: self._imported(name, self._notices))
                 return spec
         return None
 
 
-class _TellingLoader(importlib.abc.Loader):
+class TellingLoader(importlib.abc.Loader):
     """The loader it was given, and a call when that is done."""
 
     def __init__(self, loader: Any, done: Callable[[], None]) -> None:
         self._loader = loader
         self._done = done
+
+    def __getattr__(self, name: str) -> Any:
+        """Answer as the loader for those who look for a module without importing it."""
+        return getattr(self._loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         """Leave it to the loader."""

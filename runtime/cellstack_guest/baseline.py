@@ -44,7 +44,9 @@ class Baseline:
         imports, so that what these modules have changed in others when they were imported is none of its changes.
         """
         beyond = {id(value) for delta in applied for _, value in delta.put}
-        answer = Twin(self._table, beyond).answer()  # now: the cell's code is to see no process that is not its own
+        answer = Twin(
+            self._table, beyond, self._later
+        ).answer()  # now: the cell's code is to see no process that is not its own
         if answer is not None:
             table, before = answer
             self._later.append(table)

@@ -9,16 +9,28 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib
+import itertools
 import sys
 import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import adapters, hooks, manifest, names, patches, pickling, settings
+from cellstack_guest import (
+    adapters,
+    companions,
+    exclusions,
+    hooks,
+    manifest,
+    names,
+    patches,
+    pickling,
+    settings,
+)
 from cellstack_guest.ambient import Ambient, LateFinder
 from cellstack_guest.baseline import is_delta, merged
 from cellstack_guest.budget import Budget
 from cellstack_guest.definitions import ClassState, Registry
+from cellstack_guest.imports import OuterImports
 from cellstack_guest.loader import Loader, LoadError
 from cellstack_guest.manifest import CLASS, PROVIDE, LayerWriter
 from cellstack_guest.saver import Saver, Values
@@ -32,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["Carried", "Carrier"]
 
 IMPORTS = "imports"  # in `extra`: dotted names of modules that cells have imported
+COMPANIONS = "companions"  # in `extra`: pairs of a package, and a module whose import has changed what is in it
 FOLDERS = "folders"  # in `extra`: where modules of the person's own were found
 _NOT_THE_USERS = ("__builtins__", "__warningregistry__")
 
@@ -89,6 +102,11 @@ class Carrier:
         self._pending: dict[str, list[str]] = {}  # what is put back into a module when it is imported
         self._finder = LateFinder(lambda module, _: self._put_back(module, in_import=True))
         self._deferred: list[str] = []  # changes of modules that are put back when no import is under way any more
+        self._outer = OuterImports(self._after_import)
+        self._importing: ast.stmt | None = None  # the statement that is imports a module, with what there was before it
+        self._holdings: companions.Holdings = {}
+        self._due: list[str] = []  # modules to import as soon as no import is under way
+        self.quiet: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         self._state: str | None = None
         # What a second cell in this process goes on from, seldom as there is one.
         self._continued: tuple[Manifest, dict[str, dict[str, Any]]] | None = None
@@ -142,7 +160,8 @@ class Carrier:
         self._targets.update(reach.targets)
         self._acts = self._acts or reach.acts
         self._has_imported = True
-        if not self._owners:
+        self._outer.is_wanted = False
+        if not self._owners and COMPANIONS not in self.extra:
             return []
         with self._loading():
             self._await_modules()
@@ -175,6 +194,8 @@ class Carrier:
         for key in self._owners:
             if patches.is_patch(key):
                 self._pending.setdefault(patches.module_of(key), []).append(key)
+        for package, _ in self.extra.get(COMPANIONS, ()):
+            self._pending.setdefault(package, [])
         self._finder.watch(self._pending.keys() - sys.modules.keys(), self.notices)
         while ready := [module for module in self._pending if module in sys.modules]:  # loading one imports others
             for module in ready:
@@ -182,6 +203,9 @@ class Carrier:
             self._put_back_deferred()
 
     def _put_back(self, module: str, *, in_import: bool = False) -> None:
+        self._due += [name for package, name in self.extra.get(COMPANIONS, ()) if package == module]
+        if not in_import:
+            self._import_due()
         for key in self._pending.pop(module, ()):
             # Its values may be of modules that are not complete yet, or need the variable whose loading imports.
             if in_import and (is_delta(key) or (self._loads and hooks.is_hook(key))):
@@ -189,7 +213,20 @@ class Carrier:
             else:
                 self._put_back_key(key)
 
+    def _import_due(self) -> None:
+        """Import what has registered something with a package in an earlier cell."""
+        while self._due:
+            name = self._due.pop(0)
+            if name not in sys.modules:
+                with (
+                    contextlib.suppress(Exception),
+                    settings.undisturbed(),
+                    self.quiet(),
+                ):  # gone: whoever uses it is told
+                    importlib.import_module(name)
+
     def _put_back_deferred(self) -> None:
+        self._import_due()
         while self._deferred:
             self._put_back_key(self._deferred.pop(0))
 
@@ -217,17 +254,49 @@ class Carrier:
 
     def before_statement(self, statement: ast.stmt) -> None:
         """Take in the modules that were imported since, before a statement of the cell may change them."""
+        self._note_companions()
         self._put_back_deferred()
+        if companions.is_of_interest(statement):
+            self._importing, self._holdings = statement, self._holdings or companions.holdings()
+        elif not isinstance(statement, ast.Import | ast.ImportFrom):
+            self._holdings = {}
+        self._outer.is_wanted = False
         if isinstance(statement, ast.Import | ast.ImportFrom) or names.is_setting_up(statement):
             self._has_imported = True
             return
-        if self.baseline is None or (self._has_acted and not self._has_imported) or not names.acts(statement):
+        if (self.baseline is None and not self._pending) or not names.acts(statement):
+            return
+        self._outer.watch()
+        if self.baseline is None or (self._has_acted and not self._has_imported):
             return
         if self._has_imported and len(sys.modules) != self._noted_modules:
-            self._noted_modules = len(sys.modules)
-            with contextlib.suppress(OSError):  # no process can be made: what the text says is carried all the same
-                self.baseline.renew(self._applied().values(), first=not self._has_acted)
+            self._note_modules(self.baseline)
         self._has_acted, self._has_imported = True, False
+
+    def _note_companions(self) -> None:
+        """Have modules imported again that have changed other packages when this cell's statement imported them."""
+        if self._importing is None:
+            return
+        now = companions.holdings()
+        known = self.extra.get(COMPANIONS, ())
+        imported = [name for name in companions.modules_of(self._importing) if name in sys.modules]
+        packages = companions.changed(self._holdings, now) - {name.partition(".")[0] for name in imported}
+        new = [pair for pair in itertools.product(sorted(packages), imported) if pair not in known]
+        if new:
+            self.extra[COMPANIONS] = (*known, *new)
+        self._importing, self._holdings = None, now
+
+    def _note_modules(self, baseline: Baseline) -> None:
+        self._noted_modules = len(sys.modules)
+        with contextlib.suppress(OSError):  # no process can be made: what the text says is carried all the same
+            baseline.renew(self._applied().values(), first=not self._has_acted)
+
+    def _after_import(self) -> None:
+        """Take in what a call of the cell has imported, before the call goes on and may change it."""
+        self._put_back_deferred()
+        new = itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._noted_modules))
+        if self.baseline is not None and not all(map(exclusions.is_standard, new)):
+            self._note_modules(self.baseline)
 
     def load_all(self) -> list[str]:
         """Load everything that is carried and return the names bound by this."""
@@ -276,6 +345,8 @@ class Carrier:
             writer.close()
 
     def _end(self, layer: str, writer: LayerWriter) -> Carried:
+        self._outer.end()
+        self._note_companions()
         values, gone = self._values()
         budget = Budget()
         saver = Saver(self._loader, self._registry, writer, layer, budget.deadline)

@@ -223,6 +223,7 @@ class Cell:
     def _load(self, request: Message) -> None:
         carrier, shell, code, count = self._carrier, self.shell, request["code"], self.shell.execution_count
         carrier.cell = f"[{count}]"
+        carrier.quiet = self.outputs.muted
         carrier.open(request.get("state"))
         self._history = History(shell)
         if request["type"] in ("shell", "end"):
@@ -235,7 +236,8 @@ class Cell:
             also = [name for name in UNDERSCORES if name in carried] + self._history.reach(code, carried)
             expressions = [repr(text) for text in (request.get("user_expressions") or {}).values()]
             # What a library says when it is imported was said in the cell that imported it.
-            with self.outputs.muted():
+            # It may ask for the shell, by the name that is built in while a cell runs.
+            with self.outputs.muted(), shell.builtin_trap:
                 self._loaded = self._reach(request, "\n".join([self._static.text, *also, *expressions]))
         if not self._kept:
             with carrier.folders():  # where the extensions that are the person's own were found
@@ -384,9 +386,10 @@ def warm(make_carrier: MakeCarrier = Carrier, preload: Sequence[str] = ()) -> Ce
         sys.path.insert(_first_of_site(), "")
     sys.modules["cellstack"] = api
     cell = Cell(make_shell(outputs), outputs, make_carrier)
-    for name in preload:
-        with contextlib.suppress(ImportError):  # an image without it: the cell that wants it says so itself
-            importlib.import_module(name)
+    with cell.shell.builtin_trap:  # some ask for the shell when they are imported
+        for name in preload:
+            with contextlib.suppress(ImportError):  # an image without it: the cell that wants it says so itself
+                importlib.import_module(name)
     calls.watch((*adapters.CALLS, *adapters.MAKERS))
     cell.rehearse(WARM_UP)
     cell.preferences.learn()  # of the magics that running has loaded

@@ -133,6 +133,11 @@ class Comm(comm.base_comm.BaseComm if comm is not None else object):  # type: ig
         """Close nothing: a copy that goes is not the end of the comm, and the manager holds the others."""
 
 
+def manager_class() -> type | None:
+    """Return the class that keeps a kernel's comms, None where there is no `comm` package."""
+    return None if comm is None else comm.base_comm.CommManager
+
+
 def install(outputs: Outputs) -> Any:
     """Make the `comm` package, if there is one, send over `outputs`; return its manager, else None."""
     if comm is None:

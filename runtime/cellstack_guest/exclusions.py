@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import importlib.machinery
 import re
 import sys
+import threading
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -54,13 +56,18 @@ def is_left_out(step: Step, value: Any) -> bool:
     So are the classes that a library keeps to itself: they cannot be found by name.
     """
     kind, key = step
-    if type(value) is types.ModuleType or step in _BEYOND or reducers.is_fresh_logger(value):
+    if type(value) is types.ModuleType or step in _BEYOND or reducers.is_fresh_logger(value) or _is_thread(value):
         return True
     if _is_hidden_class(value) or _is_hidden_class(key):
         return True
     if _is_of_library(key) and (kind == nodes.REGISTERED or (kind == nodes.ITEM and _is_of_library(value))):
         return True  # a library's own, made when it was imported somewhere below the cell's code
     return kind == nodes.ATTRIBUTE and (key in _NOT_CARRIED or (is_cache(key) and type(value) not in nodes.ATOMS))
+
+
+def _is_thread(value: Any) -> bool:
+    """Tell whether this is a thread: it ends with the process, and a library starts another one where there is none."""
+    return issubclass(type(value), threading.Thread)
 
 
 def _is_of_library(value: Any) -> bool:
@@ -94,9 +101,14 @@ def is_skipped(module: Any) -> bool:
     return _root(module) in _SKIPPED
 
 
+def is_standard(module: str) -> bool:
+    """Tell whether a module is of the standard library, or is not looked into."""
+    return _root(module) in sys.stdlib_module_names or is_skipped(module)
+
+
 def is_beyond(obj: Any, step: Step) -> bool:
     """Tell whether an object is not to be looked into."""
-    if step in _BEYOND or type(obj).__qualname__ == "DisplayFormatter":
+    if step in _BEYOND or type(obj).__qualname__ == "DisplayFormatter" or _is_thread(obj):
         return True
     module = obj.__module__ if issubclass(type(obj), type) else type(obj).__module__
     return is_skipped(module) and module != "builtins"
@@ -104,6 +116,7 @@ def is_beyond(obj: Any, step: Step) -> bool:
 
 def carried_otherwise() -> Iterator[int]:
     """Yield the addresses of what is not looked into, as far as it is there."""
+    yield id(vars(builtins))  # which the shell adds to while a cell runs
     for path in _BELOW:
         module, _, name = path.rpartition(".")
         if path in sys.modules:

@@ -46,6 +46,7 @@ _GOTTEN: dict[type, tuple[str, ...]] = {
     types.FunctionType: ("__defaults__", "__kwdefaults__"),
 }
 _class_dict = type.__dict__["__dict__"].__get__
+HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE of <object.h>: made by Python code, as a rule
 MAX_PARTS = 20_000  # of one object; longer ones are tables of data
 _MISSING = object()
 

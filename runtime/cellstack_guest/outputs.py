@@ -87,11 +87,11 @@ class Outputs:
     @contextlib.contextmanager
     def muted(self) -> Iterator[None]:
         """Drop all text and frames meanwhile."""
-        self._muted = True
+        before, self._muted = self._muted, True
         try:
             yield
         finally:
-            self._muted = False
+            self._muted = before
 
     def mine(self) -> bool:
         """Tell whether this process is the one that was bound, and not a child of it."""

@@ -128,9 +128,7 @@ class Pickler(cloudpickle.Pickler):
         if own is not None:
             return own(self, obj)
         handler = _HANDLERS[cls]
-        if handler is None:
-            return reducers.reduce_instance(obj) if _ASKED[cls] else NotImplemented
-        return handler(obj)
+        return NotImplemented if handler is None else handler(obj)
 
     def _known(self, obj: Any) -> Any:
         """Return how to find an object that is there when this is loaded, None for any other."""
@@ -415,7 +413,7 @@ def is_atom(value: object) -> bool:
 class _Handlers(dict[type, Any]):
     def __missing__(self, cls: type) -> Any:
         found = (_BY_NAME.get((base.__module__, base.__qualname__)) for base in cls.__mro__)
-        handler = self[cls] = next((handler for handler in found if handler is not None), None)
+        handler = self[cls] = next((handler for handler in found if handler is not None), _handler_of_plain(cls))
         return handler
 
 
@@ -431,13 +429,17 @@ class _Copied(dict[type, bool]):
         return self[cls]
 
 
-class _Asked(dict[type, bool]):
-    """Types whose own code would be asked when an instance is made or filled, and is not to be."""
-
-    def __missing__(self, cls: type) -> bool:
-        answers = hasattr(cls, "__getattr__") and not hasattr(cls, "__setstate__")
-        self[cls] = _is_plain(cls) and (answers or reducers.has_own_new(cls))
-        return self[cls]
+def _handler_of_plain(cls: Any) -> Callable[[Any], Any] | None:
+    """Return how to reduce what says nothing of pickling, but has methods that unpickling would call too early."""
+    if issubclass(cls, type) or not _is_plain(cls):
+        return None
+    is_asked = getattr(cls, "__getstate__", None) is not getattr(object, "__getstate__", None)
+    if not is_asked and not hasattr(cls, "__setstate__"):
+        for base, fillers in _FILLERS.items():
+            if issubclass(cls, base) and any(getattr(cls, name) is not getattr(base, name) for name in fillers):
+                return reducers.reduce_container
+    answers = hasattr(cls, "__getattr__") and not hasattr(cls, "__setstate__")
+    return reducers.reduce_plain if answers or reducers.is_made_by_python(cls) else None
 
 
 class _Mutable(dict[type, bool]):
@@ -460,7 +462,7 @@ _EXACT = (
     *(decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern, types.BuiltinFunctionType, types.FunctionType),
 )
 _COPIED = _Copied()
-_ASKED = _Asked()
+_FILLERS: dict[type, tuple[str, ...]] = {list: ("append", "extend"), dict: ("__setitem__",)}
 _CONTAINERS = frozenset({dict, list, set, collections.deque, collections.OrderedDict, collections.defaultdict})
 _PARTS = frozenset({types.MethodType, types.CellType})
 _MUTABLE = _Mutable(dict.fromkeys(_EXACT, False))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copyreg
 import ctypes
+import functools
 import gc
 import importlib
+import inspect
 import io
 import os
 import pickle
@@ -74,18 +76,33 @@ def reduce_process(process: Any) -> Any:
     return refuse(process) if process.returncode is None else NotImplemented
 
 
-def reduce_instance(obj: Any) -> Any:
-    """Return the reduction of an object whose class's own `__new__` and `__getattr__` are not to be called for it.
+def reduce_plain(obj: Any) -> Any:
+    """Return the reduction of an object whose class is not to be asked anything before it has its attributes.
 
-    The one made it when it was new, and the other is not to be asked while it is empty.
+    Its own `__new__` made it when it was new, and its `__getattr__` is not to be asked while it is empty.
     """
     make, arguments, *rest = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
     state, items, pairs = (*rest, None, None, None)[:3]
-    if make is copyreg.__newobj__:  # type: ignore[attr-defined]
+    cls: Any = type(obj)
+    if make is copyreg.__newobj__ and is_made_by_python(cls):  # type: ignore[attr-defined]
         make = make_bare
-    if hasattr(type(obj), "__setstate__"):
-        return (make, arguments, state, items, pairs)
-    return (make, arguments, state, items, pairs, fill) if state is not None else (make, arguments, state, items, pairs)
+    set_state = fill if state is not None and not hasattr(cls, "__setstate__") else None
+    return (make, arguments, state, items, pairs, set_state)
+
+
+@functools.cache
+def is_made_by_python(cls: Any) -> bool:
+    """Tell whether a class has a `__new__` in Python that is not to be called on loading: nobody knows what with."""
+    make: Any = cls.__new__
+    if type(make) is not types.FunctionType:
+        return False
+    if any(type(getattr(cls, name, None)) is types.FunctionType for name in ("__getnewargs__", "__getnewargs_ex__")):
+        return False
+    if any(base.__module__ == "__main__" and "__new__" in vars(base) for base in cls.__mro__):
+        return True
+    wanted = list(inspect.signature(make).parameters.values())[1:]
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return any(each.default is each.empty and each.kind not in optional for each in wanted)
 
 
 def make_bare(cls: type, *arguments: Any) -> Any:
@@ -95,13 +112,6 @@ def make_bare(cls: type, *arguments: Any) -> Any:
     return make(cls, *arguments)
 
 
-def has_own_new(cls: type) -> bool:
-    """Tell whether instances of a class of the notebook are made by Python code that is told nothing on loading."""
-    if type(getattr(cls, "__getnewargs__", None)) is types.FunctionType:
-        return False
-    return any(base.__module__ == "__main__" and "__new__" in vars(base) for base in cls.__mro__)
-
-
 def fill(obj: Any, state: Any) -> None:
     """Give an object its attributes, as unpickling does, without asking it."""
     attributes, slots = state if isinstance(state, tuple) else (state, None)
@@ -109,6 +119,24 @@ def fill(obj: Any, state: Any) -> None:
         object.__getattribute__(obj, "__dict__")[sys.intern(name)] = value
     for name, value in (slots or {}).items():
         object.__setattr__(obj, name, value)
+
+
+def reduce_container(obj: Any) -> Any:
+    """Return the reduction of an instance of a subclass of list or dict that is filled by none of its own methods."""
+    make, arguments, *rest = obj.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    content = list(dict.items(obj)) if isinstance(obj, dict) else list(list.__iter__(obj))
+    return (make, arguments, (rest[0], content), None, None, fill_container)
+
+
+def fill_container(obj: Any, content: tuple[Any, list[Any]]) -> None:
+    """Give a list or a dict its items and its attributes, without asking it."""
+    state, items = content
+    if isinstance(obj, dict):
+        dict.update(obj, items)
+    else:
+        list.extend(obj, items)
+    if state is not None:
+        fill(obj, state)
 
 
 def reduce_logger(logger: Any) -> Any:

@@ -31,7 +31,7 @@ from traitlets import Any as AnyTrait
 from traitlets import CBool, Instance, Type, default, observe
 from traitlets.config import Config
 
-from cellstack_guest import comms, hints, programs, registries
+from cellstack_guest import comms, hints, programs, registries, stand_ins
 from cellstack_guest.frontend import (
     CellCompiler,
     CellDisplayHook,
@@ -119,6 +119,7 @@ class ZMQInteractiveShell(InteractiveShell):
         self.displayhook.outputs = outputs
         self.display_pub.outputs = outputs
         self.kernel = Kernel(self, comms.install(outputs), outputs)
+        stand_ins.install(ZMQInteractiveShell, CellDisplayPublisher)
         builtins.input = self.raw_input
         getpass.getpass = self.getpass
 

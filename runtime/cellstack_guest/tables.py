@@ -47,7 +47,7 @@ _PRESENT, _EXCLUSIVE, _SWAPPED = 1 << 63, 1 << 56, 1 << 62  # of an entry of the
 _GAP = 64  # pages that are cheaper read than left out, a call each
 _IOV_MAX = 1024
 _RUN, _PIECE = 512, 8192  # words: what a pipe takes at least, and what it takes
-_HEAP_TYPE, _IMMUTABLE_TYPE = 1 << 9, 1 << 8  # Py_TPFLAGS_ of <object.h>
+_IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE of <object.h>
 _OPAQUE = "@"  # a step whose key is no atom: by the key's address
 _libc = ctypes.CDLL(None)
 _libc.writev.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
@@ -195,6 +195,26 @@ class Table:
             return None
         return Place(module, tuple(path), found) if id(found) == self.address[number] else None
 
+    def present(self) -> Iterator[int]:
+        """Yield the addresses of the nodes that are where they were: another object may be at that of one that is gone.
+
+        Takes references to all of them.
+        """
+        objects: list[Any] = []
+        for number, parent in enumerate(self.parent):  # which has a smaller number
+            step = self.step(self.edge[number])
+            try:
+                found = (
+                    sys.modules.get(step[1])
+                    if parent == _NONE
+                    else nodes.walk(objects[parent], _decoded(objects[parent], step))
+                )
+            except LookupError:
+                found = None
+            objects.append(found)
+            if id(found) == self.address[number]:
+                yield self.address[number]
+
     def changed(self, before: Mapping[int, Marks] = types.MappingProxyType({})) -> Iterator[tuple[int, Place, Change]]:
         """Yield what may have changed, with its number. before: what some of them were later than this table."""
         for number in self.touched():
@@ -323,7 +343,7 @@ class _Builder:
         if not nodes.is_node(obj):
             return False
         if issubclass(type(obj), type):
-            return bool(obj.__flags__ & _HEAP_TYPE) and not obj.__flags__ & _IMMUTABLE_TYPE
+            return bool(obj.__flags__ & nodes.HEAP_TYPE) and not obj.__flags__ & _IMMUTABLE_TYPE
         return True
 
     def _look(self, number: int, obj: Any) -> None:
@@ -358,6 +378,7 @@ class _Builder:
         if (
             kind == nodes.ELEMENT
             or (kind == nodes.ATTRIBUTE and exclusions.is_cache(key))
+            or (kind == nodes.CLOSURE and exclusions.is_cache(self._objects[number].__code__.co_freevars[key]))
             or exclusions.is_beyond(value, step)
         ):
             return
@@ -406,27 +427,30 @@ def _order(numbers: array.array[int]) -> array.array[int]:
 class Twin:
     """A fork of this process, as it is at this moment, that writes down what it holds, and ends.
 
-    base: a table of what it need not look at again. beyond: addresses of objects that are none of the modules' own.
+    base: a table of what it need not look at again; later: those that came after it. beyond: addresses of objects that
+    are none of the modules' own.
     """
 
-    def __init__(self, base: Table | None = None, beyond: Collection[int] = ()) -> None:
+    def __init__(self, base: Table | None = None, beyond: Collection[int] = (), later: Sequence[Table] = ()) -> None:
         self._memfd = os.memfd_create("baseline", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         # An interrupt must not reach a process that is on its way to become the twin.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                self._write(base, beyond)
+                self._write(base, beyond, later)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def _write(self, base: Table | None, beyond: Collection[int]) -> NoReturn:
+    def _write(self, base: Table | None, beyond: Collection[int], later: Sequence[Table]) -> NoReturn:
         """Write all that there is into the memory that is shared with the one who asks."""
         try:
             gc.disable()
             if base is not None:
                 base.shares = True
             known = {*beyond, *exclusions.carried_otherwise(), *(() if base is None else base.address)}
+            for each in later:
+                known.update(each.present())
             table = _Builder(known).table(
                 (name, module) for name, module in exclusions.modules() if id(module) not in known
             )

@@ -42,7 +42,7 @@ def main() -> int:
             _result(path).write_text(json.dumps(result, indent=1) + "\n")
             click.echo(result.get("failed") or f"{result['same']} of {result['cells']} cells the same")
     results = [json.loads(_result(path).read_text()) for path in notebooks if _result(path).exists()]
-    text, is_good = report(results, tomllib.loads((HERE / "reasons.toml").read_text())["reason"])
+    text, is_good = report(results, tomllib.loads((HERE / "reasons.toml").read_text())["reason"], len(notebooks))
     (HERE / "differences.md").write_text(text)
     return 0 if is_good and len(results) == len(notebooks) else 1
 
@@ -78,8 +78,11 @@ def compare(path: str) -> dict[str, Any]:
     return {**json.loads(done.stdout)["notebooks"][0], "commit": _commit()}
 
 
-def report(results: list[dict[str, Any]], reasons: list[dict[str, Any]]) -> tuple[str, bool]:
-    """Return the report, and whether every difference has a reason and few enough cells differ."""
+def report(results: list[dict[str, Any]], reasons: list[dict[str, Any]], listed: int) -> tuple[str, bool]:
+    """Return the report, and whether every difference has a reason and few enough cells differ.
+
+    listed: number of notebooks of which there could be a result.
+    """
     compared = [result for result in results if "failed" not in result]
     failed = [result for result in results if "failed" in result]
     rows: dict[str, list[int]] = {}
@@ -103,8 +106,9 @@ def report(results: list[dict[str, Any]], reasons: list[dict[str, Any]]) -> tupl
     versions = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
     commits = ", ".join(sorted({result["commit"] for result in results}))
     numbers = (
-        f"**{total[0]} notebooks, {total[1]} code cells: {total[2]} the same, {total[3]} vary under ipykernel itself, "
-        f"{total[4]} differ; {100 * share:.1f} of 100 cells do not differ.** {unexplained} differ for no known reason, "
+        f"**{total[0]} of {listed} notebooks, {total[1]} code cells: {total[2]} the same, "
+        f"{total[3]} vary under ipykernel itself, {total[4]} differ; {100 * share:.1f} of 100 cells do not differ.** "
+        f"{unexplained} differ for no known reason, "
         f"{bugs} because of a bug."
     )
     head = [

@@ -612,3 +612,33 @@ def test_library_function_that_is_wrapped_calls_the_first_one(nb: Notebook) -> N
 def test_attribute_that_refuses_to_be_set_costs_no_cell(nb: Notebook) -> None:
     nb.run("import re\ntry:\n    re.RegexFlag.ASCII = 5\nexcept AttributeError:\n    pass\nx = 1")
     assert nb.show("(x, re.RegexFlag.ASCII is re.A)") == "(1, True)"
+
+
+def test_lists_and_dicts_with_methods_of_their_own_are_filled_without_them(nb: Notebook) -> None:
+    nb.run(
+        "class Noisy(list):\n    def __init__(self, *a): super().__init__(*a); self.log = []\n"
+        "    def append(self, value): self.log.append(value); super().append(value)\n"
+        "    def extend(self, values): self.log.append('many'); super().extend(values)\n"
+        "class Upper(dict):\n    def __init__(self): self.count = 0\n"
+        "    def __setitem__(self, key, value): self.count += 1; super().__setitem__(key.upper(), value)\n"
+        "x, y = Noisy([1]), Upper()\nx.append(2); x.append(x); y['a'] = 1; dict.__setitem__(y, 'b', 2)"
+    )
+    ran = nb.run("print(x[:2], x[2] is x, x.log[0], len(x.log), y, y.count)")
+    assert ran.printed == "[1, 2] True 2 2 {'A': 1, 'b': 2} 1\n"
+
+
+def test_an_object_whose_class_wants_arguments_to_make_it_is_carried(nb: Notebook) -> None:
+    nb.run(
+        "class Made:\n    def __new__(cls, source, *, name): self = object.__new__(cls); self.s = source; return self\n"
+        "    def __init__(self, source, *, name): self.name = name\n"
+        "class Items(list):\n    def __new__(cls, size): return super().__new__(cls)\n"
+        "x, y = Made('text', name='n'), Items([1, 2])"
+    )
+    assert nb.run("print(x.s, x.name, y, type(y).__name__)").printed == "text n [1, 2] Items\n"
+
+
+def test_a_weak_proxy_stands_for_the_same_object_and_a_dead_one_is_dead(nb: Notebook) -> None:
+    nb.run("import weakref\nclass K: pass\nx = K(); x.me = weakref.proxy(x); dead = weakref.proxy(K())")
+    nb.run("x.me.value = 3")
+    ran = nb.run("print(x.value, type(x.me).__name__)\ntry: dead.value\nexcept ReferenceError: print('dead')")
+    assert ran.printed == "3 ProxyType\ndead\n"

@@ -1,10 +1,11 @@
 """What of libraries cannot be found by looking at objects: it lives in C or in the process, or is made by a call.
 
 Each module has what its library needs. SETTINGS: values with a reader and a writer, read before and after every cell.
-HOOKS: what cells register or give to a library, read after every cell (`hooks.py`). CALLS:
-functions whose calls are noted, as what they do cannot be read. MAKERS: functions whose arguments are noted. HANDLERS:
-functions that reduce instances of a type, by the type's module and qualified name. FIXED: module and name of objects of
-which there is one in every process: a variable that holds one is bound to that one again.
+HOOKS: what cells register or give to a library, read after every cell (`hooks.py`). CALLS: functions whose calls are
+noted, as what they do cannot be read. MAKERS: functions whose arguments are noted. HANDLERS: functions that reduce
+instances of a type, by the type's module and qualified name. FIXED: module and name of objects of which there is one in
+every process: a variable that holds one is bound to that one again. AFTER_FORK: module and a function that is called in
+the process of a cell when its zygote has imported that module.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from cellstack_guest.adapters import (
     numpy,
     options,
     pandas,
+    param,
     pictures,
     process,
     scipy,
@@ -32,7 +34,7 @@ from cellstack_guest.adapters import (
     standard,
     sympy,
     torch,
-    widgets,
+    traitlets,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 _ALL: tuple[Any, ...] = (
     *(process, callbacks, language, standard, sqlite, concurrency, ctypes, ipython),
     *(numpy, scipy, sympy, pandas, arrow, matplotlib, pictures, charts, torch, options),
-    *(documents, databases, widgets),
+    *(documents, databases, traitlets, param),
 )
 SETTINGS: tuple[Setting, ...] = tuple(each for module in _ALL for each in getattr(module, "SETTINGS", ()))
 BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -54,6 +56,9 @@ MAKERS: tuple[Maker, ...] = tuple(each for module in _ALL for each in getattr(mo
 HANDLERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     name: handler for module in _ALL for name, handler in getattr(module, "HANDLERS", {}).items()
 }
+AFTER_FORK: tuple[tuple[str, Callable[[], None]], ...] = tuple(
+    each for module in _ALL for each in getattr(module, "AFTER_FORK", ())
+)
 FIXED: tuple[tuple[str, str], ...] = tuple(each for module in _ALL for each in getattr(module, "FIXED", ()))
 HOOKS: dict[str, Hook] = {
     each.key: each

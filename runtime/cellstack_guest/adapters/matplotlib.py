@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from typing import Any
@@ -10,6 +11,7 @@ from cellstack_guest.hooks import held
 from cellstack_guest.settings import Setting, module
 
 _BACKEND = "backend"
+_FILE = "matplotlibrc"
 
 
 def _read_rc_params() -> dict[str, Any]:
@@ -94,6 +96,17 @@ def _is_of_canvas(callback: Any) -> bool:
     return str(owner.__module__).startswith(_OF_CANVAS) or any(map(_is_of_canvas, inner))
 
 
+def _read_file_beside_notebook() -> None:
+    """Take the parameters of the notebook's folder, which an import in a cell would have read."""
+    matplotlib = module("matplotlib")
+    if os.path.isfile(_FILE):
+        params = matplotlib.rc_params_from_file(_FILE, use_default_template=False)
+        params.pop(_BACKEND, None)
+        matplotlib.rcParams.update(params)
+        matplotlib.rcParamsOrig.update(params)
+
+
+AFTER_FORK = (("matplotlib", _read_file_beside_notebook),)
 SETTINGS = (Setting("matplotlib", "matplotlib", _read_rc_params, _write_rc_params, delta=True),)
 HOOKS = (held("open figures", "matplotlib.pyplot", _read_figures, _write_figures),)
 HANDLERS = {

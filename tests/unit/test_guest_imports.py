@@ -1,0 +1,120 @@
+"""What imports do beyond binding a name: in other modules, below a call, and in front of the shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.guest_cells import Cells
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIBRARIES = {
+    "host_lib": "import sys\nregistry = {}\nclass Frame: pass\n",
+    "accessor_lib": "import host_lib\nhost_lib.registry['a'] = 1\nhost_lib.Frame.plot = lambda self: 'plotted'\n",
+    "quiet_lib": "import host_lib\n",
+    "options_lib": "options = {}\ndef of_shell(): return 'get_ipython' in __builtins__\nhad_shell = of_shell()\n",
+    "outer_lib": (
+        "def setup():\n    import options_lib\n    options_lib.options['on'] = True\n"
+        "def options():\n    import options_lib\n    return options_lib.options\n"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def cells() -> Iterator[Cells]:
+    cells = Cells()
+    yield cells
+    cells.close()
+
+
+@pytest.fixture
+def notebook(cells: Cells, tmp_path: Path) -> Cells:
+    """A new notebook that finds the libraries of this module."""
+    for name, text in LIBRARIES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    cells.new()
+    cells.run(f"import sys\nsys.path.append({str(tmp_path)!r})")
+    return cells
+
+
+def test_what_an_import_registers_with_another_module_is_there_in_later_cells(notebook: Cells) -> None:
+    notebook.run("import host_lib\nimport accessor_lib")
+    assert notebook.run("host_lib.registry, host_lib.Frame().plot()").result == "({'a': 1}, 'plotted')"
+    assert notebook.run("import host_lib as h\nh.Frame().plot()").result == "'plotted'"
+    assert notebook.run("1").result == "1"
+
+
+def test_an_import_that_changes_no_other_module_is_not_made_again(notebook: Cells) -> None:
+    notebook.run("import host_lib\nimport quiet_lib")
+    assert notebook.run("host_lib.registry").result == "{}"
+    assert notebook.run("[name for name in host_lib.sys.modules if name.startswith('quiet')]").result == "[]"
+
+
+def test_what_a_call_changes_in_a_module_that_it_imports_is_carried(notebook: Cells) -> None:
+    notebook.run("import outer_lib\nouter_lib.setup()")
+    assert notebook.run("outer_lib.options()").result == "{'on': True}"
+    assert notebook.run("import options_lib\noptions_lib.options").result == "{'on': True}"
+
+
+def test_a_module_is_imported_in_sight_of_the_shell_in_later_cells_too(notebook: Cells) -> None:
+    assert notebook.run("import options_lib\noptions_lib.had_shell").result == "True"
+    assert notebook.run("options_lib.had_shell").result == "True"
+
+
+def test_a_loader_that_is_watched_answers_as_itself(notebook: Cells) -> None:
+    code = (
+        "import importlib.util\n'options' in importlib.util.find_spec('options_lib').loader.get_source('options_lib')"
+    )
+    assert notebook.run(code).result == "True"
+
+
+def test_parameters_of_matplotlib_beside_the_notebook_hold_where_it_was_imported_before() -> None:
+    pytest.importorskip("matplotlib")
+    cells = Cells("matplotlib.pyplot")
+    try:
+        (Path(cells.folder) / "matplotlibrc").write_text("figure.dpi: 91\nlines.linewidth: 7\n")
+        code = "import matplotlib as mpl\nmpl.rcParams['figure.dpi'], mpl.rcParams['lines.linewidth']"
+        assert cells.run(code).result == "(91.0, 7.0)"
+        cells.run("mpl.rcParams['figure.dpi'] = 92")
+        assert cells.run(code).result == "(92.0, 7.0)"
+        cells.run("mpl.rc_file_defaults()")
+        assert cells.run(code).result == "(91.0, 7.0)"
+    finally:
+        cells.close()
+
+
+def test_libraries_find_what_they_look_for_in_ipykernel(notebook: Cells) -> None:
+    code = (
+        "import sys\nfrom ipykernel.zmqshell import ZMQInteractiveShell\n"
+        "'ipykernel.zmqshell' in sys.modules, isinstance(get_ipython(), ZMQInteractiveShell)"
+    )
+    assert notebook.run(code).result == "(True, True)"
+
+
+def test_a_comm_of_ipykernel_is_one_of_the_cell(notebook: Cells) -> None:
+    pytest.importorskip("comm")
+    run = notebook.run("from ipykernel.comm import Comm\nc = Comm(target_name='t', data={'a': 1})")
+    assert [frame["content"]["target_name"] for frame in run.all("comm")] == ["t"]
+    run = notebook.run("c.send({'b': 2})")
+    assert [frame["content"]["data"] for frame in run.all("comm")] == [{"b": 2}]
+
+
+def test_observers_of_a_widget_are_carried(notebook: Cells) -> None:
+    pytest.importorskip("ipywidgets")
+    notebook.run(
+        "import ipywidgets as w\nseen = []\nx = w.IntText(1)\nx.observe(lambda c: seen.append(c.new), 'value')\n"
+        "a, b = w.IntText(1), w.IntText(1)\nlink = w.link((a, 'value'), (b, 'value'))"
+    )
+    notebook.run("x.value = 2\na.value = 7")
+    assert notebook.run("seen, b.value").result == "([2], 7)"
+    notebook.run("x.unobserve_all()\nlink.unlink()\nx.value = 3\na.value = 8")
+    assert notebook.run("x.value = 4\na.value = 9\nseen, b.value").result == "([2], 7)"
+
+
+def test_a_thread_that_a_module_keeps_is_not_carried_and_not_spoken_of(notebook: Cells) -> None:
+    run = notebook.run("import host_lib, threading\nhost_lib.watcher = threading.Thread(target=print, daemon=True)")
+    assert run.notices == []
+    assert notebook.run("hasattr(host_lib, 'watcher')").result == "False"

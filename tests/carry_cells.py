@@ -90,7 +90,7 @@ def _run_cell(
         loaded = carrier.begin(state, code)
         try:
             for statement in ast.parse(code, f"<cell {number}>").body:
-                carrier.before_statement(statement)
+                carrier.modules.before_statement(statement)
                 whole = ast.Module([statement], [])
                 exec(compile(whole, f"<cell {number}>", "exec", dont_inherit=True), namespace)
         except BaseException:  # noqa: BLE001 - reported to the test

@@ -6,46 +6,29 @@ part of a component like a variable. What was not loaded cannot have changed: th
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import importlib
-import itertools
 import sys
 import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import (
-    adapters,
-    companions,
-    exclusions,
-    hooks,
-    manifest,
-    names,
-    patches,
-    pickling,
-    settings,
-)
-from cellstack_guest.ambient import Ambient, LateFinder
-from cellstack_guest.baseline import is_delta, merged
+from cellstack_guest import manifest, names, patches, pickling, settings
+from cellstack_guest.ambient import Ambient
+from cellstack_guest.baseline import is_delta
 from cellstack_guest.budget import Budget
 from cellstack_guest.definitions import ClassState, Registry
-from cellstack_guest.imports import OuterImports
 from cellstack_guest.loader import Loader, LoadError
 from cellstack_guest.manifest import CLASS, PROVIDE, LayerWriter
+from cellstack_guest.modules import COMPANIONS, Modules
 from cellstack_guest.saver import Saver, Values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
     from cellstack_guest.baseline import Baseline
     from cellstack_guest.manifest import Manifest, Saved
 
 __all__ = ["Carried", "Carrier"]
 
-IMPORTS = "imports"  # in `extra`: dotted names of modules that cells have imported
-COMPANIONS = "companions"  # in `extra`: pairs of a package, and a module whose import has changed what is in it
-FOLDERS = "folders"  # in `extra`: where modules of the person's own were found
 _NOT_THE_USERS = ("__builtins__", "__warningregistry__")
 
 
@@ -92,30 +75,11 @@ class Carrier:
         self._initial = dict(namespace)
         self._ambient = Ambient()
         self._baseline = baseline
-        self._acts = self._has_acted = self._loads = False
-        self._words: frozenset[str] = frozenset()
-        self._has_imported = True  # what is loaded imports, too
-        self._imports: set[str] = set()
-        self._targets: set[tuple[str, bool]] = set()
-        hooks.start()
-        self._noted_modules = len(sys.modules)
-        self._pending: dict[str, list[str]] = {}  # what is put back into a module when it is imported
-        self._finder = LateFinder(lambda module, _: self._put_back(module, in_import=True))
-        self._deferred: list[str] = []  # changes of modules that are put back when no import is under way any more
-        self._outer = OuterImports(self._after_import)
-        self._importing: ast.stmt | None = None  # the statement that is imports a module, with what there was before it
-        self._holdings: companions.Holdings = {}
-        self._due: list[str] = []  # modules to import as soon as no import is under way
-        self.quiet: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+        self.modules = Modules(self.extra, self.notices, baseline, self._put_back_key, self._applied)
         self._state: str | None = None
         # What a second cell in this process goes on from, seldom as there is one.
         self._continued: tuple[Manifest, dict[str, dict[str, Any]]] | None = None
         self._adopt(manifest.empty(), Registry(namespace))
-
-    @property
-    def baseline(self) -> Baseline | None:
-        """What modules held before this cell's code ran, where anybody is going to ask for it."""
-        return self._baseline if self._acts else None
 
     def open(self, state: str | None) -> None:
         """Read the manifest of `state`; `begin` does it too, but a process that waits can do it ahead.
@@ -148,87 +112,20 @@ class Carrier:
                     self.notices.append(f"{key} could not be loaded: {type(error).__name__}: {error}")
                 else:
                     self.extra[key] = self._extra_loaded[key]
-        self._acts = self._has_acted = False
-        self._words = frozenset()
+        self.modules.begin()
         return self.go_on(code)
 
     def go_on(self, code: str) -> list[str]:
         """Load what more `code` can reach, which runs after what began, in the same process; return the names bound."""
         reach = names.reach_of_source(code)
-        self._words |= frozenset(names.words(code))
-        self._imports.update(reach.imports)
-        self._targets.update(reach.targets)
-        self._acts = self._acts or reach.acts
-        self._has_imported = True
-        self._outer.is_wanted = False
+        self.modules.go_on(code, reach)
         if not self._owners and COMPANIONS not in self.extra:
             return []
-        with self._loading():
-            self._await_modules()
+        with self.modules.loading():
+            self.modules.wait_for(self._owners)
             loaded = self._load(self.names() if reach.everything else reach.names)
-            self._put_back_deferred()
+            self.modules.put_back_deferred()
             return loaded
-
-    @contextlib.contextmanager
-    def folders(self) -> Iterator[None]:
-        """Find modules of the person's own where they were found before, wherever the working directory is now."""
-        added = [folder for folder in (*self.extra.get(FOLDERS, ()), patches.FOLDER) if folder not in sys.path]
-        sys.path += added
-        try:
-            yield
-        finally:
-            sys.path[:] = [folder for folder in sys.path if folder not in added]
-
-    @contextlib.contextmanager
-    def _loading(self) -> Iterator[None]:
-        self._loads = True
-        try:
-            with self.folders():
-                yield
-        finally:
-            self._loads = False
-
-    def _await_modules(self) -> None:
-        """Put back what was set inside modules: now where they are there, else when they are imported."""
-        self._pending = {}
-        for key in self._owners:
-            if patches.is_patch(key):
-                self._pending.setdefault(patches.module_of(key), []).append(key)
-        for package, _ in self.extra.get(COMPANIONS, ()):
-            self._pending.setdefault(package, [])
-        self._finder.watch(self._pending.keys() - sys.modules.keys(), self.notices)
-        while ready := [module for module in self._pending if module in sys.modules]:  # loading one imports others
-            for module in ready:
-                self._put_back(module)
-            self._put_back_deferred()
-
-    def _put_back(self, module: str, *, in_import: bool = False) -> None:
-        self._due += [name for package, name in self.extra.get(COMPANIONS, ()) if package == module]
-        if not in_import:
-            self._import_due()
-        for key in self._pending.pop(module, ()):
-            # Its values may be of modules that are not complete yet, or need the variable whose loading imports.
-            if in_import and (is_delta(key) or (self._loads and hooks.is_hook(key))):
-                self._deferred.append(key)
-            else:
-                self._put_back_key(key)
-
-    def _import_due(self) -> None:
-        """Import what has registered something with a package in an earlier cell."""
-        while self._due:
-            name = self._due.pop(0)
-            if name not in sys.modules:
-                with (
-                    contextlib.suppress(Exception),
-                    settings.undisturbed(),
-                    self.quiet(),
-                ):  # gone: whoever uses it is told
-                    importlib.import_module(name)
-
-    def _put_back_deferred(self) -> None:
-        self._import_due()
-        while self._deferred:
-            self._put_back_key(self._deferred.pop(0))
 
     def _put_back_key(self, key: str) -> None:
         owner = self._owners[key]
@@ -252,55 +149,9 @@ class Carrier:
         self._lost.add(key)
         self.notices.append(f"{patches.title(key)} {why}")
 
-    def before_statement(self, statement: ast.stmt) -> None:
-        """Take in the modules that were imported since, before a statement of the cell may change them."""
-        self._note_companions()
-        self._put_back_deferred()
-        if companions.is_of_interest(statement):
-            self._importing, self._holdings = statement, self._holdings or companions.holdings()
-        elif not isinstance(statement, ast.Import | ast.ImportFrom):
-            self._holdings = {}
-        self._outer.is_wanted = False
-        if isinstance(statement, ast.Import | ast.ImportFrom) or names.is_setting_up(statement):
-            self._has_imported = True
-            return
-        if (self.baseline is None and not self._pending) or not names.acts(statement):
-            return
-        self._outer.watch()
-        if self.baseline is None or (self._has_acted and not self._has_imported):
-            return
-        if self._has_imported and len(sys.modules) != self._noted_modules:
-            self._note_modules(self.baseline)
-        self._has_acted, self._has_imported = True, False
-
-    def _note_companions(self) -> None:
-        """Have modules imported again that have changed other packages when this cell's statement imported them."""
-        if self._importing is None:
-            return
-        now = companions.holdings()
-        known = self.extra.get(COMPANIONS, ())
-        imported = [name for name in companions.modules_of(self._importing) if name in sys.modules]
-        packages = companions.changed(self._holdings, now) - {name.partition(".")[0] for name in imported}
-        new = [pair for pair in itertools.product(sorted(packages), imported) if pair not in known]
-        if new:
-            self.extra[COMPANIONS] = (*known, *new)
-        self._importing, self._holdings = None, now
-
-    def _note_modules(self, baseline: Baseline) -> None:
-        self._noted_modules = len(sys.modules)
-        with contextlib.suppress(OSError):  # no process can be made: what the text says is carried all the same
-            baseline.renew(self._applied().values(), first=not self._has_acted)
-
-    def _after_import(self) -> None:
-        """Take in what a call of the cell has imported, before the call goes on and may change it."""
-        self._put_back_deferred()
-        new = itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._noted_modules))
-        if self.baseline is not None and not all(map(exclusions.is_standard, new)):
-            self._note_modules(self.baseline)
-
     def load_all(self) -> list[str]:
         """Load everything that is carried and return the names bound by this."""
-        with self._loading():
+        with self.modules.loading():
             return self._load(self.names())
 
     def names(self) -> list[str]:
@@ -345,8 +196,7 @@ class Carrier:
             writer.close()
 
     def _end(self, layer: str, writer: LayerWriter) -> Carried:
-        self._outer.end()
-        self._note_companions()
+        self.modules.end()
         values, gone = self._values()
         budget = Budget()
         saver = Saver(self._loader, self._registry, writer, layer, budget.deadline)
@@ -354,13 +204,14 @@ class Carrier:
             outcome = saver.save(values, gone)
         self.notices += budget.announcement(*outcome.largest)
         ambient = self._ambient.end(self._manifest["ambient"], self._registry, writer, self.notices)
-        self._note_imports()
         extra = self._save_extra(writer)
         tombstones = self._tombstones(outcome.refused)
         for key in [key for key in outcome.refused if patches.is_patch(key)]:
             why = outcome.refused.pop(key)
             # What a library keeps for itself, and the cell does not speak of, is made again when it is needed.
-            if not is_delta(key) or not self._words.isdisjoint(names.words(patches.title(key).rpartition(".")[2])):
+            if not is_delta(key) or not self.modules.words.isdisjoint(
+                names.words(patches.title(key).rpartition(".")[2])
+            ):
                 self.notices.append(f"{patches.title(key)} will not be carried: {why}")
         loaded = list(self._bound)
         self._bound.clear()
@@ -453,25 +304,7 @@ class Carrier:
                 self._namespace[key] = value
                 self._bound.append(key)
                 if type(value) is types.ModuleType:
-                    self._import_below(value.__name__)
-
-    def _import_below(self, package: str) -> None:
-        """Import what cells have imported below a package, which is an attribute of it then."""
-        for name in self.extra.get(IMPORTS, ()):
-            if name.startswith(f"{package}.") and name not in sys.modules:
-                with contextlib.suppress(Exception), settings.undisturbed():  # gone: whoever uses it is told
-                    importlib.import_module(name)
-
-    def _note_imports(self) -> None:
-        """Have the modules that import statements of this cell have imported imported for later cells."""
-        known = self.extra.get(IMPORTS, ())
-        new = {name for name in self._imports - set(known) if name in sys.modules}
-        if new:
-            self.extra[IMPORTS] = (*known, *sorted(new))
-        folders = self.extra.get(FOLDERS, ())
-        found = {folder for name in hooks.new_modules() if (folder := patches.folder_of(name)) is not None}
-        if not found <= {patches.FOLDER, *folders}:
-            self.extra[FOLDERS] = (*folders, *sorted(found - {*folders}))
+                    self.modules.import_below(value.__name__)
 
     def _bind_provided(self, name: str) -> None:
         try:
@@ -508,10 +341,8 @@ class Carrier:
         """Return what has to be looked at, by key, and the keys that are no longer there."""
         registry, hidden, namespace = self._registry, self._hidden, self._namespace
         current: dict[str, Any] = {PROVIDE + name: factory for name, factory in self._factories.items()}
-        loaded = [key for values in self._live.values() for key in values if patches.is_patch(key)]
-        changes = self._changes()
-        found = patches.found(self._targets, namespace, loaded, hooks.new_modules(), self._is_covered)
-        current |= found | self._held | changes | self._hooks()
+        live = {key: value for values in self._live.values() for key, value in values.items() if patches.is_patch(key)}
+        current |= self._held | self.modules.values(namespace, live)
         for name, value in list(namespace.items()):
             if name in hidden or name in registry.provided or not isinstance(name, str) or self._is_initial(name):
                 continue
@@ -535,32 +366,9 @@ class Carrier:
         fresh = {key: value for key, value in current.items() if self._owners.get(key) not in self._live}
         return Values(fresh, old, self._live), gone
 
-    def _changes(self) -> dict[str, Any]:
-        """Return what is different in modules from what they held before cells ran, by key."""
-        live = self._applied()
-        if self.baseline is None:
-            return live
-        changes: dict[str, Any] = {}
-        for key, delta, whole in self.baseline.changes():
-            changes[key] = delta if whole or key not in live else merged(live[key], delta)
-        for key in live.keys() - changes.keys():
-            if not self.baseline.is_pristine(key, live[key]):
-                changes[key] = live[key]
-        return {key: delta for key, delta in changes.items() if delta.put or delta.gone}
-
-    def _hooks(self) -> dict[str, Any]:
-        """Return what is registered with the process, by key."""
-        live = {key: value for values in self._live.values() for key, value in values.items() if hooks.is_hook(key)}
-        if not self._acts:
-            return live
-        return hooks.found(adapters.HOOKS, self._words, live)
-
     def _applied(self) -> dict[str, Any]:
         live = {key: value for values in self._live.values() for key, value in values.items() if is_delta(key)}
         return {key: delta for key, delta in live.items() if key not in self._lost}
-
-    def _is_covered(self, module: str) -> bool:
-        return self._baseline is not None and self._baseline.covers(module)
 
     def _save_extra(self, writer: LayerWriter) -> Saved:
         saved: Saved = {}

@@ -169,7 +169,7 @@ class Cell:
         """Load, run, save. Whatever fails, there is a reply, and the state before it stays usable."""
         shell = self.shell
         shell.begin(request, self._inbox, self._carrier.note_for)
-        shell.before_statement = self._carrier.before_statement
+        shell.before_statement = self._carrier.modules.before_statement
         info = request.get("layer_info") or {}
         api.layer, api.limits = info.get("layer"), shell.limits
         loaded = False
@@ -223,7 +223,7 @@ class Cell:
     def _load(self, request: Message) -> None:
         carrier, shell, code, count = self._carrier, self.shell, request["code"], self.shell.execution_count
         carrier.cell = f"[{count}]"
-        carrier.quiet = self.outputs.muted
+        carrier.modules.quiet = self.outputs.muted
         carrier.open(request.get("state"))
         self._history = History(shell)
         if request["type"] in ("shell", "end"):
@@ -240,7 +240,7 @@ class Cell:
             with self.outputs.muted(), shell.builtin_trap:
                 self._loaded = self._reach(request, "\n".join([self._static.text, *also, *expressions]))
         if not self._kept:
-            with carrier.folders():  # where the extensions that are the person's own were found
+            with carrier.modules.folders():  # where the extensions that are the person's own were found
                 self.preferences.restore(carrier.extra, code)
         self._history.restore(carrier.extra, [*carrier.names(), *filter(is_result, self._namespace)], count)
         self._history.restore_typed(code)

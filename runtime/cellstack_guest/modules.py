@@ -1,0 +1,242 @@
+"""What cells do to modules: what earlier ones have changed is put back, what this one changes is noticed.
+
+Modules may be there when the cell begins, may be imported by its statements, or by what these call; each time the
+changes of earlier cells come first, and what the module holds then is what later changes are told from.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib
+import itertools
+import sys
+from typing import TYPE_CHECKING, Any
+
+from cellstack_guest import adapters, companions, exclusions, hooks, names, patches, settings
+from cellstack_guest.ambient import LateFinder
+from cellstack_guest.baseline import is_delta, merged
+from cellstack_guest.imports import OuterImports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from cellstack_guest.baseline import Baseline
+
+# In `extra`:
+IMPORTS = "imports"  # dotted names of modules that cells have imported
+COMPANIONS = "companions"  # pairs of a package, and a module whose import has changed what is in it
+FOLDERS = "folders"  # where modules of the person's own were found
+
+
+class Modules:
+    """The modules of one process.
+
+    extra: what is carried along with the variables. notices: collects what cannot be watched. put_back: loads and
+    applies what is saved under a key. applied: returns the changes that are in force, by key. quiet: makes a context in
+    which nothing is shown.
+    """
+
+    def __init__(
+        self,
+        extra: dict[str, Any],
+        notices: list[str],
+        baseline: Baseline | None,
+        put_back: Callable[[str], None],
+        applied: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.quiet: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+        self.words: frozenset[str] = frozenset()  # of the code of the cell
+        self._extra = extra
+        self._notices = notices
+        self._baseline = baseline
+        self._put_back_key = put_back
+        self._applied = applied
+        self._acts = self._has_acted = self._loads = False
+        self._has_imported = True  # what is loaded imports, too
+        self._imports: set[str] = set()
+        self._targets: set[tuple[str, bool]] = set()
+        hooks.start()
+        self._noted = len(sys.modules)
+        self._pending: dict[str, list[str]] = {}  # what is put back into a module when it is imported
+        self._finder = LateFinder(lambda module, _: self._put_back(module, in_import=True))
+        self._deferred: list[str] = []  # changes of modules that are put back when no import is under way any more
+        self._due: list[str] = []  # modules to import then
+        self._outer = OuterImports(self._after_import)
+        self._importing: ast.stmt | None = None  # the statement that is imports a module, with what there was before it
+        self._holdings: companions.Holdings = {}
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What modules held before this cell's code ran, where anybody is going to ask for it."""
+        return self._baseline if self._acts else None
+
+    def begin(self) -> None:
+        """Forget the code of a cell before."""
+        self._acts = self._has_acted = False
+        self.words = frozenset()
+
+    def go_on(self, code: str, reach: names.Reach) -> None:
+        """Take down what more code, that runs in this process after what began, does by its text."""
+        self.words |= frozenset(names.words(code))
+        self._imports.update(reach.imports)
+        self._targets.update(reach.targets)
+        self._acts = self._acts or reach.acts
+        self._has_imported = True
+        self._outer.is_wanted = False
+
+    # Putting back
+
+    @contextlib.contextmanager
+    def folders(self) -> Iterator[None]:
+        """Find modules of the person's own where they were found before, wherever the working directory is now."""
+        added = [folder for folder in (*self._extra.get(FOLDERS, ()), patches.FOLDER) if folder not in sys.path]
+        sys.path += added
+        try:
+            yield
+        finally:
+            sys.path[:] = [folder for folder in sys.path if folder not in added]
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """Load variables; what their loading imports has what is registered with it put back afterwards."""
+        self._loads = True
+        try:
+            with self.folders():
+                yield
+        finally:
+            self._loads = False
+
+    def wait_for(self, keys: Iterable[str]) -> None:
+        """Put back what is saved under keys: now where the module is there, else when it is imported."""
+        self._pending = {}
+        for key in keys:
+            if patches.is_patch(key):
+                self._pending.setdefault(patches.module_of(key), []).append(key)
+        for package, _ in self._extra.get(COMPANIONS, ()):
+            self._pending.setdefault(package, [])
+        self._finder.watch(self._pending.keys() - sys.modules.keys(), self._notices)
+        while ready := [module for module in self._pending if module in sys.modules]:  # loading one imports others
+            for module in ready:
+                self._put_back(module)
+            self.put_back_deferred()
+
+    def _put_back(self, module: str, *, in_import: bool = False) -> None:
+        self._due += [name for package, name in self._extra.get(COMPANIONS, ()) if package == module]
+        if not in_import:
+            self._import_due()
+        for key in self._pending.pop(module, ()):
+            # Its values may be of modules that are not complete yet, or need the variable whose loading imports.
+            if in_import and (is_delta(key) or (self._loads and hooks.is_hook(key))):
+                self._deferred.append(key)
+            else:
+                self._put_back_key(key)
+
+    def put_back_deferred(self) -> None:
+        """Put back what had to wait until no import is under way any more."""
+        self._import_due()
+        while self._deferred:
+            self._put_back_key(self._deferred.pop(0))
+
+    def _import_due(self) -> None:
+        """Import what has registered something with a package in an earlier cell."""
+        while self._due:
+            _import_again(self._due.pop(0), self.quiet)
+
+    def import_below(self, package: str) -> None:
+        """Import what cells have imported below a package, which is an attribute of it then."""
+        for name in self._extra.get(IMPORTS, ()):
+            if name.startswith(f"{package}."):
+                _import_again(name, contextlib.nullcontext)
+
+    # Noticing
+
+    def before_statement(self, statement: ast.stmt) -> None:
+        """Take in the modules that were imported since, before a statement of the cell may change them."""
+        self._note_companions()
+        self.put_back_deferred()
+        imports = isinstance(statement, ast.Import | ast.ImportFrom)
+        if companions.is_of_interest(statement):
+            self._importing, self._holdings = statement, self._holdings or companions.holdings()
+        elif not imports:
+            self._holdings = {}
+        self._outer.is_wanted = False
+        if imports or names.is_setting_up(statement):
+            self._has_imported = True
+            return
+        if (self.baseline is None and not self._pending) or not names.acts(statement):
+            return
+        self._outer.watch()
+        if self.baseline is None or (self._has_acted and not self._has_imported):
+            return
+        if self._has_imported and len(sys.modules) != self._noted:
+            self._renew(self.baseline)
+        self._has_acted, self._has_imported = True, False
+
+    def _after_import(self) -> None:
+        """Take in what a call of the cell has imported, before the call goes on and may change it."""
+        self.put_back_deferred()
+        new = itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._noted))
+        if self.baseline is not None and not all(map(exclusions.is_standard, new)):
+            self._renew(self.baseline)
+
+    def _renew(self, baseline: Baseline) -> None:
+        self._noted = len(sys.modules)
+        with contextlib.suppress(OSError):  # no process can be made: what the text says is carried all the same
+            baseline.renew(self._applied().values(), first=not self._has_acted)
+
+    def _note_companions(self) -> None:
+        """Have modules imported again that have changed other packages when this cell's statement imported them."""
+        if self._importing is None:
+            return
+        now = companions.holdings()
+        known = self._extra.get(COMPANIONS, ())
+        imported = [name for name in companions.modules_of(self._importing) if name in sys.modules]
+        packages = companions.changed(self._holdings, now) - {name.partition(".")[0] for name in imported}
+        new = [pair for pair in itertools.product(sorted(packages), imported) if pair not in known]
+        if new:
+            self._extra[COMPANIONS] = (*known, *new)
+        self._importing, self._holdings = None, now
+
+    def end(self) -> None:
+        """Note what this cell has imported: it is imported for later cells."""
+        self._outer.end()
+        self._note_companions()
+        known = self._extra.get(IMPORTS, ())
+        new = {name for name in self._imports - set(known) if name in sys.modules}
+        if new:
+            self._extra[IMPORTS] = (*known, *sorted(new))
+        folders = self._extra.get(FOLDERS, ())
+        found = {folder for name in hooks.new_modules() if (folder := patches.folder_of(name)) is not None}
+        if not found <= {patches.FOLDER, *folders}:
+            self._extra[FOLDERS] = (*folders, *sorted(found - {*folders}))
+
+    def values(self, namespace: dict[str, Any], live: dict[str, Any]) -> dict[str, Any]:
+        """Return what there is to save, by key. namespace: the notebook's. live: what of this was loaded, by key."""
+        found = patches.found(self._targets, namespace, live, hooks.new_modules(), self._is_covered)
+        registered = {key: value for key, value in live.items() if hooks.is_hook(key)}
+        if self._acts:
+            registered = hooks.found(adapters.HOOKS, self.words, registered)
+        return found | self._changes() | registered
+
+    def _changes(self) -> dict[str, Any]:
+        """Return what is different in modules from what they held before cells ran, by key."""
+        live = self._applied()
+        if self.baseline is None:
+            return live
+        changes: dict[str, Any] = {}
+        for key, delta, whole in self.baseline.changes():
+            changes[key] = delta if whole or key not in live else merged(live[key], delta)
+        for key in live.keys() - changes.keys():
+            if not self.baseline.is_pristine(key, live[key]):
+                changes[key] = live[key]
+        return {key: delta for key, delta in changes.items() if delta.put or delta.gone}
+
+    def _is_covered(self, module: str) -> bool:
+        return self._baseline is not None and self._baseline.covers(module)
+
+
+def _import_again(name: str, quiet: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+    if name not in sys.modules:
+        with contextlib.suppress(Exception), settings.undisturbed(), quiet():  # gone: whoever uses it is told
+            importlib.import_module(name)

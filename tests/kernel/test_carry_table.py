@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.carry import table
 from tests.carry.groups import idioms, kinds
-from tests.carry.runner import WRONG, Group, run
+from tests.carry.runner import CARRIED, REOPENED, WRONG, Group, run
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
@@ -33,8 +33,21 @@ def test_the_table_is_complete(heading: str, groups: list[Group], least: int) ->
     assert sum(len(group.entries) for group in groups) >= least
 
 
-@pytest.mark.xfail(reason="the rows of ARCHITECTURE.md that say so are to be done")
-@pytest.mark.parametrize("heading", [table.KINDS, table.IDIOMS])
+@pytest.mark.parametrize(
+    "heading",
+    [
+        pytest.param(
+            table.KINDS, marks=pytest.mark.xfail(reason="what an Output shows is told by the front end, later")
+        ),
+        table.IDIOMS,
+    ],
+)
 def test_nothing_is_silently_different(heading: str) -> None:
     rows = table.rows_of(table.written(), heading)
     assert [name for line in rows.values() for name, verdict in table.verdicts(line).items() if verdict == WRONG] == []
+
+
+def test_97_of_100_idioms_are_carried() -> None:
+    rows = table.rows_of(table.written(), table.IDIOMS)
+    verdicts = [verdict for line in rows.values() for verdict in table.verdicts(line).values()]
+    assert sum(verdict in (CARRIED, REOPENED) for verdict in verdicts) >= 0.97 * len(verdicts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,25 @@ def test_timers_fire_in_order() -> None:
     loop.later(0.0, lambda: order.append(1))
     loop.run()
     assert order == [1, 2]
+
+
+def test_nothing_that_is_ready_as_well_is_called_after_the_stop() -> None:
+    loop = Loop()
+    called: list[int] = []
+    pipes = [os.pipe() for _ in range(2)]
+
+    def stop(number: int) -> None:
+        called.append(number)
+        loop.later(0.0, lambda: called.append(9))
+        loop.stop()
+
+    for number, (read, write) in enumerate(pipes):
+        os.write(write, b"x")
+        loop.readable(read, lambda number=number: stop(number))  # type: ignore[misc]
+    loop.run()
+    assert len(called) == 1
+    for fd in itertools.chain(*pipes):
+        os.close(fd)
 
 
 def test_messages_carry_descriptors() -> None:

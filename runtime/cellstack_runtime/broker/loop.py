@@ -92,7 +92,7 @@ class Loop:
         event.wait(task)
 
     def stop(self) -> None:
-        """Return from `run` after the current callbacks."""
+        """Return from `run` after the current callback: what is ready besides may be of what was just ended."""
         self._running = False
 
     def run(self) -> None:
@@ -108,6 +108,8 @@ class Loop:
             for key, _ in self._selector.select(timeout):
                 if self._selector.get_map().get(key.fd) is key:  # not forgotten by an earlier callback
                     key.data()
+                if not self._running:
+                    return
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 heapq.heappop(self._timers)[2]()

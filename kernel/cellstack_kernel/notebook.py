@@ -202,8 +202,9 @@ class Notebook:
 
     async def close(self, ended: str = "shutdown") -> None:
         """End what runs; layers and session stay."""
-        with contextlib.suppress(CellstackError, TimeoutError):  # there is nobody any more to tell
-            await asyncio.wait_for(self.executor.release(_Nobody()), RELEASE_SECONDS)
+        if self.executor.running is None:
+            with contextlib.suppress(CellstackError, TimeoutError):  # there is nobody any more to tell
+                await asyncio.wait_for(self.executor.release(_Nobody()), RELEASE_SECONDS)
         await self.workspace.close(ended)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.kernels import PATIENCE
+
+from cellstack_kernel.notebook import RELEASE_SECONDS
 
 if TYPE_CHECKING:
     from tests.kernels import Running
@@ -71,3 +75,15 @@ def test_a_kernel_that_is_restarted_keeps_what_it_had(kernel: Running) -> None:
     hint = kernel.run("1")[1][0]
     kernel.run(next(part for part in hint.split(". ") if part.startswith("%checkout")).partition(" brings")[0])
     assert kernel.run("x")[1] == ["2"]
+
+
+def test_a_kernel_that_is_restarted_in_the_middle_of_a_cell_ends_at_once(kernel: Running) -> None:
+    kernel.run("x = 1")
+    kernel.run("%container scope=notebook")
+    kernel.run("x = 2")
+    kernel.client.execute("import time; time.sleep(300)")
+    kernel.client.get_iopub_msg(timeout=PATIENCE)
+    before = time.monotonic()
+    kernel.again(now=False)
+    assert time.monotonic() - before < RELEASE_SECONDS / 2
+    assert "after cell [1]" in kernel.run("1")[1][0]

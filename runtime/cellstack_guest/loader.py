@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import ctypes
 import json
 import os
 from collections.abc import Callable
@@ -85,11 +84,7 @@ class Loader:
         """Tell whether a loaded component is a list of atoms that still holds the very same ones."""
         before = self._lists.get(component)
         now = next(iter(values.values()), None)
-        if before is None or type(now) is not list or len(values) != 1 or len(now) != len(before):
-            return False
-        return ctypes.string_at(texts.items_of(now), 8 * len(now)) == ctypes.string_at(
-            texts.items_of(before), 8 * len(now)
-        )
+        return before is not None and type(now) is list and len(values) == 1 and texts.holds_the_same(now, before)
 
     def record(self, component: str) -> Record:
         """Return what is written down of a component. LoadError when it cannot be read."""

@@ -41,6 +41,18 @@ class Setting:
         return gone | {key: value for key, value in now.items() if key not in pristine or pristine[key] != value}
 
 
+def by_calls(name: str, where: str, read: str, write: str) -> Setting:
+    """Return the setting that two functions of a module read and write."""
+
+    def get() -> Any:
+        return getattr(module(where), read)()
+
+    def put(value: Any) -> None:
+        getattr(module(where), write)(value)
+
+    return Setting(name, where, get, put)
+
+
 def is_imported(name: str) -> bool:
     """Tell whether a module has been imported completely."""
     module = sys.modules.get(name)

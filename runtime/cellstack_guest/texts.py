@@ -7,6 +7,7 @@ remembered, so that an array which still holds the very same objects is saved as
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
 import sys
@@ -16,7 +17,7 @@ from functools import partial
 from pickle import PickleBuffer
 from typing import Any
 
-from cellstack_guest.layouts import MEMORY
+from cellstack_guest import layouts
 
 MIN_SIZE = 1000
 _SEPARATORS = ("\0", "\x1f", "\ufffd")
@@ -116,21 +117,30 @@ def _is_missing(value: Any) -> bool:
 
 def _is_as_loaded(array: Any, known: _Loaded, numpy: Any) -> bool:
     """Whether an array still holds the objects that it was loaded with, which cannot change."""
+    if not layouts.IS_KNOWN:
+        return False
     now = _words(array.ctypes.data, array.size, numpy)
     if known.codes is None:
-        before = _words(items_of(known.texts), len(known.texts), numpy)
+        before = _words(_items_of(known.texts), len(known.texts), numpy)
     else:
         before = _words(known.texts.ctypes.data, known.texts.size, numpy)[known.codes]
     return bool(numpy.array_equal(now, before))
 
 
-def items_of(objects: list[Any]) -> int:
+def holds_the_same(now: list[Any], before: list[Any]) -> bool:
+    """Whether two lists hold the very same objects in the same order; False where their layout is not known."""
+    if not layouts.IS_KNOWN or len(now) != len(before):
+        return False
+    return ctypes.string_at(_items_of(now), 8 * len(now)) == ctypes.string_at(_items_of(before), 8 * len(now))
+
+
+def _items_of(objects: list[Any]) -> int:
     """Return the address of a list's array of pointers: `ob_item` of <listobject.h>."""
-    return MEMORY[(id(objects) + 24) >> 3]
+    return layouts.MEMORY[(id(objects) + 24) >> 3]
 
 
 def _words(address: int, count: int, numpy: Any) -> Any:
-    return numpy.frombuffer(MEMORY[address >> 3 : (address >> 3) + count], numpy.uint64)
+    return numpy.frombuffer(layouts.MEMORY[address >> 3 : (address >> 3) + count], numpy.uint64)
 
 
 def _order(array: Any) -> str:

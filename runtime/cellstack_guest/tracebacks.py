@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from cellstack_guest import definitions
 
 _STUB = compile("here = take()", "", "exec")
+_SHOWN = ("co_filename", "co_name", "co_qualname", "co_firstlineno", "co_linetable")
 _NOP = bytes([opcode.opmap["NOP"], 0])
 
 
@@ -42,9 +43,6 @@ def reduce_traceback(traceback: types.TracebackType) -> Any:
         entries.append(Entry(scope, size, known, following.tb_lasti, following.tb_lineno))
         following = following.tb_next
     return (make_traceback, (entries,))
-
-
-_SHOWN = ("co_filename", "co_name", "co_qualname", "co_firstlineno", "co_linetable")
 
 
 def make_traceback(entries: list[Entry]) -> types.TracebackType | None:

@@ -109,7 +109,7 @@ class CellContainer:
         self._killed: str | None = None
         self._began = 0.0
         self._ended = 0.0
-        self._cpu = 0.0  # seconds that earlier requests have used
+        self._cpu, self._refused = 0.0, 0  # what earlier requests have used, and how many processes they did not get
         self._closed = False
         self._watch()
 
@@ -254,6 +254,8 @@ class CellContainer:
         wall, self._began, self._ended = self._ended - self._began, 0.0, 0.0
         used = report.get("cpu") or 0.0
         cpu, self._cpu = used - self._cpu, used
+        total = report.get("pids_refused") or 0
+        refused, self._refused = total - self._refused, total
         return Finished(
             exit=ExitReport("finished"),
             wall_seconds=wall,
@@ -261,7 +263,7 @@ class CellContainer:
             memory_peak_bytes=report.get("peak") or 0,
             changes=Changes(),
             layer=None,
-            pids_refused=report.get("pids_refused") or 0,
+            pids_refused=refused,
         )
 
     async def commit(self, *, state: str | None, cell: dict[str, Any]) -> Finished:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.carry_cells import Notebook
 
 from cellstack_guest import budget
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.carry_cells import Notebook
 
 SLOW = "import time\nclass Slow:\n    def __reduce__(self):\n        time.sleep(0.05)\n        return (Slow, ())\n"
 ENDLESS = "class Endless:\n    def __reduce__(self):\n        while True: pass\n"
@@ -18,9 +17,9 @@ INTERRUPT = "import os, signal, threading\nthreading.Timer(0.5, os.kill, [os.get
 
 
 @pytest.fixture
-def nb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
+def nb(nb: Notebook, monkeypatch: pytest.MonkeyPatch) -> Notebook:
     monkeypatch.setattr(budget, "PATIENCE", 0.1)
-    return Notebook(str(tmp_path))
+    return nb
 
 
 def test_what_takes_too_long_is_left_out(nb: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:

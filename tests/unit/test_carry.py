@@ -14,11 +14,6 @@ from cellstack_guest.carry import Carrier
 from cellstack_guest.manifest import StateError
 
 
-@pytest.fixture
-def nb(tmp_path: Path) -> Notebook:
-    return Notebook(str(tmp_path))
-
-
 def test_plain_values_are_there_in_the_next_cell(nb: Notebook) -> None:
     ran = nb.run("a = 1\nb = 'text'\nc = [1, {'k': (2, 3)}]\nd = {1, 2}\nn = None")
     assert ran.saved == ["a", "b", "c", "d", "n"]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np  # noqa: F401 - the cells are forked from this process and find it loaded
 import pandas as pd  # noqa: F401
 import pytest
-from tests.carry_cells import Notebook
 
 from cellstack_guest import dirty, manifest
 from cellstack_guest.definitions import Registry
@@ -17,16 +16,17 @@ from cellstack_guest.loader import Loader
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.carry_cells import Notebook
+
     from cellstack_guest.manifest import Record
 
 IMPORTS = "import numpy as np, pandas as pd\n"
 
 
 @pytest.fixture
-def nb(tmp_path: Path) -> Notebook:
-    notebook = Notebook(str(tmp_path))
-    notebook.run(IMPORTS)
-    return notebook
+def nb(nb: Notebook) -> Notebook:
+    nb.run(IMPORTS)
+    return nb
 
 
 def component_of(nb: Notebook, name: str) -> Record:

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-from tests.carry_cells import Notebook
-
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.carry_cells import Notebook
 
-
-@pytest.fixture(params=["fork", "new interpreter"])
-def nb(tmp_path: Path, request: pytest.FixtureRequest) -> Notebook:
-    return Notebook(str(tmp_path), fresh=request.param == "new interpreter")
+FRESH_TOO = True
 
 
 def test_finders_of_the_notebook(nb: Notebook) -> None:

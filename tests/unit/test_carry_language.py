@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-from tests.carry_cells import Notebook
-
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture
-def nb(tmp_path: Path) -> Notebook:
-    return Notebook(str(tmp_path))
+    from tests.carry_cells import Notebook
 
 
 def test_exception_knows_where_it_was_raised(nb: Notebook) -> None:

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=["fork", "new interpreter"])
-def nb(tmp_path: Path, request: pytest.FixtureRequest) -> Notebook:
-    return Notebook(str(tmp_path), fresh=request.param == "new interpreter")
+FRESH_TOO = True
 
 
 def test_what_numpy_calls_for_errors_shares_objects_with_variables(nb: Notebook) -> None:

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=["fork", "new interpreter"])
-def nb(tmp_path: Path, request: pytest.FixtureRequest) -> Notebook:
-    return Notebook(str(tmp_path), fresh=request.param == "new interpreter")
+FRESH_TOO = True
 
 
 def test_settings_of_the_interpreter(nb: Notebook, tmp_path: Path) -> None:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.carry_cells import Notebook
 
 from cellstack_guest import pickling, texts
 from cellstack_guest.definitions import Registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from tests.carry_cells import Notebook
 
 numpy = pytest.importorskip("numpy")
 MAKE = {
@@ -30,10 +29,9 @@ LOOK = "(x.shape, x.flags.writeable, x.flags.f_contiguous, [(type(v).__name__, a
 
 
 @pytest.fixture
-def nb(tmp_path: Path) -> Notebook:
-    notebook = Notebook(str(tmp_path))
-    notebook.run("import numpy as np")
-    return notebook
+def nb(nb: Notebook) -> Notebook:
+    nb.run("import numpy as np")
+    return nb
 
 
 @pytest.mark.parametrize("make", MAKE.values(), ids=MAKE.keys())

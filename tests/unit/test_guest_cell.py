@@ -7,28 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.guest_cells import RUNTIME, Cells
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Cells]:
-    cells = Cells()
-    yield cells
-    cells.close()
-
-
-@pytest.fixture
-def notebook(warm: Cells) -> Cells:
-    warm.new()
-    return warm
 
 
 def plain(text: str) -> str:

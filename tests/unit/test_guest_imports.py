@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from tests.guest_cells import Cells
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LIBRARIES = {
     "host_lib": "import sys\nregistry = {}\nclass Frame: pass\n",
@@ -23,21 +19,13 @@ LIBRARIES = {
 }
 
 
-@pytest.fixture(scope="module")
-def cells() -> Iterator[Cells]:
-    cells = Cells()
-    yield cells
-    cells.close()
-
-
 @pytest.fixture
-def notebook(cells: Cells, tmp_path: Path) -> Cells:
+def notebook(notebook: Cells, tmp_path: Path) -> Cells:
     """A new notebook that finds the libraries of this module."""
     for name, text in LIBRARIES.items():
         (tmp_path / f"{name}.py").write_text(text)
-    cells.new()
-    cells.run(f"import sys\nsys.path.append({str(tmp_path)!r})")
-    return cells
+    notebook.run(f"import sys\nsys.path.append({str(tmp_path)!r})")
+    return notebook
 
 
 def test_what_an_import_registers_with_another_module_is_there_in_later_cells(notebook: Cells) -> None:

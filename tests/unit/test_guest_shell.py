@@ -4,24 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-from tests.guest_cells import Cells
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Cells]:
-    cells = Cells()
-    yield cells
-    cells.close()
-
-
-@pytest.fixture
-def notebook(warm: Cells) -> Cells:
-    warm.new()
-    return warm
+    from tests.guest_cells import Cells
 
 
 def test_attributes_and_the_handler_of_exceptions(notebook: Cells) -> None:

@@ -50,7 +50,6 @@ _ALL: tuple[Any, ...] = (
     *(documents, databases, traitlets, param),
 )
 SETTINGS: tuple[Setting, ...] = tuple(each for module in _ALL for each in getattr(module, "SETTINGS", ()))
-BY_NAME = {setting.name: setting for setting in SETTINGS}
 CALLS: tuple[Calls, ...] = tuple(each for module in _ALL for each in getattr(module, "CALLS", ()))
 MAKERS: tuple[Maker, ...] = tuple(each for module in _ALL for each in getattr(module, "MAKERS", ()))
 HANDLERS: dict[tuple[str, str], Callable[[Any], Any]] = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstack_guest.members import set_member
 from cellstack_guest.reducers import refuse, set_attributes
-from cellstack_guest.settings import Setting, module
+from cellstack_guest.settings import Setting, by_calls, module
 
 if TYPE_CHECKING:
     import argparse
@@ -209,18 +209,8 @@ def _write_templates(values: Any) -> None:
 SETTINGS = (
     Setting("decimal", "", _read_decimal, _write_decimal),
     Setting("contexts of decimal", "", _read_templates, _write_templates),
-    Setting(
-        "socket timeout",
-        "socket",
-        lambda: module("socket").getdefaulttimeout(),
-        lambda value: module("socket").setdefaulttimeout(value),
-    ),
-    Setting(
-        "csv field size",
-        "csv",
-        lambda: module("csv").field_size_limit(),
-        lambda value: module("csv").field_size_limit(value),
-    ),
+    by_calls("socket timeout", "socket", "getdefaulttimeout", "setdefaulttimeout"),
+    by_calls("csv field size", "csv", "field_size_limit", "field_size_limit"),
 )
 HANDLERS = {
     ("_thread", "_local"): reduce_local,

@@ -8,7 +8,7 @@ from typing import Any
 
 from cellstack_guest.hooks import held
 from cellstack_guest.reducers import refuse
-from cellstack_guest.settings import Setting, module
+from cellstack_guest.settings import Setting, by_calls, module
 
 _OPERATORS = "torch._library.custom_ops"
 _NO_GRAPH = "the graph of a tensor cannot be carried: call backward() in the cell that computed it"
@@ -185,32 +185,12 @@ def set_operator(operator: Any, state: tuple[list[str | None], Any, Any, Any]) -
 
 SETTINGS = (
     Setting("torch", "torch", _read_generator, _write_generator),
-    Setting(
-        "torch default dtype",
-        "torch",
-        lambda: module("torch").get_default_dtype(),
-        lambda dtype: module("torch").set_default_dtype(dtype),
-    ),
+    by_calls("torch default dtype", "torch", "get_default_dtype", "set_default_dtype"),
     Setting("torch default device", "torch", _read_device, lambda device: module("torch").set_default_device(device)),
-    Setting(
-        "torch gradients",
-        "torch",
-        lambda: module("torch").is_grad_enabled(),
-        lambda on: module("torch").set_grad_enabled(on),
-    ),
-    Setting(
-        "torch threads",
-        "torch",
-        lambda: module("torch").get_num_threads(),
-        lambda number: module("torch").set_num_threads(number),
-    ),
+    by_calls("torch gradients", "torch", "is_grad_enabled", "set_grad_enabled"),
+    by_calls("torch threads", "torch", "get_num_threads", "set_num_threads"),
     Setting("torch deterministic algorithms", "torch", _read_deterministic, _write_deterministic),
-    Setting(
-        "torch matmul precision",
-        "torch",
-        lambda: module("torch").get_float32_matmul_precision(),
-        lambda precision: module("torch").set_float32_matmul_precision(precision),
-    ),
+    by_calls("torch matmul precision", "torch", "get_float32_matmul_precision", "set_float32_matmul_precision"),
     Setting("torch anomaly detection", "torch", _read_anomaly, _write_anomaly),
 )
 HOOKS = (held("operators", _OPERATORS, _read_operators, _write_operators),)

@@ -120,13 +120,16 @@ async def call(notebook: Notebook, magic: Call, front: FrontEnd) -> None:
     if magic.about:
         text, html = views.sentence(f"{usage}: {(function.__doc__ or '').splitlines()[0]}")
     else:
-        if magic.name in _MOVING or (magic.name in _SETTING and magic.args):
-            ended = await notebook.executor.release(front)
-            if ended:
-                front.publish("stream", {"name": "stderr", "text": f"{ended}\n"})
         await notebook.workspace.settled()
         text, html = await function(notebook, list(magic.args), front)
     front.publish("display_data", {"data": {"text/plain": text, "text/html": html}, "metadata": {}, "transient": {}})
+
+
+async def _release(notebook: Notebook, front: FrontEnd) -> None:
+    """End a container that cells share, before head moves or another one is necessary, and say so."""
+    ended = await notebook.executor.release(front)
+    if ended:
+        front.publish("stream", {"name": "stderr", "text": f"{ended}\n"})
 
 
 def _none(magic: str, args: list[str]) -> None:
@@ -171,18 +174,21 @@ def _changed_variables(workspace: Workspace, first: str | None, last: str | None
     return views.changed_variables(before, after)
 
 
-async def _checkout(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+async def _checkout(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
     """Make a layer the head: files and variables are as they were after that cell."""
     if len(args) != 1:
         raise UsageError("%checkout takes one layer: an id, a cell number, a tag, head~2 or image")
-    return _move(notebook, references.resolve(notebook.workspace, args[0]))
+    layer = references.resolve(notebook.workspace, args[0])
+    await _release(notebook, front)
+    return _move(notebook, layer)
 
 
-async def _undo(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+async def _undo(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
     """Go back N cells (one): files and variables are as they were before them."""
     _at_most("undo", args, 1)
     if args and not args[0].isdecimal():
         raise UsageError(f"%undo takes a number of cells, not {args[0]!r}")
+    await _release(notebook, front)
     return _move(notebook, references.back(notebook.workspace, int(args[0]) if args else 1))
 
 
@@ -195,10 +201,11 @@ def _move(notebook: Notebook, layer: str | None) -> views.Shown:
     return views.sentence(f"head is {layer[:12]}, the result of cell [{number}].")
 
 
-async def _tag(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+async def _tag(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
     """Make head an image of the store, with a name."""
     if len(args) != 1:
         raise UsageError("%tag takes one name: %tag NAME[:TAG]")
+    await _release(notebook, front)
     return views.sentence(tag_head(notebook, args[0]))
 
 
@@ -218,6 +225,7 @@ async def _limits(notebook: Notebook, args: list[str], front: FrontEnd) -> views
     if args:
         wanted = workspace.limits.updated(_options("%limits", args, LIMIT_OPTIONS))
         await notebook.check_limits(wanted, front)
+        await _release(notebook, front)
         await workspace.configure(limits=wanted)
     limits = workspace.limits
     rows = [
@@ -230,7 +238,7 @@ async def _limits(notebook: Notebook, args: list[str], front: FrontEnd) -> views
     return views.table(("LIMIT", "OF A CELL"), rows)
 
 
-async def _container(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+async def _container(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
     """Say what a container is made for: scope=cell, a new one for each; scope=notebook, one for the following cells."""
     options = _options("%container", args, ("scope",))
     executor, image = notebook.executor, notebook.workspace.image.id[:12]
@@ -239,6 +247,7 @@ async def _container(notebook: Notebook, args: list[str], _front: FrontEnd) -> v
         raise UsageError(f"scope={scope} is neither cell nor notebook")
     if scope is not None:
         executor.keeps = scope == "notebook"
+        await _release(notebook, front)
     if not executor.keeps:
         return views.sentence(f"Every cell runs in a container of its own, from the image {image}.")
     ends = "They become one layer when it ends: %container scope=cell."
@@ -248,11 +257,13 @@ async def _container(notebook: Notebook, args: list[str], _front: FrontEnd) -> v
     return views.sentence(f"The cells since [{shared.first}] run in one container, {shared.container.id}. {ends}")
 
 
-async def _image(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+async def _image(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
     """Show or choose the image of the following cells."""
     _at_most("image", args, 1)
     workspace = notebook.workspace
     if args:
+        await workspace.find_image(args[0])
+        await _release(notebook, front)
         await workspace.configure(image=args[0])
     image = workspace.image
     return views.sentence(f"Image {image.id[:12]}: {len(image.layers)} layers, {format_size(image.size)}.")
@@ -367,6 +378,7 @@ async def _context(notebook: Notebook, args: list[str], front: FrontEnd) -> view
         wanted = resolve_context(folder, args[0], store=workspace.store.home)
         if wanted.mode == "rw":
             await notebook.grants.require("context:rw", "--context rw", front)
+        await _release(notebook, front)
         await workspace.configure(context=wanted)
     context = workspace.context
     note = f" ({context.note})" if context.note else ""
@@ -388,6 +400,7 @@ async def _mount(notebook: Notebook, args: list[str], front: FrontEnd) -> views.
         raise UsageError("%mount takes one HOST:CONTAINER[:ro]")
     mount = parse_mount(args[0])
     await notebook.grants.require(f"mount:{args[0]}", f"--mount {args[0]}", front)
+    await _release(notebook, front)
     workspace = notebook.workspace
     kept = [other for other in workspace.mounts if other.target != mount.target]
     await workspace.configure(mounts=[*kept, mount])
@@ -409,9 +422,6 @@ async def _cache(notebook: Notebook, args: list[str], _front: FrontEnd) -> views
     )
 
 
-# Those before which a container that cells share has to end: they move head or make another one necessary.
-_MOVING = frozenset({"checkout", "undo", "tag"})
-_SETTING = frozenset({"container", "limits", "image", "mount", "context"})
 _MAGICS: dict[str, tuple[Magic, str]] = {
     "layers": (_layers, "%layers"),
     "diff": (_diff, "%diff [A [B]]"),

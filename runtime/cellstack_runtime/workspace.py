@@ -182,7 +182,7 @@ class Workspace:
         if limits is not None:
             self.limits = limits
         if image is not None:
-            self._use_image(await asyncio.to_thread(_find_image, self.store, image, lambda _: None))
+            self._use_image(await self.find_image(image))
             self.move_head(None)
         if context is not None:
             self.context = context
@@ -191,6 +191,10 @@ class Workspace:
         if env is not None:
             self.env = dict(env)
         self.prepare()
+
+    async def find_image(self, ref: str) -> Image:
+        """Return an image of the store; NotFoundError when there is none of this name or id."""
+        return await asyncio.to_thread(_find_image, self.store, ref, lambda _: None)
 
     def _use_image(self, image: Image) -> None:
         self.image = image

@@ -56,6 +56,16 @@ def test_it_ends_before_head_moves(kernel: Running) -> None:
     assert kernel.run("x")[1] == ["2"]
 
 
+def test_a_mistake_in_a_magic_does_not_end_it(kernel: Running) -> None:
+    kernel.run("%container scope=notebook")
+    kernel.run(LIVING)
+    for number, wrong in enumerate(
+        ("%container scope=nope", "%limits memory=1", "%image nosuch", "%checkout nosuch", "%undo x", "%context x")
+    ):
+        assert "has ended" not in "".join(kernel.run(wrong)[1])
+        assert kernel.run("next(g)")[1] == [str(number)]
+
+
 def test_a_cell_cannot_have_limits_of_its_own_in_it(kernel: Running) -> None:
     kernel.run("%container scope=notebook")
     assert "scope=cell ends the shared one" in kernel.run("%%container memory=1g\n1")[1][0]

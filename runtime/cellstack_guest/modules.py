@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from cellstack_guest import adapters, companions, exclusions, hooks, names, patches, settings
+from cellstack_guest.adapters import warned
 from cellstack_guest.ambient import LateFinder
 from cellstack_guest.baseline import is_delta, merged
 from cellstack_guest.imports import OuterImports
@@ -155,6 +156,7 @@ class Modules:
         """Take in the modules that were imported since, before a statement of the cell may change them."""
         self._note_companions()
         self.put_back_deferred()
+        warned.enter()
         imports = isinstance(statement, ast.Import | ast.ImportFrom)
         if companions.is_of_interest(statement):
             self._importing, self._holdings = statement, self._holdings or companions.holdings()

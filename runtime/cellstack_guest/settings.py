@@ -66,8 +66,13 @@ def module(name: str) -> Any:
 
 def write_filters(filters: list[Any]) -> None:
     """Make these the filters of `warnings`."""
-    warnings.filters[:] = filters  # type: ignore[index]
+    _replace_filters(filters)
     warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001 - the list is public, the cache is not
+
+
+def _replace_filters(filters: list[Any]) -> None:
+    # Without telling: what was told is forgotten then (`adapters/warned.py`).
+    warnings.filters[:] = filters  # type: ignore[index]
 
 
 @contextlib.contextmanager
@@ -77,11 +82,11 @@ def undisturbed() -> Iterator[None]:
     A million objects made in one go are a million that the collector would look at again and again.
     """
     filters, collecting = list(warnings.filters), gc.isenabled()
-    warnings.simplefilter("ignore")
+    _replace_filters([("ignore", None, Warning, None, 0)])
     gc.disable()
     try:
         yield
     finally:
         if collecting:
             gc.enable()
-        write_filters(filters)
+        _replace_filters(filters)

@@ -35,6 +35,7 @@ from cellstack_guest.adapters import (
     sympy,
     torch,
     traitlets,
+    warned,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 _ALL: tuple[Any, ...] = (
     *(process, callbacks, language, standard, sqlite, concurrency, ctypes, ipython),
     *(numpy, scipy, sympy, pandas, arrow, matplotlib, pictures, charts, torch, options),
-    *(documents, databases, traitlets, param),
+    *(documents, databases, traitlets, param, warned),
 )
 SETTINGS: tuple[Setting, ...] = tuple(each for module in _ALL for each in getattr(module, "SETTINGS", ()))
 CALLS: tuple[Calls, ...] = tuple(each for module in _ALL for each in getattr(module, "CALLS", ()))

@@ -1,0 +1,39 @@
+"""Python tells a warning once for each place; that cells are processes must not be noticed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.guest_cells import Cells
+
+TELL = "import warnings\ndef tell(text='old', kind=UserWarning):\n    warnings.warn(text, kind)\n"
+
+
+def test_a_warning_is_told_once_for_each_place(notebook: Cells) -> None:
+    assert "old" in notebook.run(f"{TELL}tell()").stderr
+    assert notebook.run("tell()").stderr == ""
+    assert "new" in notebook.run("tell('new')").stderr
+    assert notebook.run("x = 1; tell('new'); tell()").stderr == ""
+
+
+def test_warnings_are_told_again_when_filters_have_changed(notebook: Cells) -> None:
+    notebook.run(f"{TELL}tell()")
+    notebook.run("with warnings.catch_warnings(): pass")
+    assert "old" in notebook.run("tell()").stderr
+
+
+def test_a_warning_is_told_once_in_a_module_where_filters_say_so(notebook: Cells) -> None:
+    notebook.run("import warnings\nwarnings.simplefilter('once')")
+    assert "same" in notebook.run("warnings.warn('same')").stderr
+    assert notebook.run("x = 1\nwarnings.warn('same')").stderr == ""
+
+
+def test_a_warning_of_a_module_that_is_imported_in_each_cell_is_told_once(notebook: Cells, tmp_path: Path) -> None:
+    (tmp_path / "warner.py").write_text("import warnings\ndef tell():\n    warnings.warn('old')\n")
+    notebook.run(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})")
+    assert "old" in notebook.run("import warner\nwarner.tell()").stderr
+    notebook.run("x = 1")
+    assert notebook.run("import warner\nwarner.tell()").stderr == ""

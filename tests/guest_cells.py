@@ -24,10 +24,10 @@ SERVER = """
 import json, os, socket, sys
 sys.path.insert(0, sys.argv[2])
 control = socket.socket(fileno=int(sys.argv[1]))
-from cellstack_guest import baseline, cell, patches, tables
+from cellstack_guest import baseline, cell, patches, twins
 cell = cell.warm(preload=sys.argv[3:])
-tables.pin()
-cell.baseline = baseline.of(tables.Twin())
+twins.pin()
+cell.baseline = baseline.of(twins.Twin())
 control.send(b"warm")
 while True:
     try:

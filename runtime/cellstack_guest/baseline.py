@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_guest import nodes, registries
 from cellstack_guest.exclusions import SHELL
-from cellstack_guest.tables import Twin, address_in, mark, with_key
+from cellstack_guest.tables import address_in, mark, with_key
+from cellstack_guest.twins import Twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

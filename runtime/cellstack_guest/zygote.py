@@ -16,7 +16,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from cellstack_guest import baseline, confine, patches, prefault, tables
+from cellstack_guest import baseline, confine, patches, prefault, twins
 from cellstack_guest import cell as cells
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def main(channel_fd: int) -> None:
     cell = cells.warm(preload=settings["preload"])
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     gc.collect()
-    tables.pin()
+    twins.pin()
     gc.freeze()  # a collection in a cell must not touch, and thereby copy, everything imported
-    twin = tables.Twin()
+    twin = twins.Twin()
     written: prefault.Ranges | None = None
     if settings["preload"]:  # others serve until this is ready
         written = _learn(cell, twin)
@@ -75,7 +75,7 @@ def main(channel_fd: int) -> None:
                 os.close(used)
 
 
-def _learn(cell: cells.Cell, twin: tables.Twin) -> prefault.Ranges:
+def _learn(cell: cells.Cell, twin: twins.Twin) -> prefault.Ranges:
     """Give the cell what modules hold; return the memory that every cell writes to."""
     cell.baseline = baseline.of(twin)
     return prefault.written_by(lambda: cell.rehearse(("1+1",)))

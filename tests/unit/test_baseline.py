@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import array
 import collections
+import ctypes
 import fcntl
 import importlib.util
+import mmap
 import os
 import signal
 import sys
 import textwrap
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cellstack_guest import baseline, exclusions, layouts, nodes, tables
+from cellstack_guest import baseline, exclusions, layouts, nodes, tables, twins, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,11 +96,15 @@ def lib() -> Iterator[Any]:
     del sys.modules[NAME]
 
 
-@pytest.fixture(params=["by words", "in a small pipe", "by pages"])
+@pytest.fixture(params=["by numpy", "by words", "in a small pipe", "by pages"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look as it is done where the layout of objects is known, and where it is not."""
-    if request.param == "by words" and not layouts.IS_KNOWN:
+    """Look as it is done where the layout of objects is known, with numpy or without, and where it is not."""
+    if request.param != "by pages" and not layouts.IS_KNOWN:
         pytest.skip(f"the layout of Python {sys.version_info.major}.{sys.version_info.minor} is not known")
+    if request.param == "by numpy":
+        pytest.importorskip("numpy")
+    else:
+        monkeypatch.setitem(sys.modules, "numpy", None)
     if request.param == "in a small pipe":
         monkeypatch.setattr(os, "pipe2", small_pipe)
     if request.param == "by pages":
@@ -112,7 +120,7 @@ def small_pipe(flags: int, make: Callable[[int], tuple[int, int]] = os.pipe2) ->
 
 def taken() -> baseline.Baseline:
     """Return what there is now."""
-    found = baseline.of(tables.Twin())
+    found = baseline.of(twins.Twin())
     assert found is not None
     return found
 
@@ -171,6 +179,40 @@ def test_what_is_only_looked_at_has_not_changed(lib: Any) -> None:
     before = taken()
     exec("repr(options); registry.method(); list(kinds); vars(registry); count(); isinstance(1, Abstract)", vars(lib))
     assert changes(before) == {}
+
+
+def compared(area: mmap.mmap) -> Callable[[], list[int] | None]:
+    """Return the comparison, by numpy, of a word of each of two pages that are zero."""
+    pytest.importorskip("numpy")
+    first = ctypes.addressof(ctypes.c_char.from_buffer(area))
+    where = array.array("Q", [(first + 8) >> 3, (first + mmap.PAGESIZE) >> 3])
+    return words.gatherer(memoryview(where), memoryview(array.array("Q", [0, 0])))
+
+
+def test_words_are_compared_with_what_they_were() -> None:
+    with mmap.mmap(-1, 2 * mmap.PAGESIZE) as area:
+        differing = compared(area)
+        assert differing() == []
+        area[mmap.PAGESIZE] = 1
+        assert differing() == [1]
+
+
+def test_words_are_not_touched_when_their_memory_is_gone() -> None:
+    area = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+    differing = compared(area)
+    area.close()
+    assert differing() is None
+
+
+def test_words_are_not_touched_when_another_thread_may_take_them_away() -> None:
+    with mmap.mmap(-1, 2 * mmap.PAGESIZE) as area:
+        differing, over = compared(area), threading.Event()
+        thread = threading.Thread(target=over.wait)
+        thread.start()
+        assert differing() is None
+        over.set()
+        thread.join()
+        assert differing() == []
 
 
 @pytest.mark.parametrize("code", CHANGES)
@@ -252,7 +294,7 @@ def test_changes_of_one_object_add_up() -> None:
 
 def test_a_process_that_cannot_answer_is_no_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exclusions, "modules", signal.pause)
-    twin = tables.Twin()
+    twin = twins.Twin()
     os.kill(twin.pid, signal.SIGKILL)
     assert baseline.of(twin) is None
 

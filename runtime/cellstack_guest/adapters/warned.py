@@ -1,8 +1,8 @@
 """Which warnings were told: Python tells most of them once for each place, and a later cell is another process.
 
-A module has its own in `__warningregistry__`, with the version of the filters at that time: a registry of another version
-counts as empty. What earlier cells told is entered, with the version of this process, once its module is there and
-nothing of ours is going to change the filters any more: before the first statement, and those that follow imports.
+A module has its own in `__warningregistry__`, with the version of the filters at that time: a registry of another
+version counts as empty. What earlier cells told is entered, with the version of this process, once its module is there
+and nothing of ours is going to change the filters any more: before the first statement, and those that follow imports.
 """
 
 from __future__ import annotations

@@ -1,0 +1,199 @@
+"""Writing down what modules hold (`tables.py`): in a throw-away fork, which is of no use after that."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import gc
+import itertools
+import marshal
+import mmap
+import os
+import signal
+import types
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cellstack_guest import exclusions, layouts, nodes, words
+from cellstack_guest.tables import ARRAYS, HEAD, NONE, Table, coded, is_atom, mark, marks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from cellstack_guest.nodes import Step
+    from cellstack_guest.tables import Marks
+
+_IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE of <object.h>
+_pinned: list[object] = []
+
+
+def pin() -> None:
+    """Keep all objects that there are, so that no fork makes another one at the address of one of them."""
+    _pinned[:] = gc.get_objects()
+
+
+class _Builder:
+    """Collects the table of this process, which is of no use after that."""
+
+    def __init__(self, known: Collection[int]) -> None:
+        self._known = known
+        self._objects: list[Any] = []
+        self._numbers: dict[int, int] = {}
+        self._parent = array.array("Q")
+        self._edge = array.array("Q")
+        self._start = array.array("Q")
+        self._parts = array.array("Q"), array.array("Q")  # steps, marks
+        self._words = array.array("Q"), array.array("Q"), array.array("Q")  # places, contents, numbers of the nodes
+        self._texts: list[bytes] = []
+        self._steps: dict[Any, int] = {}
+
+    def table(self, roots: Iterable[tuple[str, Any]]) -> list[bytes]:
+        """Return the pieces of the table of what can be reached from modules."""
+        for name, module in roots:
+            self._add(module, NONE, self._step(("m", name)))
+        for number, obj in enumerate(self._objects):  # which grows
+            self._start.append(len(self._parts[0]))
+            if self._is_tracked(obj):
+                self._look(number, obj)
+            else:
+                self._pass(number, obj)
+        self._start.append(len(self._parts[0]))
+        address = array.array("Q", map(id, self._objects))
+        rank = words.order(address)
+        in_order = words.order(self._words[0])
+        where, contents, owner = (array.array("Q", map(each.__getitem__, in_order)) for each in self._words)
+        runs, pieces = words.runs(where)
+        texts = array.array("Q", itertools.accumulate(map(len, self._texts), initial=0))
+        arrays = {
+            "runs": runs,
+            "pieces": pieces,
+            "where": where,
+            "words": contents,
+            "owner": owner,
+            "address": address,
+            "rank": rank,
+            "parent": self._parent,
+            "edge": self._edge,
+            "start": self._start,
+            "texts": texts,
+            "steps": self._parts[0],
+            "marks": self._parts[1],
+        }
+        head = HEAD.pack(*(len(arrays[name]) for name in ARRAYS), texts[-1])
+        return [head, *(arrays[name].tobytes() for name in ARRAYS), *self._texts]
+
+    def _is_tracked(self, obj: Any) -> bool:
+        if not nodes.is_node(obj):
+            return False
+        if issubclass(type(obj), type):
+            return bool(obj.__flags__ & nodes.HEAP_TYPE) and not obj.__flags__ & _IMMUTABLE_TYPE
+        return True
+
+    def _look(self, number: int, obj: Any) -> None:
+        if issubclass(type(obj), type) and exclusions.is_skipped(obj.__module__):
+            return
+        places, contents, owners = self._words
+        for place in layouts.places(obj) if layouts.IS_KNOWN else (id(obj) >> 3,):
+            places.append(place)
+            # Now: what is looked at next gets a dict of its own here, and has none in the process itself.
+            contents.append(layouts.MEMORY[place])
+            owners.append(number)
+        steps, marks = self._parts
+        # There are hundreds of thousands of parts, most of them of a kind that leads no further.
+        for step, value in itertools.islice(nodes.parts(obj), nodes.MAX_PARTS):
+            at = self._steps.get(step) if type(step[1]) is str else None
+            if at is None:
+                at = self._step(coded(step))
+            steps.append(at)
+            marks.append(mark(value))
+            if type(value) not in nodes.LEAVES and id(value) not in self._numbers:
+                self._follow(number, at, step, value)
+
+    def _pass(self, number: int, obj: Any) -> None:
+        for step, value in nodes.parts(obj):
+            if type(value) not in nodes.LEAVES and id(value) not in self._numbers:
+                self._follow(number, self._step(coded(step)), step, value)
+
+    def _follow(self, number: int, at: int, step: Step, value: Any) -> None:
+        if not nodes.is_open(value) or id(value) in self._known or type(value) is types.ModuleType:
+            return
+        kind, key = step
+        if (
+            kind == nodes.ELEMENT
+            or (kind == nodes.ATTRIBUTE and exclusions.is_cache(key))
+            or (kind == nodes.CLOSURE and exclusions.is_cache(self._objects[number].__code__.co_freevars[key]))
+            or exclusions.is_beyond(value, step)
+        ):
+            return
+        if is_atom(key) or issubclass(type(key), type):  # else a path that goes by this key could not be written down
+            self._add(value, number, at)
+
+    def _add(self, obj: Any, parent: int, edge: int) -> None:
+        self._numbers[id(obj)] = len(self._objects)
+        self._objects.append(obj)
+        self._parent.append(parent)
+        self._edge.append(edge)
+
+    def _step(self, step: Step) -> int:
+        number = self._steps.setdefault(step, len(self._texts))
+        if number == len(self._texts):
+            self._texts.append(marshal.dumps(step))
+        return number
+
+
+class Twin:
+    """A fork of this process, as it is at this moment, that writes down what it holds, and ends.
+
+    base: a table of what it need not look at again; later: those that came after it. beyond: addresses of objects that
+    are none of the modules' own.
+    """
+
+    def __init__(self, base: Table | None = None, beyond: Collection[int] = (), later: Sequence[Table] = ()) -> None:
+        self._memfd = os.memfd_create("baseline", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        # An interrupt must not reach a process that is on its way to become the twin.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                self._write(base, beyond, later)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _write(self, base: Table | None, beyond: Collection[int], later: Sequence[Table]) -> NoReturn:
+        """Write all that there is into the memory that is shared with the one who asks."""
+        try:
+            gc.disable()
+            if base is not None:
+                base.shares = True
+            known = {*beyond, *exclusions.carried_otherwise(), *(() if base is None else base.address)}
+            for each in later:
+                known.update(each.present())
+            table = _Builder(known).table(
+                (name, module) for name, module in exclusions.modules() if id(module) not in known
+            )
+            text = marshal.dumps({} if base is None else dict(_differing(base)))
+            with open(self._memfd, "wb", closefd=False) as file:
+                file.writelines([len(text).to_bytes(8, "little"), text, bytes(-len(text) % 8), *table])
+        finally:
+            os._exit(0)
+
+    def answer(self) -> tuple[Table, dict[int, dict[Step, int]]] | None:
+        """Return the table, and what of the table it stands on was different already; None when it has died."""
+        with contextlib.suppress(ChildProcessError):  # the cell's code has told the kernel to bury its children
+            os.waitpid(self.pid, 0)
+        size = os.fstat(self._memfd).st_size
+        if not size:
+            os.close(self._memfd)
+            return None
+        fcntl.fcntl(self._memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+        data = mmap.mmap(self._memfd, size, flags=mmap.MAP_PRIVATE)
+        os.close(self._memfd)
+        length = int.from_bytes(data[:8], "little")
+        changed = marshal.loads(data[8 : 8 + length])  # noqa: S302  from our own fork, which has run no code
+        return Table(data, 8 + length + -length % 8), changed
+
+
+def _differing(table: Table) -> Iterator[tuple[int, Marks]]:
+    for number, place, change in table.changed():
+        if change.put or change.gone:
+            yield number, marks(place.obj)

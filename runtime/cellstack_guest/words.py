@@ -25,6 +25,7 @@ _PRESENT, _EXCLUSIVE, _SWAPPED = 1 << 63, 1 << 56, 1 << 62  # of an entry of the
 _GAP = 64  # pages that are cheaper looked at than left out, a call each
 _IOV_MAX = 1024
 _RUN, _PIECE = 512, 8192  # words: what a pipe takes at least, and what it takes
+_GATHERED = 4096  # words
 _MS_ASYNC = 1  # of <sys/mman.h>: with it msync(2) does nothing but fail with ENOMEM where nothing is mapped
 _libc = ctypes.CDLL(None)
 _libc.writev.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
@@ -122,10 +123,17 @@ def gatherer(where: memoryview, words: memoryview) -> Callable[[], list[int] | N
     starts = numpy.append(0, ends[:-1] + 1)
     spans: list[list[int]] = (numpy.stack([pages[starts], pages[ends] - pages[starts] + 1], axis=1) * PAGE).tolist()
 
+    now = numpy.empty(_GATHERED, numpy.uint64)  # a small piece at a time: each page that is new costs a fault
+
     def differing() -> list[int] | None:
         if len(sys._current_frames()) > 1 or any(_libc.msync(*span, _MS_ASYNC) for span in spans):  # noqa: SLF001
             return None
-        found: list[int] = (memory.take(places) != before).nonzero()[0].tolist()
+        found: list[int] = []
+        for start in range(0, len(places), _GATHERED):
+            piece = slice(start, start + _GATHERED)
+            gathered = memory.take(places[piece], out=now[: len(places) - start], mode="clip")
+            if gathered.tobytes() != before[piece].tobytes():
+                found += ((gathered != before[piece]).nonzero()[0] + start).tolist()
         return found
 
     return differing

@@ -14,7 +14,7 @@ import types
 from dataclasses import dataclass
 from typing import Any
 
-from cellstack_guest import api, patches
+from cellstack_guest import adapters, api, calls, patches
 from cellstack_guest.carry import Carrier
 
 
@@ -72,6 +72,7 @@ def run_cells(request: dict[str, Any]) -> dict[str, Any]:
     sys.modules["__main__"] = main
     sys.modules["cellstack"] = api
     patches.FOLDER = request["root"]
+    calls.watch((*adapters.CALLS, *adapters.MAKERS))
     carrier = Carrier(main.__dict__, request["root"])
     api.connect(carrier)
     cells: list[dict[str, Any]] = []

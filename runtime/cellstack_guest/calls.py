@@ -68,10 +68,14 @@ class Calls:
 
 @dataclass(frozen=True)
 class Maker:
-    """A function that makes objects which do not say what they were made with."""
+    """A function that makes objects which do not say what they were made with.
+
+    note: takes one, and what it was made with; without it `arguments_of` tells.
+    """
 
     module: str
     name: str
+    note: Callable[..., None] | None = None
 
     def watch(self) -> None:
         """Have the arguments of what is made from now on noted."""
@@ -83,7 +87,10 @@ class Maker:
         @functools.wraps(function)
         def make(*arguments: Any, **options: Any) -> Any:
             made = function(*arguments, **options)
-            _arguments[made] = arguments, options
+            if self.note is None:
+                _arguments[made] = arguments, options
+            else:
+                self.note(made, *arguments, **options)
             return made
 
         make.__cellstack__ = True  # type: ignore[attr-defined]

@@ -758,6 +758,11 @@ SCIENCE: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "Parameter": ("x = nn.Parameter(torch.ones(1))", "x"),
         "numpy array over a tensor": ("t = torch.zeros(3); x = t.numpy()", "x", "x[0] = 5; print(t)"),
+        "tensor over a numpy array": (
+            "import numpy as np; a = np.zeros(3); x = torch.from_numpy(a)",
+            "x",
+            "a[0] = 5; print(x)",
+        ),
         "dtypes, bfloat16": (
             "x = [torch.ones(1, dtype=torch.bfloat16), torch.float16, torch.device('cpu'), torch.Size([1, 2])]",
             "x",

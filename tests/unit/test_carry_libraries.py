@@ -109,6 +109,15 @@ def test_memory_of_tensors_is_shared(nb: Notebook) -> None:
     )
 
 
+@pytest.mark.parametrize("make", ["from_numpy", "as_tensor", "asarray"])
+def test_a_tensor_shares_the_memory_of_the_array_that_it_was_made_of(nb: Notebook, make: str) -> None:
+    pytest.importorskip("torch")
+    nb.run(f"import numpy, torch\nwhole = numpy.zeros(6)\ntensor = torch.{make}(whole[1:5])\npart = tensor[2:]")
+    nb.run("part[0] = 7")
+    nb.run("whole[1] = 5")
+    assert nb.show("(whole.tolist(), tensor.tolist())") == "([0.0, 5.0, 0.0, 7.0, 0.0, 0.0], [5.0, 0.0, 7.0, 0.0])"
+
+
 def test_gradients_and_modes_of_torch(nb: Notebook) -> None:
     pytest.importorskip("torch")
     nb.run(

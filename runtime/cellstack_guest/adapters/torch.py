@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import types
+import weakref
 from pickle import PickleBuffer
 from typing import Any
 
+from cellstack_guest.calls import Maker
 from cellstack_guest.hooks import held
 from cellstack_guest.reducers import refuse
 from cellstack_guest.settings import Setting, by_calls, module
@@ -13,6 +16,8 @@ from cellstack_guest.settings import Setting, by_calls, module
 _OPERATORS = "torch._library.custom_ops"
 _NO_GRAPH = "the graph of a tensor cannot be carried: call backward() in the cell that computed it"
 _carried_graphs: dict[str, Any] = {}
+# The arrays whose memory storages have borrowed, and keep alive: by address and bytes.
+_lenders: dict[tuple[int, int], weakref.ref[Any]] = {}
 
 
 def _read_generator() -> bytes:
@@ -94,7 +99,31 @@ def reduce_storage(storage: Any) -> Any:
     """Return the reduction of the memory of tensors, which those that look into it share again."""
     if storage.device.type != "cpu":
         return NotImplemented
+    lender = _lenders.get(_extent(storage), lambda: None)()
+    if lender is not None:
+        return (borrow_storage, (lender,))
     return (make_storage, (PickleBuffer(bytes_of(storage)),))
+
+
+def _extent(storage: Any) -> tuple[int, int]:
+    return storage.data_ptr(), storage.nbytes()
+
+
+def _note_lender(tensor: Any, array: Any = None, **_: Any) -> None:
+    """Note that a tensor was made of an array, where it looks into its memory."""
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or not isinstance(array, numpy.ndarray) or tensor.device.type != "cpu":
+        return
+    address, size = _extent(tensor.untyped_storage())
+    if size and address == array.__array_interface__["data"][0]:
+        _lenders[address, size] = weakref.ref(array)
+
+
+def borrow_storage(array: Any) -> Any:
+    """Return the memory of an array as memory for tensors."""
+    tensor = module("torch").from_numpy(array)
+    _note_lender(tensor, array)
+    return tensor.untyped_storage()
 
 
 def make_storage(buffer: Any) -> Any:
@@ -194,6 +223,7 @@ SETTINGS = (
     Setting("torch anomaly detection", "torch", _read_anomaly, _write_anomaly),
 )
 HOOKS = (held("operators", _OPERATORS, _read_operators, _write_operators),)
+MAKERS = tuple(Maker("torch", name, _note_lender) for name in ("from_numpy", "as_tensor", "asarray"))
 HANDLERS = {
     (_OPERATORS, "CustomOpDef"): reduce_operator,
     ("torch", "Tensor"): reduce_tensor,

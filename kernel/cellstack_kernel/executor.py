@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cellstack_kernel.deaths import UNCHANGED, cause
 from cellstack_kernel.frames import FrameError, checked
+from cellstack_kernel.mail import Mail
 from cellstack_kernel.records import cell_record
 from cellstack_runtime.errors import CellstackError
 
@@ -77,8 +78,15 @@ class Executor:
         self.keeps = False
         self.kept: Kept | None = None
         self.comms: dict[str, str] = {}
+        self.mail = Mail()
         self._interrupts = 0
         self._preparing: asyncio.Task[CellContainer] | None = None
+
+    def tell(self, msg_type: str, content: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
+        """Hand a comm message of the front end to the cell that runs; what it has no widget for, to a later one."""
+        letter = self.mail.add(msg_type, content, buffers, runs=self.running is not None)
+        if self.running is not None:
+            self.running.send(letter.frame, buffers)
 
     def interrupt(self) -> None:
         """Interrupt the running cell; a second time in the same run kills its container."""
@@ -100,7 +108,10 @@ class Executor:
         before = self._state()
         container = self.kept.container if self.kept is not None else await self._container(request)
         self.running, self._interrupts = container, 0
-        container.send(self._frame(request, container, before))
+        letters = self.mail.give()
+        container.send({**self._frame(request, container, before), "letters": len(letters)})
+        for letter in letters:
+            container.send(letter.frame, letter.buffers)
         reply: Message | None = None
         finished: Finished | None = None
         try:
@@ -121,6 +132,7 @@ class Executor:
             raise
         finally:
             self.running = None
+            self.mail.returned(reply["taken"] if reply is not None and request.commit else ())
         if reply is None:
             finished = await container.discard()
             return self._killed(request, container, finished, front, None)

@@ -105,6 +105,10 @@ def _integer(value: Any) -> int:
     return value
 
 
+def _integers(value: Any) -> list[int]:
+    return [] if value is None else [_integer(entry) for entry in value]
+
+
 def _stream(value: Any) -> str:
     if value not in ("stdout", "stderr"):
         raise ValueError("not a stream")
@@ -174,5 +178,5 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "comm": {"msg_type": _comm_type, "content": _comm_content, "metadata": _object},
     "input_request": {"prompt": _text, "password": bool},
     "notice": {"text": _text},
-    "reply": {"content": _content, "state": _layer, "carried": _carried, "modules": _modules},
+    "reply": {"content": _content, "state": _layer, "carried": _carried, "modules": _modules, "taken": _integers},
 }

@@ -294,13 +294,11 @@ class CellstackKernel(Kernel):
                 return str(message["content"]["value"])
 
     async def _comm_request(self, _stream: Any, _ident: Any, message: dict[str, Any]) -> None:
-        """Hand a comm message to the cell that runs; a comm whose cell is over has nobody to hear it."""
+        """Hand a comm message to the cell that runs, or a later one."""
         notebook = self._ready()
-        if notebook is not None and notebook.executor.running is not None:
-            notebook.executor.running.send(
-                {"type": "comm", "msg_type": message["header"]["msg_type"], "content": message["content"]},
-                [bytes(buffer) for buffer in message.get("buffers", ())],
-            )
+        if notebook is not None:
+            buffers = [bytes(buffer) for buffer in message.get("buffers", ())]
+            notebook.executor.tell(message["header"]["msg_type"], message["content"], buffers)
 
     async def comm_info_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         """Answer with the comms that cells have opened."""

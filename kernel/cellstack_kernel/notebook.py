@@ -158,7 +158,7 @@ class Notebook:
                     "%%container is for a cell with a container of its own",
                     hint="%container scope=cell ends the shared one",
                 )
-            cached = not (parsed.calls or keeps or NO_CACHE in request.tags)
+            cached = not (parsed.calls or keeps or NO_CACHE in request.tags or self.executor.mail.waits)
             outcome = await self._run(wanted, front, cached=cached)
         except CellstackError as error:
             return Outcome(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ def _join_streams(outputs: list[Any]) -> None:
 
 
 class _Widgets:
-    """What nbclient's model of the Output widget needs of a kernel's client: messages to the cell that runs."""
+    """What nbclient's model of the Output widget needs of a kernel's client: messages to widgets."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -91,9 +92,8 @@ class _Widgets:
 
     def msg(self, msg_type: str, content: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Return a message."""
-        return {"type": "comm", "msg_type": msg_type, "content": content}
+        return {"msg_type": msg_type, "content": copy.deepcopy(content)}  # the model goes on with its own
 
     def send(self, message: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
-        """Send it to the cell that runs, if one does."""
-        if self._executor.running is not None:
-            self._executor.running.send(message, buffers)
+        """Send it."""
+        self._executor.tell(message["msg_type"], message["content"], buffers)

@@ -178,6 +178,7 @@ class Cell:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 self._load(request)
                 loaded = True
+                self._inbox.take(request.get("letters") or 0)
                 content = run(request)
             finally:
                 _ignore_interrupts()
@@ -204,6 +205,7 @@ class Cell:
             "state": carried.state,
             "carried": {"saved": carried.saved, "loaded": carried.loaded, "not_carried": carried.not_carried},
             "modules": self._imported(),
+            "taken": self._inbox.taken,
         }
 
     def _imported(self) -> list[str]:

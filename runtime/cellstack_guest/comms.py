@@ -40,12 +40,23 @@ class Inbox:
         self._decoder = protocol.Decoder()
         self._frames: deque[tuple[protocol.Message, list[bytes]]] = deque()
         self._lock = threading.RLock()
+        self.taken: list[int] = []  # the numbers of the comm messages that a comm of this process has had
 
     def receive(self) -> tuple[protocol.Message, list[bytes]]:
         """Wait for the next frame; EOFError when the host has gone."""
         while not self._frames:
             self._feed(0)
         return self._frames.popleft()
+
+    def take(self, count: int) -> None:
+        """Handle as many comm messages, which are on their way."""
+        with self._lock:
+            for _ in range(count):
+                self._handle(*self.receive())
+
+    def _handle(self, message: protocol.Message, buffers: list[bytes]) -> None:
+        if handle(message, buffers) and type(message.get("number")) is int:
+            self.taken.append(message["number"])
 
     def wait_for(self, kind: str) -> protocol.Message:
         """Wait for a frame of type `kind`, handling comm messages meanwhile; EOFError when the host has gone."""
@@ -59,7 +70,7 @@ class Inbox:
                 message, buffers = self.receive()
                 if message["type"] == kind:
                     return message
-                handle(message, buffers)
+                self._handle(message, buffers)
 
     def poll(self) -> None:
         """Handle the comm messages that have arrived, without waiting."""
@@ -67,7 +78,7 @@ class Inbox:
             with contextlib.suppress(BlockingIOError):
                 self._feed(DONT_WAIT)
             while self._frames:
-                handle(*self._frames.popleft())
+                self._handle(*self._frames.popleft())
 
     def forget(self, kind: str) -> None:
         """Drop frames of type `kind` that have arrived unasked: answers to a question that was interrupted."""
@@ -83,13 +94,18 @@ class Inbox:
         self._frames.extend(self._decoder.feed(data))
 
 
-def handle(message: protocol.Message, buffers: list[bytes]) -> None:
-    """Give an incoming comm message to its comm; anything else that comes unasked is dropped."""
+def handle(message: protocol.Message, buffers: list[bytes]) -> bool:
+    """Give an incoming comm message to its comm, and return whether there is one.
+
+    Anything else that comes unasked is dropped.
+    """
     kind = message.get("msg_type")
     if comm is None or message["type"] != "comm" or kind not in _KINDS:
-        return
+        return False
     manager = comm.get_comm_manager()
     content = message.get("content") or {}
+    if kind != "comm_open" and content.get("comm_id") not in manager.comms:
+        return False
     envelope = {
         "header": {"msg_type": kind},
         "msg_type": kind,
@@ -98,6 +114,7 @@ def handle(message: protocol.Message, buffers: list[bytes]) -> None:
         "buffers": buffers,
     }
     getattr(manager, kind)(None, None, envelope)
+    return True
 
 
 class Comm(comm.base_comm.BaseComm if comm is not None else object):  # type: ignore[misc]

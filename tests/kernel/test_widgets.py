@@ -1,0 +1,66 @@
+"""Widgets outlive the process of their cell: what the front end tells them is known to the next cell that has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.kernels import PATIENCE
+
+if TYPE_CHECKING:
+    from tests.kernels import Running
+
+pytest.importorskip("ipywidgets")
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+
+
+class FrontEnd:
+    """A front end that knows the widgets' models."""
+
+    def __init__(self, kernel: Running) -> None:
+        self._kernel = kernel
+
+    def show(self, code: str) -> str:
+        """Return the comm of the widget that a cell shows."""
+        views: list[str] = []
+
+        def keep(message: dict[str, Any]) -> None:
+            if message["msg_type"] in ("display_data", "execute_result"):
+                views.append(message["content"]["data"]["application/vnd.jupyter.widget-view+json"]["model_id"])
+
+        self._kernel.client.execute_interactive(code, timeout=PATIENCE, output_hook=keep)
+        [model] = views
+        return model
+
+    def set(self, widget: str, **state: Any) -> None:
+        client = self._kernel.client
+        data = {"method": "update", "state": state, "buffer_paths": []}
+        client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": widget, "data": data}))
+
+
+def test_a_widget_has_the_value_that_it_was_given_between_cells(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import ipywidgets\nseen = []")
+    observe = "slider.observe(lambda change: seen.append(change.new), 'value')"
+    slider = front.show(f"slider = ipywidgets.IntSlider(3)\n{observe}\nslider")
+    for value in (4, 5, 6):
+        front.set(slider, value=value)
+    assert kernel.run("print('it does not have the slider')")[1] == ["it does not have the slider\n"]
+    assert kernel.run("print(slider.value, seen)")[1] == ["6 [6]\n"]
+    assert kernel.run("print(slider.value, seen)")[1] == ["6 [6]\n"]
+
+
+def test_a_value_that_a_killed_cell_has_taken_is_not_lost(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    text = front.show("import ipywidgets, os, signal\ntext = ipywidgets.Text('old')\ntext")
+    front.set(text, value="new")
+    kernel.run("text.value += '!'\nos.kill(os.getpid(), signal.SIGKILL)")
+    assert kernel.run("print(text.value)")[1] == ["new\n"]
+
+
+def test_what_an_output_widget_shows_is_told_by_the_front_end(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    shown = front.show("import ipywidgets\nshown = ipywidgets.Output()\nshown")
+    kernel.run("with shown: print('inside')")
+    front.set(shown, outputs=[{"output_type": "stream", "name": "stdout", "text": "inside"}])
+    assert kernel.run("print(shown.outputs[0]['text'])")[1] == ["inside\n"]

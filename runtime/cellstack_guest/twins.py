@@ -174,6 +174,10 @@ class Twin:
             text = marshal.dumps({} if base is None else dict(_differing(base)))
             with open(self._memfd, "wb", closefd=False) as file:
                 file.writelines([len(text).to_bytes(8, "little"), text, bytes(-len(text) % 8), *table])
+        except BaseException as error:  # noqa: BLE001  the last frame of this process; there is no memory, for one
+            os.ftruncate(self._memfd, 0)
+            why = f"{type(error).__name__}: {error}".removesuffix(": ")
+            os.write(2, f"cellstack: what is changed in modules from here on will not be carried ({why})\n".encode())
         finally:
             os._exit(0)
 

@@ -299,6 +299,15 @@ def test_a_process_that_cannot_answer_is_no_baseline(monkeypatch: pytest.MonkeyP
     assert baseline.of(twin) is None
 
 
+def test_a_table_that_cannot_be_written_is_none_and_spoken_of(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exclusions, "modules", lambda: [("broken", 1 / 0)])
+    assert baseline.of(twins.Twin()) is None
+    said = "what is changed in modules from here on will not be carried (ZeroDivisionError: division by zero)"
+    assert capfd.readouterr().err == f"cellstack: {said}\n"
+
+
 KEYS = st.one_of(
     st.text(max_size=3), st.integers(), st.booleans(), st.none(), st.tuples(st.integers(), st.text(max_size=1))
 )

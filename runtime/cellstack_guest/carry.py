@@ -11,7 +11,7 @@ import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import manifest, names, patches, pickling, settings
+from cellstack_guest import comms, manifest, names, patches, pickling, settings
 from cellstack_guest.ambient import Ambient
 from cellstack_guest.baseline import is_delta
 from cellstack_guest.budget import Budget
@@ -127,6 +127,13 @@ class Carrier:
             self.modules.put_back_deferred()
             return loaded
 
+    def react(self, comm_ids: Iterable[str]) -> None:
+        """Load the objects at this end of comms, and what their callbacks, which are about to run, can reach."""
+        with self.modules.loading():
+            self._load(f"{comms.KEY}{comm_id}" for comm_id in comm_ids)
+            self.modules.put_back_deferred()
+        self.modules.before_callbacks()
+
     def _put_back_key(self, key: str) -> None:
         owner = self._owners[key]
         if key in self._held:
@@ -213,6 +220,7 @@ class Carrier:
                 names.words(patches.title(key).rpartition(".")[2])
             ):
                 self.notices.append(f"{patches.title(key)} will not be carried: {why}")
+        self._tell_of_comms(outcome.refused)
         loaded = list(self._bound)
         self._bound.clear()
         changed = writer.used or outcome.changed or (ambient, extra, tombstones) != self._kept()
@@ -228,6 +236,14 @@ class Carrier:
             self._state = layer
             self._continued = saved, {name: _as_loaded(values) for name, values in outcome.live.items()}
         return Carried(self._state, outcome.saved, loaded, outcome.refused)
+
+    def _tell_of_comms(self, refused: dict[str, str]) -> None:
+        """Say which widgets are lost that no variable has; takes them out of what was refused."""
+        reasons = [_what_is_held(refused.pop(key)) for key in list(refused) if key.startswith(comms.KEY)]
+        for what in dict.fromkeys(reasons):
+            if what not in map(_what_is_held, refused.values()):
+                count = f"{reasons.count(what)} widgets" if reasons.count(what) > 1 else "a widget"
+                self.notices.append(f"{count} of this cell will not react after it: {what} cannot be carried")
 
     def _kept(self) -> tuple[Any, Any, Any]:
         return self._manifest["ambient"], self._manifest["extra"], self._manifest["tombstones"]
@@ -342,7 +358,7 @@ class Carrier:
         registry, hidden, namespace = self._registry, self._hidden, self._namespace
         current: dict[str, Any] = {PROVIDE + name: factory for name, factory in self._factories.items()}
         live = {key: value for values in self._live.values() for key, value in values.items() if patches.is_patch(key)}
-        current |= self._held | self.modules.values(namespace, live)
+        current |= self._held | self.modules.values(namespace, live) | comms.opened()
         for name, value in list(namespace.items()):
             if name in hidden or name in registry.provided or not isinstance(name, str) or self._is_initial(name):
                 continue
@@ -399,6 +415,10 @@ class Carrier:
             if name not in self._namespace or name in self._registry.provided
         }
         return kept | {name: {"why": why, "cell": self.cell} for name, why in refused.items()}
+
+
+def _what_is_held(why: str) -> str:
+    return why.rpartition(" holding ")[2]
 
 
 class _Changeable:

@@ -151,7 +151,7 @@ class Cell:
                 return self._execute(request, out_dir, self._run_python)
             case "shell":
                 return self._execute(request, out_dir, self._run_shell)
-            case "end":
+            case "end" | "event":
                 return self._execute(request, out_dir, _nothing)
             case "complete":
                 content = self._look(request, request["code"], complete)
@@ -178,7 +178,8 @@ class Cell:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
                 self._load(request)
                 loaded = True
-                self._inbox.take(request.get("letters") or 0)
+                with self.shell.builtin_trap:
+                    self._inbox.take(request.get("letters") or 0)
                 content = run(request)
             finally:
                 _ignore_interrupts()
@@ -228,9 +229,11 @@ class Cell:
         carrier.modules.quiet = self.outputs.muted
         carrier.open(request.get("state"))
         self._history = History(shell)
-        if request["type"] in ("shell", "end"):
+        if request["type"] in ("shell", "end", "event"):
             with self.outputs.muted():
                 self._loaded = self._reach(request, "")
+                if request["type"] == "event":
+                    carrier.react(request["comms"])
         else:
             carried = [*carrier.names(), *filter(is_result, self._namespace)]
             self._static = shell.transform_static(code)
@@ -329,7 +332,10 @@ class Cell:
 
 
 def _nothing(_request: Message) -> Message:
-    """Return the content of the reply to a request that runs nothing: what was kept is to be saved."""
+    """Return the content of the reply to a request that has no code of its own.
+
+    "event": callbacks have had the comm messages that came with it. "end": what was kept is to be saved.
+    """
     return {"status": "ok"}
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 RECEIVE_BYTES = 2**18
 POLL_MILLISECONDS = 200
 DONT_WAIT = 0x40  # socket.MSG_DONTWAIT
+KEY = "comm:"  # and its id: the key under which a comm is carried, as an object that no variable need have
 _KINDS = ("comm_open", "comm_msg", "comm_close")
 
 
@@ -148,6 +149,11 @@ class Comm(comm.base_comm.BaseComm if comm is not None else object):  # type: ig
 
     def __del__(self) -> None:
         """Close nothing: a copy that goes is not the end of the comm, and the manager holds the others."""
+
+
+def opened() -> dict[str, Any]:
+    """Return the comms that are open in this process, by the key that each is carried under."""
+    return {} if comm is None else {f"{KEY}{name}": each for name, each in comm.get_comm_manager().comms.items()}
 
 
 def manager_class() -> type | None:

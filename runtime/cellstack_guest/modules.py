@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 IMPORTS = "imports"  # dotted names of modules that cells have imported
 COMPANIONS = "companions"  # pairs of a package, and a module whose import has changed what is in it
 FOLDERS = "folders"  # where modules of the person's own were found
+_CALL = ast.parse("callback()").body[0]
 
 
 class Modules:
@@ -151,6 +152,11 @@ class Modules:
                 _import_again(name, contextlib.nullcontext)
 
     # Noticing
+
+    def before_callbacks(self) -> None:
+        """Take in the modules that were imported, before something that the notebook has registered is called."""
+        self._acts = True
+        self.before_statement(_CALL)
 
     def before_statement(self, statement: ast.stmt) -> None:
         """Take in the modules that were imported since, before a statement of the cell may change them."""

@@ -12,8 +12,7 @@ from cellstack_guest import dirty, nodes, pickling
 from cellstack_guest.baseline import Delta
 from cellstack_guest.definitions import ClassState, Registry, skeleton_of
 from cellstack_guest.loader import Loader, LoadError, patch_spans
-from cellstack_guest.manifest import CLASS
-from cellstack_guest.patches import is_patch
+from cellstack_guest.manifest import CLASS, PROVIDE
 from cellstack_guest.reducers import type_name
 
 if TYPE_CHECKING:
@@ -265,7 +264,7 @@ class Saver:
                     definition = key[len(CLASS) :]
                     definitions[definition] = self._definition(definition, name, work)
         changed = kept.texts.keys() != before.texts.keys() or kept.owners != before.owners
-        refused = {key: why for key, why in work.refused.items() if ":" not in key or is_patch(key)}
+        refused = {key: why for key, why in work.refused.items() if not key.startswith((CLASS, PROVIDE))}
         return Outcome(kept, definitions, sorted(saved), refused, live, changed, largest)
 
     def _needed(self, groups: list[_Unit], kept: Components, homes: dict[str, _Unit], work: _Work) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from cellstack_guest.settings import module
@@ -22,6 +23,10 @@ def _set(obj: Any, content: tuple[Any, dict[str, Any]]) -> None:
     state, registries = content
     obj.__setstate__(state)
     vars(obj).update({name: _decoded(obj, found) for name, found in registries.items()})
+    widgets: Any = sys.modules.get("ipywidgets.widgets.widget")
+    if widgets is not None and isinstance(obj, widgets.Widget) and vars(obj).get("_model_id") is not None:
+        # By which a front end refers to it. A copy that is only looked at does not take the place of the one there is.
+        widgets._instances.setdefault(obj._model_id, obj)  # noqa: SLF001
 
 
 def _coded(obj: Any, found: Any) -> Any:

@@ -29,10 +29,21 @@ class FrontEnd(Protocol):
     async def ask(self, prompt: str, *, password: bool) -> str | None:
         """Return the person's answer; None when there is nobody to ask."""
 
+    async def drained(self) -> None:
+        """Return once those who read the outputs have taken so many that more may come."""
+
+
+class InterruptError(CellstackError):
+    """What was going to run was interrupted before it did."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to run. kind: "execute" or "shell". commit: whether the result becomes a layer. tags: the cell's."""
+    """What to run. kind: "execute" or "shell". commit: whether the result becomes a layer. tags: the cell's.
+
+    parent: the message that asked, as libraries in the cell see it. main: whether it is one of the notebook's own
+    cells, which run one after the other, and not one that a subshell runs beside them.
+    """
 
     code: str
     kind: str = "execute"
@@ -42,7 +53,8 @@ class Request:
     user_expressions: dict[str, Any] = field(default_factory=dict)
     allow_stdin: bool = False
     cell_id: str | None = None
-    parent: dict[str, Any] = field(default_factory=dict)  # the header of the message that asked
+    parent: dict[str, Any] = field(default_factory=dict)
+    main: bool = True
     limits: Limits | None = None
     commit: bool = True
     tags: tuple[str, ...] = ()
@@ -65,41 +77,84 @@ class Kept:
     last: dict[str, Any]
 
 
+@dataclass(eq=False, slots=True)
+class Run:
+    """A cell that is being run, from the moment its layer is chosen. `container` is None until it has the code."""
+
+    request: Request
+    container: CellContainer | None = None
+    preparing: asyncio.Task[CellContainer] | None = None
+    interrupts: int = 0
+
+    def interrupt(self) -> None:
+        """Interrupt it; a second time kills its container."""
+        self.interrupts += 1
+        if self.preparing is not None:
+            self.preparing.cancel()
+        elif self.container is not None and self.interrupts == 1:
+            self.container.interrupt()
+        elif self.container is not None:
+            self.container.kill("interrupt")
+
+
 class Executor:
-    """Runs cells of one workspace, one at a time.
+    """Runs cells of one workspace: those of the notebook one at a time, and those of subshells beside them.
 
     keeps: whether following cells share a container, which is `kept` between them; they make one layer when it ends.
+    comms: (target, container of the cell that has opened it or used it last) of each comm that is open.
+
+    A cell of a subshell starts from head as every cell does. What it leaves becomes head if head is still where it
+    started and no cell of the notebook runs; else it is a layer beside, which `%checkout` goes to, and it is said so.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.running: CellContainer | None = None
         self.keeps = False
         self.kept: Kept | None = None
-        self.comms: dict[str, str] = {}
-        self._interrupts = 0
-        self._preparing: asyncio.Task[CellContainer] | None = None
+        self.comms: dict[str, tuple[str, CellContainer]] = {}
+        self.runs: list[Run] = []
+
+    @property
+    def running(self) -> CellContainer | None:
+        """The container of the notebook's cell that runs, if one does."""
+        return next((run.container for run in self.runs if run.request.main), None)
 
     def interrupt(self) -> None:
-        """Interrupt the running cell; a second time in the same run kills its container."""
-        if self._preparing is not None:
-            self._preparing.cancel()
-        if self.running is None:
-            return
-        self._interrupts += 1
-        if self._interrupts == 1:
-            self.running.interrupt()
-        else:
-            self.running.kill("interrupt")
+        """Interrupt what runs; a second time in the same run kills its container."""
+        for run in self.runs:
+            run.interrupt()
+
+    def kill(self) -> None:
+        """Kill what runs."""
+        for run in self.runs:
+            if run.container is not None:
+                run.container.kill("interrupt")
+
+    def comm(self, message: Message, buffers: Sequence[bytes]) -> None:
+        """Hand a comm message to the cell that has the comm; one whose cell is over has nobody to hear it."""
+        _, owner = self.comms.get(str(message["content"].get("comm_id")), ("", None))
+        running = [run.container for run in self.runs if run.container is not None]
+        target = owner if owner in running else self.running
+        if target is not None:
+            target.send(message, buffers)
 
     async def run(self, request: Request, front: FrontEnd) -> Outcome:
         """Run one cell. CellstackError when no container could be made for it."""
-        workspace = self.workspace
-        await workspace.settled()
+        await self.workspace.settled()
+        run = Run(request)
+        self.runs.append(run)
+        try:
+            return await self._run(run, front)
+        finally:
+            self.runs.remove(run)
+
+    async def _run(self, run: Run, front: FrontEnd) -> Outcome:
+        request, workspace = run.request, self.workspace
         parent = workspace.head
         before = self._state()
-        container = self.kept.container if self.kept is not None else await self._container(request)
-        self.running, self._interrupts = container, 0
+        kept = self.kept if request.main else None
+        container = kept.container if kept is not None else await self._container(run)
+        run.container = container
         container.send(self._frame(request, container, before))
         reply: Message | None = None
         finished: Finished | None = None
@@ -115,38 +170,59 @@ class Executor:
             finished = await container.discard()
             return self._killed(request, container, finished, front, f"cell sent something that is no output ({error})")
         except BaseException:  # cancelled, or a mistake of ours: the container must not go on alone
-            self.kept = None
+            if request.main:
+                self.kept = None
             container.kill("interrupt")
             await container.discard()
             raise
         finally:
-            self.running = None
+            run.container = None
         if reply is None:
             finished = await container.discard()
             return self._killed(request, container, finished, front, None)
         content = {"execution_count": request.number, **reply["content"]}
-        if self.keeps:
+        if self.keeps and request.main:
             first = request.number if self.kept is None else self.kept.first
             self.kept = Kept(container, first, summary(request, content))
             finished = await container.so_far()
         elif request.commit:
-            finished = await container.commit(state=reply["state"], cell=summary(request, content))
+            await workspace.settled()  # a cell beside this one may have ended just now
+            beside = not request.main and (workspace.head != parent or self._in_the_way())
+            finished = await container.commit(
+                state=reply["state"],
+                cell={**summary(request, content), **({"beside": True} if beside else {})},
+                parent=parent,
+                beside=beside,
+                keep_unchanged=reply["state"] != before,
+            )
             workspace.zygotes.learn(reply["modules"])
+            if beside and finished.layer is not None and not request.silent:
+                self._tell_beside(finished.layer, front)
         else:
             finished = await container.discard()
         return Outcome(content, cell_record(request.number, container, finished, parent, content, reply["carried"]))
 
-    async def _container(self, request: Request) -> CellContainer:
-        self._preparing = asyncio.ensure_future(
-            self.workspace.container(limits=request.limits or self.workspace.limits)
+    def _in_the_way(self) -> bool:
+        """Tell whether a cell of the notebook is going to make the next head."""
+        return self.kept is not None or any(run.request.main for run in self.runs)
+
+    def _tell_beside(self, layer: str, front: FrontEnd) -> None:
+        text = (
+            f"What this cell has left is the layer {layer[:12]}, beside the notebook's: another cell ran at the same "
+            f"time. %checkout {layer[:12]} goes there.\n"
         )
+        front.publish("stream", {"name": "stderr", "text": text})
+
+    async def _container(self, run: Run) -> CellContainer:
+        limits = run.request.limits or self.workspace.limits
+        run.preparing = preparing = asyncio.ensure_future(self.workspace.container(limits=limits))
         try:
-            await asyncio.wait({self._preparing})
-            if self._preparing.cancelled():
-                raise CellstackError("interrupted while the cell's container was being made", hint=UNCHANGED)
-            return self._preparing.result()
+            await asyncio.wait({preparing})
+            if preparing.cancelled():
+                raise InterruptError("interrupted while the cell's container was being made", hint=UNCHANGED)
+            return preparing.result()
         finally:
-            self._preparing = None
+            run.preparing = None
 
     async def release(self, front: FrontEnd) -> str:
         """End the container that is kept, if there is one, and make its cells a layer; return what that is, a sentence.
@@ -159,14 +235,15 @@ class Executor:
         request = Request("", kind="end", number=kept.last["number"] + 1)
         container, before = kept.container, self._state()
         cells = f"cells [{kept.first}] to [{kept.last['number']}]"
-        self.running, self._interrupts = container, 0
+        run = Run(request, container)
+        self.runs.append(run)
         container.send(self._frame(request, container, before))
         try:
             while (arrived := await container.receive()) is not None:
                 message = checked(arrived[0])
                 if message["type"] == "reply":
                     reply = _trusted(message, before, container.layer)
-                    await container.commit(state=reply["state"], cell=kept.last)
+                    await container.commit(state=reply["state"], cell=kept.last, parent=self.workspace.head)
                     await self.workspace.settled()
                     self.workspace.zygotes.learn(reply["modules"])
                     return f"The container of {cells} has ended; what they left is the layer {container.layer[:12]}."
@@ -174,7 +251,7 @@ class Executor:
         except FrameError:
             container.kill("protocol")
         finally:
-            self.running = None
+            self.runs.remove(run)
         finished = await container.discard()
         _, sentence = cause(container.limits, finished, unchanged=f"What {cells} left is lost")
         raise CellstackError(sentence)
@@ -193,10 +270,10 @@ class Executor:
             "allow_stdin": request.allow_stdin,
             "execution_count": request.number,
             "cell_id": request.cell_id,
-            "parent": {"header": request.parent},
+            "parent": request.parent,
             "state": state,
             "layer": container.layer,
-            "keep": self.keeps and request.kind != "end",
+            "keep": self.keeps and request.main and request.kind != "end",
             "layer_info": {
                 "layer": container.layer,
                 "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},
@@ -221,12 +298,15 @@ class Executor:
         elif kind == "comm":
             content = message["content"]
             if message["msg_type"] == "comm_open":
-                self.comms[str(content.get("comm_id"))] = str(content.get("target_name"))
+                self.comms[str(content.get("comm_id"))] = str(content.get("target_name")), container
             elif message["msg_type"] == "comm_close":
                 self.comms.pop(str(content.get("comm_id")), None)
+            elif (known := self.comms.get(str(content.get("comm_id")))) is not None:
+                self.comms[str(content.get("comm_id"))] = known[0], container
             front.publish(message["msg_type"], content, metadata=message["metadata"], buffers=buffers)
         elif not (request.silent and kind == "execute_result"):
             front.publish(kind, message)
+        await front.drained()
 
     async def _answer(
         self, message: Message, container: CellContainer, front: FrontEnd, *, allowed: bool
@@ -239,6 +319,8 @@ class Executor:
         try:
             await asyncio.wait({asking, over}, return_when=asyncio.FIRST_COMPLETED)
             return asking.result() if asking.done() else None
+        except InterruptError:  # the cell is being told
+            return None
         finally:
             asking.cancel()
             over.cancel()
@@ -247,7 +329,7 @@ class Executor:
         self, request: Request, container: CellContainer, finished: Finished, front: FrontEnd, why: str | None
     ) -> Outcome:
         unchanged = UNCHANGED
-        if self.kept is not None:
+        if self.kept is not None and self.kept.container is container:
             kept, self.kept = self.kept, None
             unchanged = f"Files and variables are as they were before cell [{kept.first}], the first in its container"
         name, sentence = (

@@ -66,6 +66,9 @@ class Recorder:
         """Say that nobody is there to answer."""
         return None
 
+    async def drained(self) -> None:
+        """Wait for nobody: what is recorded is wanted whole."""
+
     def finish(self) -> None:
         """Put the state of widgets into the notebook's metadata."""
         self._client.set_widgets_metadata()

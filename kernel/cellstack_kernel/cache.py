@@ -65,6 +65,10 @@ class Recording:
         self.complete = False
         return await self._front.ask(prompt, password=password)
 
+    async def drained(self) -> None:
+        """Wait for the front end."""
+        await self._front.drained()
+
 
 class Cache:
     """The cache of one notebook's run; what is in it is shared by all that use the store.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cellstack_kernel.deaths import UNCHANGED, cause
 from cellstack_kernel.frames import FrameError, checked
-from cellstack_kernel.mail import Mail
 from cellstack_kernel.records import cell_record
 from cellstack_runtime.errors import CellstackError
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellstack_guest.protocol import Message
+    from cellstack_kernel.letters import Letter
     from cellstack_runtime.containers import CellContainer, Finished
     from cellstack_runtime.limits import Limits
     from cellstack_runtime.workspace import Workspace
@@ -30,10 +30,39 @@ class FrontEnd(Protocol):
     async def ask(self, prompt: str, *, password: bool) -> str | None:
         """Return the person's answer; None when there is nobody to ask."""
 
+    async def drained(self) -> None:
+        """Return once those who read the outputs have taken so many that more may come."""
+
+
+class Nobody:
+    """The front end of what nobody has asked for."""
+
+    def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
+        """Take one output."""
+
+    async def ask(self, prompt: str, *, password: bool) -> str | None:  # noqa: ARG002
+        """Have no answer."""
+        return None
+
+    async def drained(self) -> None:
+        """Wait for nobody."""
+
+
+class InterruptError(CellstackError):
+    """What was going to run was interrupted before it did."""
+
+
+LIVE_SECONDS = 2.0  # without a message, after which what widgets have changed becomes a layer
+_REACTION = "# what widgets have changed"
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to run. kind: "execute" or "shell". commit: whether the result becomes a layer. tags: the cell's."""
+    """What to run. kind: "execute" or "shell". commit: whether the result becomes a layer. tags: the cell's.
+
+    parent: the message that asked, as libraries in the cell see it. main: whether it is one of the notebook's own
+    cells, which run one after the other, and not one that a subshell runs beside them.
+    """
 
     code: str
     kind: str = "execute"
@@ -43,7 +72,8 @@ class Request:
     user_expressions: dict[str, Any] = field(default_factory=dict)
     allow_stdin: bool = False
     cell_id: str | None = None
-    parent: dict[str, Any] = field(default_factory=dict)  # the header of the message that asked
+    parent: dict[str, Any] = field(default_factory=dict)
+    main: bool = True
     limits: Limits | None = None
     commit: bool = True
     tags: tuple[str, ...] = ()
@@ -66,127 +96,274 @@ class Kept:
     last: dict[str, Any]
 
 
+@dataclass(eq=False, slots=True)
+class Run:
+    """A cell that is being run, from the moment its layer is chosen. `container` is None until it has the code."""
+
+    request: Request
+    container: CellContainer | None = None
+    preparing: asyncio.Task[CellContainer] | None = None
+    interrupts: int = 0
+    letters: list[Letter] = field(default_factory=list)
+
+    def give(self, letter: Letter) -> None:
+        """Send it a comm message, which it takes if it waits for one."""
+        assert self.container is not None
+        self.letters.append(letter)
+        self.container.send(letter.frame, letter.buffers)
+
+    def interrupt(self) -> None:
+        """Interrupt it; a second time kills its container."""
+        self.interrupts += 1
+        if self.preparing is not None:
+            self.preparing.cancel()
+        elif self.container is not None and self.interrupts == 1:
+            self.container.interrupt()
+        elif self.container is not None:
+            self.container.kill("interrupt")
+
+
 class Executor:
-    """Runs cells of one workspace, one at a time.
+    """Runs cells of one workspace: those of the notebook one at a time, and those of subshells beside them.
 
     keeps: whether following cells share a container, which is `kept` between them; they make one layer when it ends.
+    live: the container in which widgets react between cells. It ends before the next cell runs, or when nothing has
+    come for some time, and is a layer then if they have changed anything.
+    comms: (target, container of the cell that has opened it or used it last) of each comm that is open.
+
+    A cell of a subshell starts from head as every cell does. What it leaves becomes head if head is still where it
+    started and no cell of the notebook runs; else it is a layer beside, which `%checkout` goes to, and it is said so.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.running: CellContainer | None = None
         self.keeps = False
         self.kept: Kept | None = None
-        self.comms: dict[str, str] = {}
-        self.mail = Mail()
-        self._interrupts = 0
-        self._preparing: asyncio.Task[CellContainer] | None = None
+        self.live: Kept | None = None
+        self._living = asyncio.Lock()
+        self._rest: asyncio.TimerHandle | None = None
+        self._lost = ""  # what has to be said of a container that was live and has died
+        self.comms: dict[str, tuple[str, CellContainer]] = {}
+        self.runs: list[Run] = []
 
-    def tell(self, msg_type: str, content: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
-        """Hand a comm message of the front end to the cell that runs; what it has no widget for, to a later one."""
-        letter = self.mail.add(msg_type, content, buffers, runs=self.running is not None)
-        if self.running is not None:
-            self.running.send(letter.frame, buffers)
+    @property
+    def running(self) -> CellContainer | None:
+        """The container of the notebook's cell that runs, if one does."""
+        return next((run.container for run in self.runs if run.request.main), None)
 
     def interrupt(self) -> None:
-        """Interrupt the running cell; a second time in the same run kills its container."""
-        if self._preparing is not None:
-            self._preparing.cancel()
-        if self.running is None:
-            return
-        self._interrupts += 1
-        if self._interrupts == 1:
-            self.running.interrupt()
-        else:
-            self.running.kill("interrupt")
+        """Interrupt what runs; a second time in the same run kills its container."""
+        for run in self.runs:
+            run.interrupt()
+
+    def kill(self) -> None:
+        """Kill what runs."""
+        for run in self.runs:
+            if run.container is not None:
+                run.container.kill("interrupt")
+
+    def offer(self, letter: Letter) -> None:
+        """Send a comm message to the cell that runs and has the comm, if one does: it may be waiting for it."""
+        _, owner = self.comms.get(letter.comm, ("", None))
+        running = [run for run in self.runs if run.container is not None]
+        target = next((run for run in running if run.container is owner), None)
+        target = target or next((run for run in running if run.request.main), None)
+        if target is not None:
+            target.give(letter)
+
+    async def tell(self, letter: Letter, front: FrontEnd) -> None:
+        """Have what is at the other end of a comm react, while no cell of the notebook runs.
+
+        That is in the container that cells share, or in one of its own, which is kept for further messages.
+        """
+        async with self._living:
+            self._stay()
+            await self.workspace.settled()
+            shared = self.kept or self.live
+            request = Request(_REACTION, kind="event", parent=letter.parent)
+            run = Run(request)
+            self.runs.append(run)
+            try:
+                before = self._state()
+                container = run.container = shared.container if shared else await self._container(run)
+                frame = self._frame(request, container, before)
+                container.send({**frame, "keep": True, "comms": letter.comms, "letters": 1})
+                run.give(letter)
+                reply = await self._reply(run, container, before, front)
+            finally:
+                self.runs.remove(run)
+            if reply is None:
+                finished = await container.discard()
+                self._killed(request, container, finished, front, None)
+                return
+            await container.so_far()
+            if shared is None:
+                self.live = Kept(container, 0, {"number": None, "code": _REACTION, "status": "ok"})
+            if self.live is not None:
+                self._rest = asyncio.get_running_loop().call_later(LIVE_SECONDS, self._settle)
+
+    def _stay(self) -> None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+
+    def _settle(self) -> None:
+        self._rest = None
+        self.workspace.chore(self.settle())
+
+    async def settle(self) -> None:
+        """End the container in which widgets react, if there is one, and make a layer of what they have changed."""
+        async with self._living:
+            self._stay()
+            live, self.live = self.live, None
+            if live is None:
+                return
+            await self.workspace.settled()
+            reply, before = None, self._state()
+            run = Run(Request("", kind="end"), live.container)
+            self.runs.append(run)
+            live.container.send({**self._frame(run.request, live.container, before), "keep": False})
+            try:
+                reply = await self._reply(run, live.container, before, Nobody())
+            except FrameError:
+                live.container.kill("protocol")
+            finally:
+                self.runs.remove(run)
+            if reply is None:
+                finished = await live.container.discard()
+                self._lost = cause(live.container.limits, finished, unchanged="What widgets had changed is lost")[1]
+                return
+            await live.container.commit(
+                state=reply["state"],
+                cell=live.last,
+                parent=self.workspace.head,
+                keep_unchanged=reply["state"] != before,
+            )
+            await self.workspace.settled()
+            self.workspace.zygotes.learn(reply["modules"])
 
     async def run(self, request: Request, front: FrontEnd) -> Outcome:
         """Run one cell. CellstackError when no container could be made for it."""
-        workspace = self.workspace
-        await workspace.settled()
+        await self.settle()
+        if self._lost:
+            front.publish("stream", {"name": "stderr", "text": f"{self._lost}\n"})
+            self._lost = ""
+        await self.workspace.settled()
+        run = Run(request)
+        self.runs.append(run)
+        try:
+            return await self._run(run, front)
+        finally:
+            self.runs.remove(run)
+
+    async def _run(self, run: Run, front: FrontEnd) -> Outcome:
+        request, workspace = run.request, self.workspace
         parent = workspace.head
         before = self._state()
-        container = self.kept.container if self.kept is not None else await self._container(request)
-        self.running, self._interrupts = container, 0
-        letters = self.mail.give()
-        container.send({**self._frame(request, container, before), "letters": len(letters)})
-        for letter in letters:
-            container.send(letter.frame, letter.buffers)
-        reply: Message | None = None
+        kept = self.kept if request.main else None
+        container = kept.container if kept is not None else await self._container(run)
+        run.container = container
+        container.send(self._frame(request, container, before))
         finished: Finished | None = None
         try:
-            while reply is None and (arrived := await container.receive()) is not None:
-                message = checked(arrived[0])
-                if message["type"] == "reply":
-                    reply = _trusted(message, before, container.layer)
-                else:
-                    await self._forward(message, arrived[1], container, front, request)
+            reply = await self._reply(run, container, before, front)
         except FrameError as error:
             container.kill("protocol")
             finished = await container.discard()
             return self._killed(request, container, finished, front, f"cell sent something that is no output ({error})")
         except BaseException:  # cancelled, or a mistake of ours: the container must not go on alone
-            self.kept = None
+            if request.main:
+                self.kept = None
             container.kill("interrupt")
             await container.discard()
             raise
         finally:
-            self.running = None
-            self.mail.returned(reply["taken"] if reply is not None and request.commit else ())
+            run.container = None
         if reply is None:
             finished = await container.discard()
             return self._killed(request, container, finished, front, None)
         content = {"execution_count": request.number, **reply["content"]}
-        if self.keeps:
+        if self.keeps and request.main:
             first = request.number if self.kept is None else self.kept.first
             self.kept = Kept(container, first, summary(request, content))
             finished = await container.so_far()
         elif request.commit:
-            finished = await container.commit(state=reply["state"], cell=summary(request, content))
+            await workspace.settled()  # a cell beside this one may have ended just now
+            beside = not request.main and (workspace.head != parent or self._in_the_way())
+            finished = await container.commit(
+                state=reply["state"],
+                cell={**summary(request, content), **({"beside": True} if beside else {})},
+                parent=parent,
+                beside=beside,
+                keep_unchanged=reply["state"] != before,
+            )
             workspace.zygotes.learn(reply["modules"])
+            if beside and finished.layer is not None and not request.silent:
+                self._tell_beside(finished.layer, front)
         else:
             finished = await container.discard()
         return Outcome(content, cell_record(request.number, container, finished, parent, content, reply["carried"]))
 
-    async def _container(self, request: Request) -> CellContainer:
-        self._preparing = asyncio.ensure_future(
-            self.workspace.container(limits=request.limits or self.workspace.limits)
+    async def _reply(self, run: Run, container: CellContainer, before: str | None, front: FrontEnd) -> Message | None:
+        """Forward what comes out of a container until its reply, and return that; None when it has died."""
+        while (arrived := await container.receive()) is not None:
+            message = checked(arrived[0])
+            if message["type"] == "reply":
+                reply = _trusted(message, before, container.layer)
+                for letter in run.letters:
+                    letter.taken = letter.number in reply["taken"] and run.request.commit
+                return reply
+            await self._forward(message, arrived[1], container, front, run.request)
+        return None
+
+    def _in_the_way(self) -> bool:
+        """Tell whether a cell of the notebook is going to make the next head."""
+        return self.kept is not None or any(run.request.main for run in self.runs)
+
+    def _tell_beside(self, layer: str, front: FrontEnd) -> None:
+        text = (
+            f"What this cell has left is the layer {layer[:12]}, beside the notebook's: another cell ran at the same "
+            f"time. %checkout {layer[:12]} goes there.\n"
         )
+        front.publish("stream", {"name": "stderr", "text": text})
+
+    async def _container(self, run: Run) -> CellContainer:
+        limits = run.request.limits or self.workspace.limits
+        run.preparing = preparing = asyncio.ensure_future(self.workspace.container(limits=limits))
         try:
-            await asyncio.wait({self._preparing})
-            if self._preparing.cancelled():
-                raise CellstackError("interrupted while the cell's container was being made", hint=UNCHANGED)
-            return self._preparing.result()
+            await asyncio.wait({preparing})
+            if preparing.cancelled():
+                raise InterruptError("interrupted while the cell's container was being made", hint=UNCHANGED)
+            return preparing.result()
         finally:
-            self._preparing = None
+            run.preparing = None
 
     async def release(self, front: FrontEnd) -> str:
         """End the container that is kept, if there is one, and make its cells a layer; return what that is, a sentence.
 
         CellstackError when it has died.
         """
+        await self.settle()
         kept, self.kept = self.kept, None
         if kept is None:
             return ""
         request = Request("", kind="end", number=kept.last["number"] + 1)
         container, before = kept.container, self._state()
         cells = f"cells [{kept.first}] to [{kept.last['number']}]"
-        self.running, self._interrupts = container, 0
+        run = Run(request, container)
+        self.runs.append(run)
         container.send(self._frame(request, container, before))
         try:
-            while (arrived := await container.receive()) is not None:
-                message = checked(arrived[0])
-                if message["type"] == "reply":
-                    reply = _trusted(message, before, container.layer)
-                    await container.commit(state=reply["state"], cell=kept.last)
-                    await self.workspace.settled()
-                    self.workspace.zygotes.learn(reply["modules"])
-                    return f"The container of {cells} has ended; what they left is the layer {container.layer[:12]}."
-                await self._forward(message, arrived[1], container, front, request)
+            reply = await self._reply(run, container, before, front)
+            if reply is not None:
+                await container.commit(state=reply["state"], cell=kept.last, parent=self.workspace.head)
+                await self.workspace.settled()
+                self.workspace.zygotes.learn(reply["modules"])
+                return f"The container of {cells} has ended; what they left is the layer {container.layer[:12]}."
         except FrameError:
             container.kill("protocol")
         finally:
-            self.running = None
+            self.runs.remove(run)
         finished = await container.discard()
         _, sentence = cause(container.limits, finished, unchanged=f"What {cells} left is lost")
         raise CellstackError(sentence)
@@ -205,10 +382,10 @@ class Executor:
             "allow_stdin": request.allow_stdin,
             "execution_count": request.number,
             "cell_id": request.cell_id,
-            "parent": {"header": request.parent},
+            "parent": request.parent,
             "state": state,
             "layer": container.layer,
-            "keep": self.keeps and request.kind != "end",
+            "keep": self.keeps and request.main and request.kind != "end",
             "layer_info": {
                 "layer": container.layer,
                 "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},
@@ -233,12 +410,15 @@ class Executor:
         elif kind == "comm":
             content = message["content"]
             if message["msg_type"] == "comm_open":
-                self.comms[str(content.get("comm_id"))] = str(content.get("target_name"))
+                self.comms[str(content.get("comm_id"))] = str(content.get("target_name")), container
             elif message["msg_type"] == "comm_close":
                 self.comms.pop(str(content.get("comm_id")), None)
+            elif (known := self.comms.get(str(content.get("comm_id")))) is not None:
+                self.comms[str(content.get("comm_id"))] = known[0], container
             front.publish(message["msg_type"], content, metadata=message["metadata"], buffers=buffers)
         elif not (request.silent and kind == "execute_result"):
             front.publish(kind, message)
+        await front.drained()
 
     async def _answer(
         self, message: Message, container: CellContainer, front: FrontEnd, *, allowed: bool
@@ -251,6 +431,8 @@ class Executor:
         try:
             await asyncio.wait({asking, over}, return_when=asyncio.FIRST_COMPLETED)
             return asking.result() if asking.done() else None
+        except InterruptError:  # the cell is being told
+            return None
         finally:
             asking.cancel()
             over.cancel()
@@ -259,7 +441,10 @@ class Executor:
         self, request: Request, container: CellContainer, finished: Finished, front: FrontEnd, why: str | None
     ) -> Outcome:
         unchanged = UNCHANGED
-        if self.kept is not None:
+        if self.live is not None and self.live.container is container:
+            self.live = None
+            unchanged = "Files and variables are as they were before widgets reacted"
+        if self.kept is not None and self.kept.container is container:
             kept, self.kept = self.kept, None
             unchanged = f"Files and variables are as they were before cell [{kept.first}], the first in its container"
         name, sentence = (

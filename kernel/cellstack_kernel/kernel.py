@@ -7,26 +7,34 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fnmatch
 import os
 import sys
+from contextvars import ContextVar
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import zmq
-import zmq.asyncio
 from ipykernel._version import kernel_protocol_version
 from ipykernel.kernelbase import Kernel
+from tornado.ioloop import IOLoop
 
 from cellstack_kernel import resume
-from cellstack_kernel.executor import Request
+from cellstack_kernel.channels import CONTROL, SHELL, Channels
+from cellstack_kernel.deaths import UNCHANGED
+from cellstack_kernel.executor import InterruptError, Request
+from cellstack_kernel.letters import Letter
 from cellstack_kernel.notebook import Notebook, failed
+from cellstack_kernel.questions import Questions
 from cellstack_kernel.settings import Settings, metadata_of, notebook_path
+from cellstack_kernel.typed import Typed
+from cellstack_kernel.usage import Usage
 from cellstack_runtime.errors import CellstackError
 from cellstack_runtime.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
+
+T = TypeVar("T")
+TAIL = 10  # cells, where a client does not say how many
 
 
 class ShellFront:
@@ -54,7 +62,14 @@ class ShellFront:
         """Ask the client that sent the request; None when it cannot be asked."""
         if not self._parent["content"].get("allow_stdin", False):
             return None
-        return await self._kernel.ask_client(prompt, self._ident, self._parent, password=password)
+        kernel = self._kernel
+        return await kernel.until_interrupted(
+            kernel.questions.ask(prompt, self._ident, self._parent, password=password)
+        )
+
+    async def drained(self) -> None:
+        """Wait for slow readers of iopub."""
+        await self._kernel.iopub_socket.drained()
 
 
 class CellstackKernel(Kernel):
@@ -74,17 +89,18 @@ class CellstackKernel(Kernel):
     banner = f"Cellstack {version('cellstack')}: every cell in a fresh container, every result a layer"
     help_links: list[dict[str, str]] = []  # noqa: RUF012  as above
     _execute_sleep = 0  # the base class sleeps for stdout of its own process, which no cell writes to
-    _supports_kernel_subshells = False
+    _supports_kernel_subshells = False  # by the base class' means, which are threads
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         for comm_type in ("comm_open", "comm_msg", "comm_close"):
             self.shell_handlers[comm_type] = self._comm_request
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[Notebook] | None = None
-        self._stdin: zmq.asyncio.Socket | None = None
-        self._record: dict[str, Any] = {}
-        self._history: list[tuple[int, int, str]] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._record: ContextVar[dict[str, Any]] = ContextVar("record", default={})  # noqa: B039  never changed
+        self._interruptible: set[asyncio.Future[Any]] = set()
+        self._usage = Usage()
+        self._letters: dict[str, Letter] = {}  # by the id of the message, which was offered to the cell that ran
         self._left: resume.Left | None = None
 
     @property
@@ -97,17 +113,22 @@ class CellstackKernel(Kernel):
             "language_info": self.language_info,
             "banner": self.banner,
             "help_links": self.help_links,
-            "supported_features": [],
+            "supported_features": ["kernel subshells"],
         }
 
     def start(self) -> None:
         """Start serving, and opening the notebook in the background."""
-        super().start()
+        self.io_loop = IOLoop.current()
+        path = None
         with contextlib.suppress(CellstackError):  # told when the notebook is opened
-            self._left = resume.take(Store.open(), notebook_path(os.environ), self._connection_file)
+            store = Store.open()
+            path = f"{store.home}/history.sqlite"
+            self._left = resume.take(store, notebook_path(os.environ), self._connection_file)
+        self.typed = Typed(path, self.log)
         if self._left is not None:
             self.execution_count = self._left.count
-            self._history = [(0, number, code) for number, code in self._left.inputs]
+            self.typed.entries = list(self._left.inputs)
+        self._publish_status("starting", SHELL)
         self.io_loop.add_callback(self._begin)
 
     @property
@@ -116,7 +137,12 @@ class CellstackKernel(Kernel):
         return str(self.parent.abs_connection_file)
 
     async def _begin(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
+        self.questions = Questions(self.stdin_socket, self.session, self.log)
+        self.channels = Channels(self)
+        self._open_later()
+
+    def _open_later(self) -> None:
         self._opening = asyncio.create_task(self._open())
         self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
 
@@ -134,17 +160,35 @@ class CellstackKernel(Kernel):
 
     def _tell(self, text: str) -> None:
         """Show a line of progress under the request that waits for it."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(
-                lambda: self.send_response(self.iopub_socket, "stream", {"name": "stderr", "text": f"{text}\n"})
-            )
+
+        def show() -> None:
+            current = self.channels.current
+            parent = None if current is None else current.message
+            content = {"name": "stderr", "text": f"{text}\n"}
+            self.session.send(self.iopub_socket, "stream", content, parent=parent, ident=self.topic("stream"))
+
+        if self.loop is not None:
+            self.loop.call_soon_threadsafe(show)
 
     async def _notebook(self) -> Notebook:
         """Return the notebook once it is open; what failed is tried again for the next request."""
         if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
-            await self._begin()
+            self._open_later()
         assert self._opening is not None
-        return await asyncio.shield(self._opening)
+        return await self.until_interrupted(asyncio.shield(self._opening))
+
+    async def until_interrupted(self, work: Awaitable[T]) -> T:
+        """Wait for what comes before or beside a cell's run; InterruptError when an interrupt comes first."""
+        waiting = asyncio.ensure_future(work)
+        self._interruptible.add(waiting)
+        try:
+            await asyncio.wait({waiting})
+            if waiting.cancelled():
+                raise InterruptError("interrupted before the cell ran", hint=UNCHANGED)
+            return waiting.result()
+        finally:
+            self._interruptible.discard(waiting)
+            waiting.cancel()
 
     def topic(self, name: str) -> bytes:
         """Return the iopub topic of a message type."""
@@ -165,8 +209,8 @@ class CellstackKernel(Kernel):
         cell_id: str | None = None,
     ) -> dict[str, Any]:
         """Run a cell and return the content of its reply."""
-        self._record = {}
-        parent, ident = self.get_parent("shell"), self._parent_ident["shell"]
+        self._record.set({})
+        parent, ident = self.get_parent(SHELL), self._parent_ident[SHELL]
         front = ShellFront(self, parent, ident)
         if silent:
             store_history = False
@@ -187,10 +231,11 @@ class CellstackKernel(Kernel):
             user_expressions=user_expressions or {},
             allow_stdin=allow_stdin,
             cell_id=cell_id,
-            parent={name: parent["header"].get(name) for name in ("msg_id", "msg_type", "session", "username")},
+            parent={SHELL: _shown(parent, ident), CONTROL: _shown(self._control_parent, self._control_parent_ident)},
+            main=self.channels.current is not None and self.channels.current.message["header"] is parent["header"],
         )
         if store_history:
-            self._history.append((0, number, code))
+            self.typed.add(number, code)
         try:
             notebook = await self._notebook()
         except CellstackError as error:
@@ -202,7 +247,8 @@ class CellstackKernel(Kernel):
             self.log.exception("a cell could not be run")
             what = f"something in the kernel is wrong ({type(error).__name__}: {error}); its log says more"
             return failed(CellstackError(what, hint="Restart it, and please report this"), request, front).content
-        self._record = outcome.record
+        self._record.set(outcome.record)
+        await self.iopub_socket.drained(wholly=True)
         return {**empty, **outcome.content, "execution_count": count}
 
     def finish_metadata(
@@ -212,9 +258,13 @@ class CellstackKernel(Kernel):
         reply_content: dict[str, Any],  # noqa: ARG002
     ) -> dict[str, Any]:
         """Put the cell's record into the reply."""
-        if self._record:
-            metadata["cellstack"] = self._record
+        if record := self._record.get():
+            metadata["cellstack"] = record
         return metadata
+
+    def _abort_queues(self, subshell_id: str | None = None) -> None:
+        """Have the cells after one that has failed answered with `aborted`."""
+        self.channels.abort(subshell_id)
 
     # -- questions about code ----------------------------------------------------------------------------------
 
@@ -253,59 +303,44 @@ class CellstackKernel(Kernel):
         hist_access_type: str,
         output: bool,
         raw: bool,  # noqa: ARG002  the host keeps what was typed
-        session: int | None = None,  # noqa: ARG002  a kernel has one
+        session: int | None = None,
         start: int | None = None,
         stop: int | None = None,
         n: int | None = None,
         pattern: str | None = None,
         unique: bool = False,
     ) -> dict[str, Any]:
-        """Return what was typed in this session."""
-        entries = self._history
+        """Return what was typed, in this session (0) and before."""
         if hist_access_type == "range":
-            first = start or 0
-            entries = [entry for entry in entries if entry[1] >= first and (stop is None or entry[1] < stop)]
-        elif hist_access_type == "search":
-            entries = [entry for entry in entries if fnmatch.fnmatchcase(entry[2], pattern or "*")]
-            if unique:
-                entries = list({entry[2]: entry for entry in entries}.values())
-        if hist_access_type in ("tail", "search") and n:
-            entries = entries[-n:]
-        shown = [(line[0], line[1], (line[2], None) if output else line[2]) for line in entries]
-        return {"status": "ok", "history": shown}
+            found = await self.typed.range(session or 0, start or 1, stop, output=output)
+        elif hist_access_type == "tail":
+            found = await self.typed.tail(TAIL if n is None else n, output=output)
+        else:
+            found = await self.typed.search(pattern or "*", n, output=output, unique=unique)
+        return {"status": "ok", "history": found}
 
-    # -- stdin, comms, control ---------------------------------------------------------------------------------
+    # -- comms, control ----------------------------------------------------------------------------------------
 
-    async def ask_client(self, prompt: str, ident: Any, parent: dict[str, Any], *, password: bool) -> str:
-        """Send an input_request and return the answer, without blocking the loop."""
-        if self._stdin is None:
-            self._stdin = zmq.asyncio.Socket.shadow(self.stdin_socket)
-        with contextlib.suppress(zmq.Again):
-            while True:  # answers to questions that were given up
-                self.stdin_socket.recv_multipart(zmq.NOBLOCK)
-        self.session.send(
-            self.stdin_socket, "input_request", {"prompt": prompt, "password": password}, parent, ident=ident
-        )
-        while True:
-            frames = await self._stdin.recv_multipart()
-            _, parts = self.session.feed_identities(frames)
-            message = self.session.deserialize(parts)
-            if message["msg_type"] == "input_reply":
-                return str(message["content"]["value"])
+    async def _comm_request(self, _stream: Any, ident: Any, message: dict[str, Any]) -> None:
+        """Have what is at the other end of a comm react, if the cell that ran when the message came has not done so."""
+        notebook, letter = self._ready(), self._letters.pop(message["header"]["msg_id"], None)
+        if notebook is not None and not (letter is not None and letter.taken):
+            letter = letter or _letter(message, ident)
+            await notebook.executor.tell(letter, ShellFront(self, message, ident))
 
-    async def _comm_request(self, _stream: Any, _ident: Any, message: dict[str, Any]) -> None:
-        """Hand a comm message to the cell that runs, or a later one."""
+    def offer(self, message: dict[str, Any], ident: Any) -> None:
+        """Offer a comm message to the cell that runs; it is answered when that is over."""
         notebook = self._ready()
         if notebook is not None:
-            buffers = [bytes(buffer) for buffer in message.get("buffers", ())]
-            notebook.executor.tell(message["header"]["msg_type"], message["content"], buffers)
+            letter = self._letters[message["header"]["msg_id"]] = _letter(message, ident)
+            notebook.executor.offer(letter)
 
     async def comm_info_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         """Answer with the comms that cells have opened."""
         target = parent["content"].get("target_name")
         notebook = self._ready()
         known = notebook.executor.comms if notebook is not None else {}
-        comms = {name: {"target_name": of} for name, of in known.items() if target in (None, of)}
+        comms = {name: {"target_name": of} for name, (of, _) in known.items() if target in (None, of)}
         self.session.send(stream, "comm_info_reply", {"comms": comms, "status": "ok"}, parent, ident)
 
     def _ready(self) -> Notebook | None:
@@ -314,32 +349,70 @@ class CellstackKernel(Kernel):
         return self._opening.result()
 
     async def interrupt_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        """Interrupt the running cell; a second time kills its container. Runs on the control thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.interrupt_cell)
+        """Interrupt the running cell; a second time kills its container."""
+        self.interrupt_cell()
         self.session.send(stream, "interrupt_reply", {"status": "ok"}, parent, ident=ident)
 
     def interrupt_cell(self) -> None:
-        """Interrupt the running cell, if one runs."""
+        """Interrupt the running cell, or what it waits for."""
+        for waiting in list(self._interruptible):
+            waiting.cancel()
         notebook = self._ready()
         if notebook is not None:
             notebook.executor.interrupt()
 
     async def do_shutdown(self, restart: bool) -> dict[str, Any]:
-        """End the containers, then the kernel. Runs on the control thread."""
-        if self._loop is not None and self._opening is not None:
-            ended = "restart" if restart else "shutdown"
-            closing = asyncio.run_coroutine_threadsafe(self.close_notebook(ended), self._loop)
-            await asyncio.wrap_future(closing)
+        """End the containers, then the kernel."""
+        await self.close_notebook("restart" if restart else "shutdown")
         return {"status": "ok", "restart": restart}
+
+    async def _at_shutdown(self) -> None:
+        """Tell everybody; this process has no children that would be left."""
+        if self._shutdown_message is not None:
+            self.session.send(self.iopub_socket, self._shutdown_message, ident=self.topic("shutdown"))
+
+    async def usage_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """Tell what the notebook's containers use."""
+        notebook = self._ready()
+        content = await self._usage.content(None if notebook is None else notebook.executor)
+        self.session.send(stream, "usage_reply", content, parent, ident)
+
+    async def create_subshell_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """Make a subshell, whose cells run beside the notebook's."""
+        content = {"status": "ok", "subshell_id": self.channels.create_subshell()}
+        self.session.send(stream, "create_subshell_reply", content, parent, ident)
+
+    async def delete_subshell_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """End a subshell."""
+        self.channels.delete_subshell(parent["content"]["subshell_id"])
+        self.session.send(stream, "delete_subshell_reply", {"status": "ok"}, parent, ident)
+
+    async def list_subshell_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """List the subshells."""
+        content = {"status": "ok", "subshell_id": self.channels.subshells}
+        self.session.send(stream, "list_subshell_reply", content, parent, ident)
 
     async def close_notebook(self, ended: str = "shutdown") -> None:
         """End the notebook's containers and broker."""
         opening, self._opening = self._opening, None
         if opening is None:
             return
+        await self.typed.close()
         with contextlib.suppress(CellstackError):
             notebook = await opening
-            if notebook.executor.running is not None:
-                notebook.executor.running.kill("interrupt")
+            notebook.executor.kill()
             await notebook.close(ended)
+
+
+def _letter(message: dict[str, Any], ident: Any) -> Letter:
+    buffers = [bytes(buffer) for buffer in message.get("buffers", ())]
+    return Letter(message["header"]["msg_type"], message["content"], buffers, {SHELL: _shown(message, ident)})
+
+
+def _shown(message: dict[str, Any], idents: Any) -> dict[str, Any]:
+    """Return what a cell may know of a message: `get_ipython().kernel.get_parent()` gives it to libraries."""
+    header = message.get("header", {})
+    return {
+        "header": {name: header.get(name) for name in ("msg_id", "msg_type", "session", "username")},
+        "idents": [ident.decode(errors="replace") for ident in idents or ()],
+    }

@@ -197,8 +197,9 @@ def _move(notebook: Notebook, layer: str | None) -> views.Shown:
     workspace.move_head(layer)
     if layer is None:
         return views.sentence("head is the image: no cell has run on it.")
-    number = workspace.store.layer(layer).cell.get("number", "?")
-    return views.sentence(f"head is {layer[:12]}, the result of cell [{number}].")
+    number = workspace.store.layer(layer).cell.get("number")
+    made = f"the result of cell [{number}]" if number else "what widgets had changed then"
+    return views.sentence(f"head is {layer[:12]}, {made}.")
 
 
 async def _tag(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:

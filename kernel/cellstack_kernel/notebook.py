@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cellstack_kernel import magics
 from cellstack_kernel.cache import HIT, MISS, NO_CACHE, Cache, Recording
 from cellstack_kernel.defaults import default_limits
-from cellstack_kernel.executor import Executor, FrontEnd, Outcome, Request
+from cellstack_kernel.executor import Executor, FrontEnd, InterruptError, Nobody, Outcome, Request
 from cellstack_kernel.grants import Grants
 from cellstack_kernel.records import record_without_container
 from cellstack_kernel.settings import Settings
@@ -40,17 +40,6 @@ class _Reach:
     limits: Limits
     context: Context
     mounts: list[BindMount]
-
-
-class _Nobody:
-    """A front end where nobody is any more."""
-
-    def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
-        """Drop an output."""
-
-    async def ask(self, prompt: str, *, password: bool) -> str | None:  # noqa: ARG002
-        """Have no answer."""
-        return None
 
 
 class Notebook:
@@ -139,11 +128,16 @@ class Notebook:
     async def execute(self, request: Request, front: FrontEnd) -> Outcome:
         """Answer the host magics of a cell, then run what is left of it in a container."""
         try:
-            if self.news is not None and not request.silent:
+            if self.news is not None and not request.silent and request.main:
                 news, self.news = self.news, None
                 front.publish(*news)
             await self.settle_wishes(front)
             parsed = magics.parse(request.code)
+            if parsed.calls and not request.main and self.executor.runs:
+                raise UsageError(
+                    f"%{parsed.calls[0].name} is answered when no other cell runs",
+                    hint="Run it again then, or as a cell of the notebook",
+                )
             for call in parsed.calls:
                 await magics.call(self, call, front)
             if parsed.calls and not parsed.code.strip():
@@ -158,7 +152,7 @@ class Notebook:
                     "%%container is for a cell with a container of its own",
                     hint="%container scope=cell ends the shared one",
                 )
-            cached = not (parsed.calls or keeps or NO_CACHE in request.tags or self.executor.mail.waits)
+            cached = request.main and not (parsed.calls or keeps or NO_CACHE in request.tags)
             outcome = await self._run(wanted, front, cached=cached)
         except CellstackError as error:
             return Outcome(
@@ -202,9 +196,9 @@ class Notebook:
 
     async def close(self, ended: str = "shutdown") -> None:
         """End what runs; layers and session stay."""
-        if self.executor.running is None:
+        if not self.executor.runs:
             with contextlib.suppress(CellstackError, TimeoutError):  # there is nobody any more to tell
-                await asyncio.wait_for(self.executor.release(_Nobody()), RELEASE_SECONDS)
+                await asyncio.wait_for(self.executor.release(Nobody()), RELEASE_SECONDS)
         await self.workspace.close(ended)
 
 
@@ -225,11 +219,8 @@ def _no_network(network: str, *, granted: bool) -> CellstackError:
 
 def failed(error: CellstackError, request: Request, front: FrontEnd) -> Outcome:
     """Show an error of ours the way a cell's error is shown, in one sentence and without a traceback."""
-    content = {
-        "ename": "CellstackError",
-        "evalue": str(error),
-        "traceback": [f"\x1b[31mCellstackError\x1b[39m: {error}"],
-    }
+    name = "KeyboardInterrupt" if isinstance(error, InterruptError) else "CellstackError"
+    content = {"ename": name, "evalue": str(error), "traceback": [f"\x1b[31m{name}\x1b[39m: {error}"]}
     if not request.silent:
         front.publish("error", content)
     return Outcome({"status": "error", "execution_count": request.number, **content}, {})

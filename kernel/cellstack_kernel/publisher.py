@@ -1,22 +1,32 @@
-"""The iopub channel without a thread of its own.
+"""The iopub channel without a thread of its own, and with back-pressure.
 
 ipykernel sends from a thread, because its main thread runs the cells. Here that one only waits for them, and a thread
 between a message and its socket would cost two switches for each message.
+
+Guarantees:
+- Messages leave in the order in which they were given to `send_multipart`, which never blocks.
+- A reader that is slower than a cell gets everything: what does not fit into its queue waits here, and whoever forwards
+  a cell's output waits for `drained`, so that the cell waits too.
+- A reader that takes nothing for `PATIENCE_SECONDS` loses what does not fit into its queue, and the others nothing,
+  until there is room again.
 """
 
 from __future__ import annotations
 
-import threading
-from functools import partial
+import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import zmq
 from tornado.ioloop import IOLoop
-from zmq.eventloop.zmqstream import ZMQStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SUBSCRIBED = 1  # first byte of what an XPUB socket receives; the topic follows
+QUEUED_MESSAGES = 64  # of one reader, in libzmq; text comes in messages of up to 1 MiB
+WAITING_BYTES = 2**20
+PATIENCE_SECONDS = 10.0
 
 
 class Publisher:
@@ -25,29 +35,83 @@ class Publisher:
     def __init__(self, socket: Any, session: Any) -> None:
         self.socket: Any = socket
         self._session = session
-        self._loop = IOLoop.current()
-        self._stream = ZMQStream(socket, self._loop)
-        self._stream.on_recv(self._welcome)
+        self._loop: asyncio.AbstractEventLoop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
+        self._waiting: deque[list[Any]] = deque()
+        self._bytes = 0
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._patience: asyncio.TimerHandle | None = None
+        self._impatient = False  # whether a reader has taken nothing for so long that nobody waits for it any more
+        socket.sndhwm = QUEUED_MESSAGES
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
+        self._loop.add_reader(socket.getsockopt(zmq.FD), self._on_event)
 
-    def send_multipart(self, frames: Sequence[Any], *args: Any, **kwargs: Any) -> None:
-        """Send at once; from another thread, of the control channel, as soon as the main loop comes to it."""
-        if threading.current_thread() is threading.main_thread():
-            self._send(frames, *args, **kwargs)
-        else:
-            self._loop.add_callback(partial(self._send, frames, *args, **kwargs))
+    def send_multipart(self, frames: Sequence[Any], *_args: Any, **_options: Any) -> None:
+        """Send, at once if every reader has room for it."""
+        if self.socket is None:
+            return
+        self._waiting.append(list(frames))
+        self._bytes += _size(frames)
+        if len(self._waiting) == 1:
+            self._on_event()
+        if self._waiting and self._bytes >= WAITING_BYTES:
+            self._drained.clear()
 
-    def _send(self, frames: Sequence[Any], *args: Any, **kwargs: Any) -> None:
-        if self.socket is not None:
-            self.socket.send_multipart(frames, *args, **kwargs)
+    async def drained(self, *, wholly: bool = False) -> None:
+        """Return when less than `WAITING_BYTES` wait to be sent; wholly: when nothing does."""
+        if wholly and self._waiting:
+            self._drained.clear()
+        await self._drained.wait()
+
+    def _on_event(self) -> None:
+        """Take what has arrived and send what waits.
+
+        The socket's descriptor tells of a change once, and any call on the socket may be the one that takes note of it:
+        hence all is looked at again after each of them.
+        """
+        while self.socket is not None:
+            if self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+                self._welcome(self.socket.recv_multipart())
+            elif not self._waiting:
+                break
+            else:
+                if not self._send(self._waiting[0]):
+                    self._patience = self._patience or self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
+                    return
+                self._bytes -= _size(self._waiting.popleft())
+        self._drained.set()
+
+    def _send(self, frames: list[Any]) -> bool:
+        """Send one message; return False when a reader has no room for it and there is patience left."""
+        try:
+            self.socket.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again:
+            if not self._impatient:
+                return False
+            self.socket.setsockopt(zmq.XPUB_NODROP, 0)
+            self.socket.send_multipart(frames, zmq.NOBLOCK)
+            self.socket.setsockopt(zmq.XPUB_NODROP, 1)
+            return True
+        self._impatient = False
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        return True
+
+    def _lose_patience(self) -> None:
+        self._patience, self._impatient = None, True
+        self._on_event()
 
     def _welcome(self, frames: list[bytes]) -> None:
         """Tell a new subscriber that it is one (JEP 65)."""
         for frame in frames:
-            if frame[0] != SUBSCRIBED:
+            if frame[:1] != bytes([SUBSCRIBED]):
                 continue
             topic = frame[1:].decode(errors="replace")
             message = self._session.msg("iopub_welcome", {"subscription": topic})
-            self._send([*([frame[1:]] if topic else []), *self._session.serialize(message)])
+            parts = [*([frame[1:]] if topic else []), *self._session.serialize(message)]
+            self._waiting.append(parts)
+            self._bytes += _size(parts)
 
     def stop(self) -> None:
         """Nothing runs that would have to be stopped."""
@@ -55,5 +119,11 @@ class Publisher:
     def close(self) -> None:
         """Close the socket."""
         if self.socket is not None:
-            self._stream.close()
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self.socket.getsockopt(zmq.FD))
+            self.socket.close()
             self.socket = None
+
+
+def _size(frames: Sequence[Any]) -> int:
+    return sum(len(frame) for frame in frames)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbclient import NotebookClient
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from cellstack_kernel.letters import Letter
 
+if TYPE_CHECKING:
     from cellstack_kernel.executor import Executor
 
 CHAIN = "comm_open", "comm_msg", "comm_close"
@@ -26,7 +26,9 @@ class Recorder:
         self._node = node
         self._client = NotebookClient(node, record_timing=False)
         self._client.reset_execution_trackers()
-        self._client.kc = _Widgets(executor)  # type: ignore[assignment]
+        self._executor = executor
+        self._widgets = _Widgets()
+        self._client.kc = self._widgets  # type: ignore[assignment]
         self._index = 0
         self.parent = ""
 
@@ -67,6 +69,15 @@ class Recorder:
         """Say that nobody is there to answer."""
         return None
 
+    async def drained(self) -> None:
+        """Wait for nobody: what is recorded is wanted whole."""
+
+    async def tell_widgets(self) -> None:
+        """Tell the widgets what the model of the front end has for them, now that their cell is over."""
+        waiting, self._widgets.waiting = self._widgets.waiting, {}
+        for letter in waiting.values():
+            await self._executor.tell(letter, self)
+
     def finish(self) -> None:
         """Put the state of widgets into the notebook's metadata."""
         self._client.set_widgets_metadata()
@@ -83,17 +94,20 @@ def _join_streams(outputs: list[Any]) -> None:
 
 
 class _Widgets:
-    """What nbclient's model of the Output widget needs of a kernel's client: messages to widgets."""
+    """What nbclient's model of the Output widget needs of a kernel's client.
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    waiting: the last message to each comm, which tells all that the earlier ones did.
+    """
+
+    def __init__(self) -> None:
         self.session = self
         self.shell_channel = self
+        self.waiting: dict[str, Letter] = {}
 
-    def msg(self, msg_type: str, content: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """Return a message."""
-        return {"msg_type": msg_type, "content": copy.deepcopy(content)}  # the model goes on with its own
+    def msg(self, msg_type: str, content: dict[str, Any], **_: Any) -> Letter:
+        """Return a message. The model goes on with its own content."""
+        return Letter(msg_type, copy.deepcopy(content))
 
-    def send(self, message: dict[str, Any], buffers: Sequence[bytes] = ()) -> None:
-        """Send it."""
-        self._executor.tell(message["msg_type"], message["content"], buffers)
+    def send(self, letter: Letter) -> None:
+        """Have it wait until the cell is over."""
+        self.waiting[letter.comm] = letter

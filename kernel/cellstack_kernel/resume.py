@@ -36,14 +36,14 @@ def take(store: Store, notebook: str | None, kernel: str) -> Left | None:
     if head is None:
         return Left(session, 0, [], None)
     chain = store.chain(head)
-    name, number = head[:12], _number(chain[-1])
+    name, number = head[:12], next(filter(None, map(_number, reversed(chain))), 0)
     gone = not _has_image(store, session.image)
     if ended is None and not gone:
         text = (
             f"The kernel had died. It is back at the result of cell [{number}] (layer {name}): variables and files are "
             "as they were after it.\n"
         )
-        inputs = [(_number(layer), str(layer.cell.get("code", ""))) for layer in chain]
+        inputs = [(_number(layer), str(layer.cell.get("code", ""))) for layer in chain if _number(layer)]
         return Left(session, number, inputs, ("stream", {"name": "stderr", "text": text}))
     session.previous_heads.append(head)
     session.head = None

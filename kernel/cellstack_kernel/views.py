@@ -76,7 +76,7 @@ def layers(found: Sequence[Layer], head: str | None, image: str) -> Shown:
         code = str(layer.cell.get("code", "")).strip().splitlines()
         rows.append(
             (
-                f"{'│ ' * depth[layer.id]}[{layer.cell.get('number', '')}]",
+                f"{'│ ' * depth[layer.id]}[{layer.cell.get('number') or ''}]",
                 layer.id[:12],
                 f"+{changes.added} ~{changes.changed} -{changes.deleted}",
                 format_size(changes.bytes),

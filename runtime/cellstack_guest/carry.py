@@ -127,10 +127,14 @@ class Carrier:
             self.modules.put_back_deferred()
             return loaded
 
-    def react(self, comm_ids: Iterable[str]) -> None:
-        """Load the objects at this end of comms, and what their callbacks, which are about to run, can reach."""
+    def react(self, comm_ids: Iterable[str] | None) -> None:
+        """Load the objects at this end of comms, None for all, and what their callbacks can reach, which will run."""
+        if comm_ids is None:
+            keys = [key for key in self._owners if key.startswith(comms.KEY)]
+        else:
+            keys = [f"{comms.KEY}{comm_id}" for comm_id in comm_ids]
         with self.modules.loading():
-            self._load(f"{comms.KEY}{comm_id}" for comm_id in comm_ids)
+            self._load(keys)
             self.modules.put_back_deferred()
         self.modules.before_callbacks()
 

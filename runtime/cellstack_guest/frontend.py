@@ -16,6 +16,7 @@ from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
+from IPython.core.getipython import get_ipython
 from IPython.core.history import HistoryManager
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.profiledir import ProfileDir
@@ -204,11 +205,24 @@ class Kernel:
         self.shell = shell
         self.session = Session(outputs)
         self.comm_manager = comm_manager
-        self._parent_header: dict[str, Any] = {}
+        self.parents: dict[str, dict[str, Any]] = {}  # by channel, as far as the host tells of them
 
-    def get_parent(self, channel: str | None = None) -> dict[str, Any]:  # noqa: ARG002
-        """Return the message that asked for this run, as far as the host told; {} where it did not."""
-        return self._parent_header
+    def get_parent(self, channel: str | None = None) -> dict[str, Any]:
+        """Return the message that asked for this run, or the last one on "control"; {} where it is unknown."""
+        return self.parents.get(channel or "shell") or {}
+
+    @property
+    def _parent_ident(self) -> dict[str, list[bytes]]:
+        """The clients of these messages, as ipykernel has them."""
+        return {name: [ident.encode() for ident in parent.get("idents", ())] for name, parent in self.parents.items()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be the kernel of the cell that it is carried to."""
+        return _this_kernel, ()
+
+
+def _this_kernel() -> Any:
+    return get_ipython().kernel  # type: ignore[union-attr]
 
 
 class CellHistory(HistoryManager):

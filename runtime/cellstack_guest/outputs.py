@@ -260,6 +260,10 @@ class Stream(io.TextIOBase):
         """Return False."""
         return False
 
+    def _is_master_process(self) -> bool:
+        """Tell what ipykernel's stream tells: whether this is the cell's process and not a child of it."""
+        return self._outputs.mine()
+
     def writable(self) -> bool:
         """Return True."""
         return True

@@ -251,7 +251,7 @@ class ZMQInteractiveShell(InteractiveShell):
         self.note_for = note_for
         self.allow_stdin = bool(request.get("allow_stdin"))
         self.limits = (request.get("layer_info") or {}).get("limits") or {}
-        self.kernel._parent_header = request.get("parent") or {}  # noqa: SLF001
+        self.kernel.parents = request.get("parent") or {}
         self.execution_count = request.get("execution_count") or 1
         self.notices = []
         self.last_error = None

@@ -266,13 +266,26 @@ class CellContainer:
             pids_refused=refused,
         )
 
-    async def commit(self, *, state: str | None, cell: dict[str, Any]) -> Finished:
-        """End the container and make its changes a layer on head; that layer becomes head."""
-        return await self._workspace.finish(self, state=state, cell=cell)
+    async def commit(
+        self,
+        *,
+        state: str | None,
+        cell: dict[str, Any],
+        parent: str | None,
+        beside: bool = False,
+        keep_unchanged: bool = True,
+    ) -> Finished:
+        """End the container and make its changes a layer on `parent`; that layer becomes head, unless it is `beside`.
+
+        Without `keep_unchanged` there is a layer only if a file has changed.
+        """
+        return await self._workspace.finish(
+            self, state=state, cell=cell, parent=parent, beside=beside, keep_unchanged=keep_unchanged
+        )
 
     async def discard(self) -> Finished:
         """End the container; nothing of it remains."""
-        return await self._workspace.finish(self, state=None, cell=None)
+        return await self._workspace.finish(self, state=None, cell=None, parent=None)
 
     def finished(self, report: dict[str, Any]) -> Finished:
         """Close what is open and return what is known, from the broker's report."""
@@ -286,7 +299,7 @@ class CellContainer:
             cpu_seconds=report["cpu"] or 0.0,
             memory_peak_bytes=report["peak"] or 0,
             changes=Changes(*report.get("changes", ())),
-            layer=self.layer if "changes" in report else None,
+            layer=self.layer if "changes" in report and not report["dropped"] else None,
             pids_refused=report["pids_refused"],
         )
 

@@ -350,20 +350,37 @@ class Workspace:
         if time.monotonic() - self._unchanged_at < IN_A_ROW:
             self.prepare()  # This cell will most likely not change a file either; if it does, another one is made.
 
+    async def usage(self) -> dict[str, Any]:
+        """Return what all processes of this notebook use: {"memory": bytes, "cpu": seconds, "pids": number}."""
+        report, _ = await self._broker.ask("usage")
+        return report
+
     async def look(self, container: CellContainer) -> dict[str, Any]:
         """Return what `container` has used so far, as the broker tells it; empty once it is gone."""
         report, _ = await self._broker.ask("look", id=container.id)
         return report
 
-    async def finish(self, container: CellContainer, *, state: str | None, cell: dict[str, Any] | None) -> Finished:
-        """End `container`; with a record in `cell`, its changes become a layer and that layer head."""
+    async def finish(
+        self,
+        container: CellContainer,
+        *,
+        state: str | None,
+        cell: dict[str, Any] | None,
+        parent: str | None,
+        beside: bool = False,
+        keep_unchanged: bool = True,
+    ) -> Finished:
+        """End `container`; with a record in `cell`, its changes become a layer on `parent`, and that layer head.
+
+        beside: it does not become head. keep_unchanged: it is kept even if no file has changed.
+        """
         if cell is None:
             report, _ = await self._told(container, None)
             self.prepare()
             return container.finished(report)
         record = {
             "id": container.layer,
-            "parent": self.head,
+            "parent": parent,
             "image": self.image.id,
             "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "state": state,
@@ -374,21 +391,24 @@ class Workspace:
             },
             "digest": None,
         }
-        report, answers = await self._told(container, record)
+        report, answers = await self._told(container, record, keep_unchanged=keep_unchanged)
         finished = container.finished(report)
-        if report["committed"]:
+        if report["committed"] or report["dropped"]:
             await answers.__aexit__()
             self._unchanged_at = time.monotonic()
-            self._advance(container.layer, cell)
+        if report["committed"]:
+            self._advance(container.layer, cell, beside=beside)
+        elif report["dropped"]:
+            asyncio.get_running_loop().call_soon(self.prepare)
         else:
-            self._committing = asyncio.create_task(self._commit(answers, container.layer, cell))
+            self._committing = asyncio.create_task(self._commit(answers, container.layer, cell, beside=beside))
         return finished
 
     async def _told(
-        self, container: CellContainer, commit: dict[str, Any] | None
+        self, container: CellContainer, commit: dict[str, Any] | None, *, keep_unchanged: bool = True
     ) -> tuple[dict[str, Any], Conversation]:
         """Ask the broker to end `container`; return its first answer, and what follows."""
-        answers = self._broker.conversation("finish", id=container.id, commit=commit)
+        answers = self._broker.conversation("finish", id=container.id, commit=commit, keep_unchanged=keep_unchanged)
         try:
             await answers.__aenter__()
             report, _ = await answers.next()
@@ -399,7 +419,7 @@ class Workspace:
             await answers.__aexit__()
         return report, answers
 
-    async def _commit(self, answers: Conversation, layer: str, cell: dict[str, Any]) -> None:
+    async def _commit(self, answers: Conversation, layer: str, cell: dict[str, Any], *, beside: bool) -> None:
         """Wait until the layer is there."""
         try:
             await answers.next()
@@ -407,7 +427,7 @@ class Workspace:
             raise CellstackError(f"the last cell's result could not be kept: {error}") from None
         finally:
             await answers.__aexit__()
-        self._advance(layer, cell)
+        self._advance(layer, cell, beside=beside)
 
     async def adopt(self, layer: str, number: int) -> bool:
         """Make a layer that stands on head the head, wherever it comes from; return False when it is not there."""
@@ -416,9 +436,10 @@ class Workspace:
         self.prepare()
         return True
 
-    def _advance(self, layer: str, cell: dict[str, Any]) -> None:
-        """Make the layer head, and prepare the next container on it when the reply has left."""
-        self.session.head = layer
+    def _advance(self, layer: str, cell: dict[str, Any], *, beside: bool) -> None:
+        """Make the layer head, unless it is beside, and prepare the next container when the reply has left."""
+        if not beside:
+            self.session.head = layer
         self.session.cells.append({"layer": layer, "number": cell.get("number")})
         asyncio.get_running_loop().call_soon(self.prepare)
         self._unsaved = True
@@ -428,9 +449,13 @@ class Workspace:
 
     async def settled(self) -> None:
         """Wait until the last cell's layer is committed; CellstackError when it could not be."""
-        committing, self._committing = self._committing, None
+        committing = self._committing
         if committing is not None:
-            await committing
+            try:
+                await asyncio.shield(committing)
+            finally:
+                if self._committing is committing and committing.done():
+                    self._committing = None
 
     async def _save(self) -> None:
         """Write the session, and squash the stack below head when it has become long, until both are up to date."""

@@ -32,10 +32,25 @@ class FrontEnd:
         [model] = views
         return model
 
-    def set(self, widget: str, **state: Any) -> None:
-        client = self._kernel.client
-        data = {"method": "update", "state": state, "buffer_paths": []}
-        client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": widget, "data": data}))
+    def set(self, widget: str, **state: Any) -> str:
+        """Give a widget a state; return what is printed, once it has reacted."""
+        return self._send(widget, {"method": "update", "state": state, "buffer_paths": []})
+
+    def click(self, button: str) -> str:
+        """Click a button; return what is printed, once it has reacted."""
+        return self._send(button, {"method": "custom", "content": {"event": "click"}})
+
+    def _send(self, widget: str, data: dict[str, Any]) -> str:
+        client, said = self._kernel.client, ""
+        sent = client.session.msg("comm_msg", {"comm_id": widget, "data": data})
+        client.shell_channel.send(sent)
+        while True:
+            message = client.get_iopub_msg(timeout=PATIENCE)
+            content = message["content"]
+            if message["parent_header"].get("msg_id") == sent["header"]["msg_id"]:
+                said += content.get("text", content.get("evalue", ""))
+                if content.get("execution_state") == "idle":
+                    return said
 
 
 def test_a_widget_has_the_value_that_it_was_given_between_cells(kernel: Running) -> None:
@@ -46,8 +61,8 @@ def test_a_widget_has_the_value_that_it_was_given_between_cells(kernel: Running)
     for value in (4, 5, 6):
         front.set(slider, value=value)
     assert kernel.run("print('it does not have the slider')")[1] == ["it does not have the slider\n"]
-    assert kernel.run("print(slider.value, seen)")[1] == ["6 [6]\n"]
-    assert kernel.run("print(slider.value, seen)")[1] == ["6 [6]\n"]
+    assert kernel.run("print(slider.value, seen)")[1] == ["6 [4, 5, 6]\n"]
+    assert kernel.run("print(slider.value, seen)")[1] == ["6 [4, 5, 6]\n"]
 
 
 def test_a_value_that_a_killed_cell_has_taken_is_not_lost(kernel: Running) -> None:
@@ -64,3 +79,34 @@ def test_what_an_output_widget_shows_is_told_by_the_front_end(kernel: Running) -
     kernel.run("with shown: print('inside')")
     front.set(shown, outputs=[{"output_type": "stream", "name": "stdout", "text": "inside"}])
     assert kernel.run("print(shown.outputs[0]['text'])")[1] == ["inside\n"]
+
+
+def test_callbacks_run_between_cells_and_their_outputs_belong_to_the_message(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import ipywidgets\ntotal = 0")
+    kernel.run("def add(_):\n    global total\n    total += 1\n    print('total', total)")
+    button = front.show("button = ipywidgets.Button()\nbutton.on_click(add)\nbutton")
+    assert [front.click(button) for _ in range(3)] == ["total 1\n", "total 2\n", "total 3\n"]
+    assert kernel.run("print(total)")[1] == ["3\n"]
+    assert front.click(button) == "total 4\n"
+    kernel.run("%undo")
+    assert front.click(button) == "total 4\n"
+
+
+def test_a_message_to_a_widget_waits_for_the_cell_that_runs(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import ipywidgets, time\nclicks = []")
+    button = front.show("button = ipywidgets.Button()\nbutton.on_click(lambda _: clicks.append(len(clicks)))\nbutton")
+    client = kernel.client
+    client.execute("time.sleep(1); clicks.append('cell')")
+    front.click(button)
+    assert kernel.run("print(clicks)")[1] == ["['cell', 1]\n"]
+
+
+def test_a_callback_that_dies_loses_what_it_did_and_nothing_else(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import ipywidgets, os\nx = 1")
+    kernel.run("def die(_):\n    global x\n    x = 2\n    os.kill(os.getpid(), 9)")
+    button = front.show("button = ipywidgets.Button()\nbutton.on_click(die)\nbutton")
+    assert "ended by SIGKILL" in front.click(button)
+    assert kernel.run("print(x)")[1] == ["1\n"]

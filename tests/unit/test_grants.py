@@ -33,6 +33,9 @@ class Person:
         self.questions.append(prompt)
         return self.answer
 
+    async def drained(self) -> None:
+        """Take outputs as fast as they come."""
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:

@@ -196,6 +196,7 @@ class Run:
                     tags=tuple(cell.metadata.get("tags", ())),
                 )
                 outcome = await notebook.execute(request, recorder)
+                await recorder.tell_widgets()
                 cell.execution_count = outcome.content.get("execution_count", number)
                 record = {"index": index, **outcome.record}
                 records.append(record)

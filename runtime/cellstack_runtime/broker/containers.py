@@ -322,26 +322,30 @@ class Container:
 
     # -- its end -----------------------------------------------------------------------------------------------
 
-    def finish(self, commit: dict[str, Any] | None, reply: Reply) -> Steps:
+    def finish(self, commit: dict[str, Any] | None, reply: Reply, *, keep_unchanged: bool = True) -> Steps:
         """End the container and, if `commit` holds a layer's record, make its changes that layer.
+
+        Without `keep_unchanged` there is no layer if no file has changed, and the reply says that it was dropped.
 
         A cell that has answered (its process is only in the way then) gets a reply with what is known at once. If it
         has changed no file, its layer is committed by then; if it has, there is a second reply when nothing of it
         runs and the layer is committed. A container that is thrown away, or whose cell has not answered, gets one
         reply, after its death.
         """
-        committed = False
+        committed = dropped = False
         if commit is not None:
             try:
                 changes = self.broker.count(self)
                 answer = {**self.report(), "changes": changes}
-                if not any(changes):
+                if not any(changes) and not keep_unchanged:
+                    dropped = True
+                elif not any(changes):
                     # What a process that it has left behind may still write, until it is killed, goes nowhere.
                     self.broker.commit(self, commit, changes)
                     committed = True
                 else:
                     self.commit = commit
-                reply({**answer, "committed": committed})
+                reply({**answer, "committed": committed, "dropped": dropped})
             except Exception:
                 yield from self.finish(None, lambda *_: None)
                 raise
@@ -358,7 +362,7 @@ class Container:
             end = self.exited.value
         if commit is None:
             reply(self.report(end))
-        elif not committed:
+        elif not (committed or dropped):
             self.broker.commit(self, commit, self.broker.count(self))
             self.commit = None
             reply({})
@@ -373,6 +377,7 @@ class Container:
             "status": None if end is None else end["exited"],
             "wall": (self.died or time.monotonic()) - self.born,
             "cpu": metrics.cpu_seconds,
+            "memory": metrics.memory_bytes,
             "peak": metrics.memory_peak_bytes,
             "pids_refused": self.group.pids_refused(),
         }

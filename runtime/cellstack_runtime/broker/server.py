@@ -26,6 +26,7 @@ from cellstack_runtime.broker.chores import Chores
 from cellstack_runtime.broker.containers import SHORT_CELL, Container, ContainerError
 from cellstack_runtime.broker.loop import Event, Loop
 from cellstack_runtime.broker.rootfs import Roots
+from cellstack_runtime.broker.supervisor import usage_of
 from cellstack_runtime.broker.zygotes import Zygote
 from cellstack_runtime.diff import count
 from cellstack_runtime.errors import StoreError
@@ -246,11 +247,25 @@ class Broker:
         reply({} if container is None else container.report())
         yield from ()
 
+    def do_usage(
+        self, _message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Say what all containers and zygotes use together: {"memory", "cpu", "pids"}."""
+        used = self.manager.usage()
+        cpu, memory = used.cpu_seconds, used.memory_bytes
+        if cpu is None or memory is None:  # no controller counts
+            cells = [usage_of(container.cell_pid) for container in self.containers.values() if container.cell_pid]
+            cpu = sum(seconds for seconds, _ in cells) if cpu is None else cpu
+            memory = sum(size for _, size in cells) if memory is None else memory
+        reply({"memory": memory, "cpu": cpu, "pids": used.pids})
+        yield from ()
+
     def do_finish(
         self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
     ) -> Generator[Event, Any, None]:
         """End a container, with or without a layer."""
-        yield from self.containers[message["id"]].finish(message["commit"], reply)
+        keep_unchanged = message.get("keep_unchanged", True)
+        yield from self.containers[message["id"]].finish(message["commit"], reply, keep_unchanged=keep_unchanged)
 
     # -- layers and cleaning up --------------------------------------------------------------------------------
 

@@ -100,6 +100,10 @@ class Manager(ABC):
     def create(self, name: str, *, memory: int | None, cpus: float | None, pids: int | None) -> Group:
         """Make a group with limits; None is unlimited."""
 
+    @abstractmethod
+    def usage(self) -> Metrics:
+        """Return what all groups have used together, those that are removed included."""
+
     def close(self) -> None:
         """Remove what was made."""
         remove_stale(self.directories())

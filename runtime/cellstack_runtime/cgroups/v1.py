@@ -91,6 +91,9 @@ class ManagerV1(Manager):
     def directories(self) -> list[str]:
         return sorted(set(self._tops.values()))
 
+    def usage(self) -> Metrics:
+        return GroupV1(self._tops).metrics()
+
     def create(self, name: str, *, memory: int | None, cpus: float | None, pids: int | None) -> Group:
         if not self._made:
             for top in self.directories():

@@ -83,6 +83,9 @@ class ManagerV2(Manager):
     def directories(self) -> list[str]:
         return [self._top] if self._top else []
 
+    def usage(self) -> Metrics:
+        return Metrics() if self._top is None else GroupV2(self._top, self._wanted).metrics()
+
     def create(self, name: str, *, memory: int | None, cpus: float | None, pids: int | None) -> Group:
         if self._top is None:
             return NoGroup()

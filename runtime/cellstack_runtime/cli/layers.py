@@ -65,7 +65,7 @@ def _layer_row(layer: Layer, session: Session) -> tuple[str, ...]:
     code = str(layer.cell.get("code", "")).strip().splitlines()
     return (
         layer.id[:12] + (" *" if layer.id == session.head else ""),
-        str(layer.cell.get("number", "")),
+        str(layer.cell.get("number") or ""),
         ago(layer.created),
         f"+{changes.added} ~{changes.changed} -{changes.deleted}",
         format_size(changes.bytes),

@@ -336,7 +336,8 @@ class Store:
                 if entry.name not in known and entry.stat().st_mtime >= written - CLOCK_SECONDS:
                     with contextlib.suppress(NotFoundError, StoreError):
                         found.append(self.layer(entry.name))
-        ours = [layer for layer in found if layer.cell.get("session") == session.id]
+        mine = [layer for layer in found if layer.cell.get("session") == session.id]
+        ours = [layer for layer in mine if not layer.cell.get("beside")]
         on = {layer.parent: layer for layer in sorted(ours, key=lambda layer: layer.created)}
         while session.head in on:
             layer = on[session.head]

@@ -1,0 +1,113 @@
+"""What was typed in this and earlier sessions: `history_request`, and the arrow keys of `jupyter console`.
+
+The database has IPython's form, so that IPython's own tools read it; it holds text and nothing else. It is read and
+written by one thread of its own, since SQLite waits for the disk and for other kernels.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.history import HistoryAccessor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE_SECONDS = 5.0  # for other kernels that write
+Entry = tuple[int, int, Any]  # session (0 is this one), number, text or (text, output)
+
+
+class Typed:
+    """The history of one kernel. path: the database, shared by all kernels of a store; None: there is none."""
+
+    def __init__(self, path: str | None, log: Any) -> None:
+        self._path = path
+        self._log = log
+        self._thread = ThreadPoolExecutor(1, "history")
+        self._database: Any = None
+        self._session = 0
+        self.entries: list[tuple[int, str]] = []  # of this session: number, text
+
+    def add(self, number: int, text: str) -> None:
+        """Note a cell that is about to run."""
+        self.entries.append((number, text))
+        self._thread.submit(self._guarded, self._insert, number, text)
+
+    async def range(self, session: int, start: int, stop: int | None, *, output: bool) -> list[Entry]:
+        """Return the cells numbered `start` to before `stop` of a session: 0 is this one, -1 the one before it."""
+        if session == 0:
+            found = [(0, number, text) for number, text in self.entries if _within(number, start, stop)]
+            return [(zero, number, (text, None) if output else text) for zero, number, text in found]
+        return await self._ask(lambda: self._range(session, start, stop, output=output))
+
+    async def tail(self, n: int, *, output: bool) -> list[Entry]:
+        """Return the last `n` cells of all sessions."""
+        return await self._ask(lambda: self._open().get_tail(n, output=output, include_latest=True))
+
+    async def search(self, pattern: str, n: int | None, *, output: bool, unique: bool) -> list[Entry]:
+        """Return the last `n` cells, of all sessions, that match the glob `pattern`."""
+        return await self._ask(lambda: self._open().search(pattern, output=output, n=n, unique=unique))
+
+    async def close(self) -> None:
+        """Write what is left to write."""
+        self._thread.submit(self._guarded, self._end)
+        await asyncio.to_thread(self._thread.shutdown)
+
+    # In the thread
+
+    async def _ask(self, question: Callable[[], Any]) -> list[Entry]:
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._thread, self._guarded, lambda: list(question() or ())
+        )
+        return found or []
+
+    def _guarded(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call; a database that is damaged, locked or on a full disk costs the history and no cell."""
+        try:
+            return function(*args)
+        except (sqlite3.Error, OSError) as error:
+            self._log.warning("history: %s", error)
+            return None
+
+    def _open(self) -> Any:
+        if self._database is None:
+            with contextlib.suppress(FileExistsError):  # what was typed is nobody else's business
+                if self._path is not None:
+                    os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            options = {"timeout": PATIENCE_SECONDS, "check_same_thread": False}  # IPython closes it at exit
+            self._database = HistoryAccessor(hist_file=self._path or ":memory:", connection_options=options)
+        return self._database
+
+    def _insert(self, number: int, text: str) -> None:
+        database = self._open().db
+        with database:
+            if not self._session:
+                begin = "INSERT INTO sessions VALUES (NULL, ?, NULL, NULL, '')"
+                self._session = database.execute(begin, (datetime.now().isoformat(" "),)).lastrowid  # noqa: DTZ005  IPython's form
+            database.execute("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?)", (self._session, number, text, text))
+
+    def _range(self, session: int, start: int, stop: int | None, *, output: bool) -> Any:
+        if session < 0:
+            own = self._session or (self._open().get_last_session_id() or 0) + 1
+            session += own
+        return self._open().get_range(session, start, stop, output=output)
+
+    def _end(self) -> None:
+        if self._database is None:
+            return
+        database = self._database.db
+        if self._session:
+            end = "UPDATE sessions SET end = ?, num_cmds = ? WHERE session = ?"
+            with database:
+                database.execute(end, (datetime.now().isoformat(" "), len(self.entries), self._session))  # noqa: DTZ005
+        database.close()
+
+
+def _within(number: int, start: int, stop: int | None) -> bool:
+    return number >= start and (stop is None or number < stop)

@@ -41,14 +41,15 @@ class FrontEnd:
         return self._send(button, {"method": "custom", "content": {"event": "click"}})
 
     def _send(self, widget: str, data: dict[str, Any]) -> str:
-        client, said = self._kernel.client, ""
+        client = self._kernel.client
+        said = ""
         sent = client.session.msg("comm_msg", {"comm_id": widget, "data": data})
         client.shell_channel.send(sent)
         while True:
             message = client.get_iopub_msg(timeout=PATIENCE)
             content = message["content"]
             if message["parent_header"].get("msg_id") == sent["header"]["msg_id"]:
-                said += content.get("text", content.get("evalue", ""))
+                said += str(content.get("text", content.get("evalue", "")))
                 if content.get("execution_state") == "idle":
                     return said
 

@@ -21,6 +21,7 @@ from cellstack_kernel import resume
 from cellstack_kernel.channels import CONTROL, SHELL, Channels
 from cellstack_kernel.deaths import UNCHANGED
 from cellstack_kernel.executor import InterruptError, Request
+from cellstack_kernel.journal import Journal
 from cellstack_kernel.letters import Letter
 from cellstack_kernel.notebook import Notebook, failed
 from cellstack_kernel.questions import Questions
@@ -156,6 +157,7 @@ class CellstackKernel(Kernel):
             store, path=path, folder=os.getcwd(), asked=asked, session=session, progress=self._tell
         )
         notebook.news = left.news if left is not None else None
+        notebook.journal = Journal(session.path, notebook.workspace.chore)
         return notebook
 
     def _tell(self, text: str) -> None:

@@ -23,6 +23,7 @@ from cellstack_runtime.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from cellstack_kernel.journal import Journal
     from cellstack_runtime.context import Context
     from cellstack_runtime.limits import Limits
     from cellstack_runtime.store import Session, Store
@@ -55,6 +56,7 @@ class Notebook:
         self._wishes: tuple[list[tuple[str, str]], _Reach] | None = None
         self.news: News | None = None
         self.cache = Cache(workspace.store, [path] if path else [])
+        self.journal: Journal | None = None  # of a kernel, whose front ends come and go
 
     @classmethod
     async def open(
@@ -126,6 +128,19 @@ class Notebook:
             await self.workspace.configure(limits=reach.limits, context=reach.context, mounts=reach.mounts)
 
     async def execute(self, request: Request, front: FrontEnd) -> Outcome:
+        """Run a cell, and keep what it puts out where that is wanted."""
+        if self.journal is None or not request.store_history or not request.main:
+            return await self._execute(request, front)
+        journaled = self.journal.of(request, front)
+        status = "error"
+        try:
+            outcome = await self._execute(request, journaled)
+            status = outcome.content["status"]
+        finally:
+            journaled.end(status)
+        return outcome
+
+    async def _execute(self, request: Request, front: FrontEnd) -> Outcome:
         """Answer the host magics of a cell, then run what is left of it in a container."""
         try:
             if self.news is not None and not request.silent and request.main:

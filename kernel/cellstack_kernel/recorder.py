@@ -19,10 +19,11 @@ CHAIN = "comm_open", "comm_msg", "comm_close"
 class Recorder:
     """The front end of a notebook that is run headless: records outputs, answers no questions.
 
+    executor: runs the cells, and has their widgets.
     parent: the id of the request whose outputs are recorded now, which widgets ask for.
     """
 
-    def __init__(self, node: Any, executor: Executor) -> None:
+    def __init__(self, node: Any, executor: Executor | None = None) -> None:
         self._node = node
         self._client = NotebookClient(node, record_timing=False)
         self._client.reset_execution_trackers()
@@ -76,7 +77,8 @@ class Recorder:
         """Tell the widgets what the model of the front end has for them, now that their cell is over."""
         waiting, self._widgets.waiting = self._widgets.waiting, {}
         for letter in waiting.values():
-            await self._executor.tell(letter, self)
+            if self._executor is not None:
+                await self._executor.tell(letter, self)
 
     def finish(self) -> None:
         """Put the state of widgets into the notebook's metadata."""

@@ -23,6 +23,7 @@ HOMES = {
     "execute": f"{HERE}.execute",
     "kernelspec": f"{HERE}.jupyter",
     "lab": f"{HERE}.jupyter",
+    "outputs": f"{HERE}.outputs",
 }
 
 

@@ -1,0 +1,62 @@
+"""A front end that was away brings its notebook up to date."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.kernels import Running
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+
+CELLS = {
+    "print('one'); print('two')": "one\ntwo\n",
+    "import time; print('begins', flush=True); time.sleep(1); print('ends')": "begins\nends\n",
+    "1 / 0": "ZeroDivisionError",
+}
+
+
+def texts(cell: Any) -> str:
+    return "".join(output.get("text", output.get("ename", "")) for output in cell.outputs)
+
+
+def test_outputs_that_nobody_has_taken_are_put_into_the_notebook(kernel: Running, cellstack: Run) -> None:
+    node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in CELLS])
+    nbformat.write(node, kernel.notebook)
+    kernel.run("import sys")
+    for code in CELLS:
+        kernel.client.execute(code, stop_on_error=False)
+    kernel.client.stop_channels()  # the browser is closed
+    listed: list[dict[str, Any]] = []
+    while [entry["status"] for entry in listed] != ["ok", "ok", "ok", "error"]:
+        time.sleep(0.2)
+        listed = json.loads(cellstack("outputs", kernel.notebook, "--format", "json").stdout)
+    kernel.connect()
+    assert [entry["index"] for entry in listed] == [None, 0, 1, 2]
+    result = cellstack("outputs", kernel.notebook, "-o", kernel.notebook)
+    assert (result.returncode, result.stderr) == (0, f"3 cells brought up to date: {kernel.notebook}\n")
+    cells = nbformat.read(kernel.notebook, 4).cells
+    assert {cell.source: texts(cell) for cell in cells} == CELLS
+    assert [cell.execution_count for cell in cells] == [2, 3, 4]
+
+
+def test_too_many_outputs_are_not_kept_and_it_is_said(kernel: Running, cellstack: Run, tmp_path: Path) -> None:
+    code = "for _ in range(9): print('x' * 2**20)"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), kernel.notebook)
+    kernel.run(code)
+    kernel.run("%layers")  # by which time the first has been written
+    cellstack("outputs", kernel.notebook, "-o", tmp_path / "out.ipynb")
+    [kept, said] = nbformat.read(tmp_path / "out.ipynb", 4).cells[0].outputs
+    assert len(kept.text) < 8 * 2**20
+    assert said.text.endswith(" bytes of outputs that followed were too many to keep\n")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from cellstack_runtime.workspace import Workspace
 
 
+QUESTION_SECONDS = 10.0  # for a completion or an inspection
+
+
 class FrontEnd(Protocol):
     """Where a cell's outputs go and where its questions are answered."""
 
@@ -113,6 +116,8 @@ class Executor:
         self.kept: Kept | None = None
         self.comms: dict[str, tuple[str, CellContainer]] = {}
         self.runs: list[Run] = []
+        self._asking = asyncio.Lock()
+        self._question: asyncio.Task[dict[str, Any] | None] | None = None
 
     @property
     def running(self) -> CellContainer | None:
@@ -156,6 +161,8 @@ class Executor:
         container = kept.container if kept is not None else await self._container(run)
         run.container = container
         container.send(self._frame(request, container, before))
+        if kept is not None and self._question is not None:
+            await asyncio.wait({self._question})
         reply: Message | None = None
         finished: Finished | None = None
         try:
@@ -238,6 +245,8 @@ class Executor:
         run = Run(request, container)
         self.runs.append(run)
         container.send(self._frame(request, container, before))
+        if self._question is not None:
+            await asyncio.wait({self._question})
         try:
             while (arrived := await container.receive()) is not None:
                 message = checked(arrived[0])
@@ -342,22 +351,55 @@ class Executor:
         return Outcome(content, cell_record(request.number, container, finished, self.workspace.head, content, None))
 
     async def query(self, message: Message) -> dict[str, Any] | None:
-        """Answer a question about code (complete, inspect, is_complete) in a new container; None when it died."""
+        """Answer a question about code (complete, inspect, is_complete); None when it took too long or died.
+
+        It is answered by a process that is thrown away: of a container of its own, or, while cells share one that is
+        idle, a fork of the one that has their variables.
+        """
+        async with self._asking:
+            if self.kept is not None and not self._in_use(self.kept.container):
+                self._question = asyncio.ensure_future(self._ask_kept(self.kept.container, message))
+                try:
+                    return await self._question
+                finally:
+                    self._question = None
+            return await self._ask_new(message)
+
+    async def _ask_new(self, message: Message) -> dict[str, Any] | None:
         workspace = self.workspace
         await workspace.settled()
         state = self._state()
         container = await workspace.container()
+        workspace.prepare()  # a cell that comes meanwhile finds one made as always
         container.send({**message, "state": state})
-        content = None
         try:
-            while content is None and (arrived := await container.receive()) is not None:
-                if arrived[0]["type"] == "reply":
-                    content = checked(arrived[0])["content"]
-        except FrameError:
+            async with asyncio.timeout(QUESTION_SECONDS):
+                while (arrived := await container.receive()) is not None:
+                    if arrived[0]["type"] == "reply":
+                        return checked(arrived[0])["content"]  # type: ignore[no-any-return]
+        except (FrameError, TimeoutError):
             container.kill("protocol")
         finally:
             await container.discard()
-        return content
+        return None
+
+    async def _ask_kept(self, container: CellContainer, message: Message) -> dict[str, Any] | None:
+        """Ask the process that waits for the next cell; it gives a question up when that cell comes."""
+        container.send({**message, "state": self._state(), "keep": True})
+        others = []
+        try:
+            while (arrived := await container.receive()) is not None:
+                if arrived[0]["type"] == "answer":
+                    return checked(arrived[0])["content"] or None
+                others.append(arrived)
+        except FrameError:
+            container.kill("protocol")
+        finally:
+            container.put_back(others)
+        return None
+
+    def _in_use(self, container: CellContainer) -> bool:
+        return any(run.container is container for run in self.runs)
 
 
 def summary(request: Request, content: dict[str, Any]) -> dict[str, Any]:

@@ -285,10 +285,11 @@ class CellstackKernel(Kernel):
         code: str,
         cursor_pos: int,
         detail_level: int = 0,
-        omit_sections: Sequence[str] = (),  # noqa: ARG002
+        omit_sections: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Inspect, with the notebook's variables, in a container of its own."""
         message = {"type": "inspect", "code": code, "cursor_pos": cursor_pos, "detail_level": detail_level}
+        message["omit_sections"] = sorted(omit_sections)
         content = await self._query(message)
         return content or {"status": "ok", "found": False, "data": {}, "metadata": {}}
 

@@ -24,7 +24,7 @@ from cellstack_runtime.store.files import write_atomic
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from cellstack_kernel.executor import FrontEnd, Outcome, Request
+    from cellstack_kernel.runs import FrontEnd, Outcome, Request
     from cellstack_runtime.store import Store
     from cellstack_runtime.workspace import Workspace
 

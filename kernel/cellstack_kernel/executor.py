@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from cellstack_kernel.deaths import UNCHANGED, cause
 from cellstack_kernel.frames import FrameError, checked
 from cellstack_kernel.records import cell_record
+from cellstack_kernel.runs import InterruptError, Kept, Nobody, Outcome, Request, Run
 from cellstack_runtime.errors import CellstackError
 
 if TYPE_CHECKING:
@@ -16,111 +16,13 @@ if TYPE_CHECKING:
 
     from cellstack_guest.protocol import Message
     from cellstack_kernel.letters import Letter
+    from cellstack_kernel.runs import FrontEnd
     from cellstack_runtime.containers import CellContainer, Finished
-    from cellstack_runtime.limits import Limits
     from cellstack_runtime.workspace import Workspace
 
-
-class FrontEnd(Protocol):
-    """Where a cell's outputs go and where its questions are answered."""
-
-    def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
-        """Take one output: a Jupyter message type with its content, and `metadata` and `buffers` where it has them."""
-
-    async def ask(self, prompt: str, *, password: bool) -> str | None:
-        """Return the person's answer; None when there is nobody to ask."""
-
-    async def drained(self) -> None:
-        """Return once those who read the outputs have taken so many that more may come."""
-
-
-class Nobody:
-    """The front end of what nobody has asked for."""
-
-    def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
-        """Take one output."""
-
-    async def ask(self, prompt: str, *, password: bool) -> str | None:  # noqa: ARG002
-        """Have no answer."""
-        return None
-
-    async def drained(self) -> None:
-        """Wait for nobody."""
-
-
-class InterruptError(CellstackError):
-    """What was going to run was interrupted before it did."""
-
-
+QUESTION_SECONDS = 10.0  # for a completion or an inspection
 LIVE_SECONDS = 2.0  # without a message, after which what widgets have changed becomes a layer
 _REACTION = "# what widgets have changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to run. kind: "execute" or "shell". commit: whether the result becomes a layer. tags: the cell's.
-
-    parent: the message that asked, as libraries in the cell see it. main: whether it is one of the notebook's own
-    cells, which run one after the other, and not one that a subshell runs beside them.
-    """
-
-    code: str
-    kind: str = "execute"
-    number: int = 0
-    silent: bool = False
-    store_history: bool = True
-    user_expressions: dict[str, Any] = field(default_factory=dict)
-    allow_stdin: bool = False
-    cell_id: str | None = None
-    parent: dict[str, Any] = field(default_factory=dict)
-    main: bool = True
-    limits: Limits | None = None
-    commit: bool = True
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a cell run ended: the content of the Jupyter reply, and the cell's record (CONTRACT's CELL)."""
-
-    content: dict[str, Any]
-    record: dict[str, Any]
-
-
-@dataclass(slots=True)
-class Kept:
-    """A container that runs several cells. first, last: the cells that have run in it, `last` as its layer's record."""
-
-    container: CellContainer
-    first: int
-    last: dict[str, Any]
-
-
-@dataclass(eq=False, slots=True)
-class Run:
-    """A cell that is being run, from the moment its layer is chosen. `container` is None until it has the code."""
-
-    request: Request
-    container: CellContainer | None = None
-    preparing: asyncio.Task[CellContainer] | None = None
-    interrupts: int = 0
-    letters: list[Letter] = field(default_factory=list)
-
-    def give(self, letter: Letter) -> None:
-        """Send it a comm message, which it takes if it waits for one."""
-        assert self.container is not None
-        self.letters.append(letter)
-        self.container.send(letter.frame, letter.buffers)
-
-    def interrupt(self) -> None:
-        """Interrupt it; a second time kills its container."""
-        self.interrupts += 1
-        if self.preparing is not None:
-            self.preparing.cancel()
-        elif self.container is not None and self.interrupts == 1:
-            self.container.interrupt()
-        elif self.container is not None:
-            self.container.kill("interrupt")
 
 
 class Executor:
@@ -145,6 +47,8 @@ class Executor:
         self._lost = ""  # what has to be said of a container that was live and has died
         self.comms: dict[str, tuple[str, CellContainer]] = {}
         self.runs: list[Run] = []
+        self._asking = asyncio.Lock()
+        self._question: asyncio.Task[dict[str, Any] | None] | None = None
 
     @property
     def running(self) -> CellContainer | None:
@@ -189,6 +93,7 @@ class Executor:
                 frame = self._frame(request, container, before)
                 container.send({**frame, "keep": True, "comms": letter.comms, "letters": 1})
                 run.give(letter)
+                await self._answered()
                 reply = await self._reply(run, container, before, front)
             finally:
                 self.runs.remove(run)
@@ -223,6 +128,7 @@ class Executor:
             run = Run(Request("", kind="end"), live.container)
             self.runs.append(run)
             live.container.send({**self._frame(run.request, live.container, before), "keep": False})
+            await self._answered()
             try:
                 reply = await self._reply(run, live.container, before, Nobody())
             except FrameError:
@@ -244,14 +150,16 @@ class Executor:
 
     async def run(self, request: Request, front: FrontEnd) -> Outcome:
         """Run one cell. CellstackError when no container could be made for it."""
-        await self.settle()
-        if self._lost:
-            front.publish("stream", {"name": "stderr", "text": f"{self._lost}\n"})
-            self._lost = ""
-        await self.workspace.settled()
         run = Run(request)
-        self.runs.append(run)
+        self.runs.append(run)  # now: an interrupt must find it
         try:
+            await self.settle()
+            if self._lost:
+                front.publish("stream", {"name": "stderr", "text": f"{self._lost}\n"})
+                self._lost = ""
+            await self.workspace.settled()
+            if run.interrupts:
+                raise InterruptError("interrupted before the cell ran", hint=UNCHANGED)
             return await self._run(run, front)
         finally:
             self.runs.remove(run)
@@ -264,6 +172,8 @@ class Executor:
         container = kept.container if kept is not None else await self._container(run)
         run.container = container
         container.send(self._frame(request, container, before))
+        if kept is not None:
+            await self._answered()
         finished: Finished | None = None
         try:
             reply = await self._reply(run, container, before, front)
@@ -353,6 +263,7 @@ class Executor:
         run = Run(request, container)
         self.runs.append(run)
         container.send(self._frame(request, container, before))
+        await self._answered()
         try:
             reply = await self._reply(run, container, before, front)
             if reply is not None:
@@ -457,22 +368,61 @@ class Executor:
         return Outcome(content, cell_record(request.number, container, finished, self.workspace.head, content, None))
 
     async def query(self, message: Message) -> dict[str, Any] | None:
-        """Answer a question about code (complete, inspect, is_complete) in a new container; None when it died."""
+        """Answer a question about code (complete, inspect, is_complete); None when it took too long or died.
+
+        It is answered by a process that is thrown away: of a container of its own, or, while cells or widgets have one
+        that is idle, a fork of the one that has their variables.
+        """
+        async with self._asking:
+            shared = self.kept or self.live
+            if shared is not None and not self._in_use(shared.container):
+                self._question = asyncio.ensure_future(self._ask_kept(shared.container, message))
+                try:
+                    return await self._question
+                finally:
+                    self._question = None
+            return await self._ask_new(message)
+
+    async def _ask_new(self, message: Message) -> dict[str, Any] | None:
         workspace = self.workspace
         await workspace.settled()
         state = self._state()
         container = await workspace.container()
+        workspace.prepare()  # a cell that comes meanwhile finds one made as always
         container.send({**message, "state": state})
-        content = None
         try:
-            while content is None and (arrived := await container.receive()) is not None:
-                if arrived[0]["type"] == "reply":
-                    content = checked(arrived[0])["content"]
-        except FrameError:
+            async with asyncio.timeout(QUESTION_SECONDS):
+                while (arrived := await container.receive()) is not None:
+                    if arrived[0]["type"] == "reply":
+                        return checked(arrived[0])["content"]  # type: ignore[no-any-return]
+        except (FrameError, TimeoutError):
             container.kill("protocol")
         finally:
             await container.discard()
-        return content
+        return None
+
+    async def _ask_kept(self, container: CellContainer, message: Message) -> dict[str, Any] | None:
+        """Ask the process that waits for the next cell; it gives a question up when that cell comes."""
+        container.send({**message, "state": self._state(), "keep": True})
+        others = []
+        try:
+            while (arrived := await container.receive()) is not None:
+                if arrived[0]["type"] == "answer":
+                    return checked(arrived[0])["content"] or None
+                others.append(arrived)
+        except FrameError:
+            container.kill("protocol")
+        finally:
+            container.put_back(others)
+        return None
+
+    async def _answered(self) -> None:
+        """Wait until a question is over that was asked in a container that is kept."""
+        if self._question is not None:
+            await asyncio.wait({self._question})
+
+    def _in_use(self, container: CellContainer) -> bool:
+        return any(run.container is container for run in self.runs)
 
 
 def summary(request: Request, content: dict[str, Any]) -> dict[str, Any]:

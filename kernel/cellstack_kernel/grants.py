@@ -13,7 +13,7 @@ from cellstack_runtime.limits import Limits, format_size
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from cellstack_kernel.executor import FrontEnd
+    from cellstack_kernel.runs import FrontEnd
     from cellstack_runtime.config import Config
 
 LIMITS = ("memory", "cpus", "pids", "timeout")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from cellstack_kernel.executor import FrontEnd, Request
+    from cellstack_kernel.runs import FrontEnd, Request
 
 FOLDER = "outputs"
 MAX_CELLS = 200  # the newest

@@ -20,11 +20,11 @@ from tornado.ioloop import IOLoop
 from cellstack_kernel import resume
 from cellstack_kernel.channels import CONTROL, SHELL, Channels
 from cellstack_kernel.deaths import UNCHANGED
-from cellstack_kernel.executor import InterruptError, Request
 from cellstack_kernel.journal import Journal
 from cellstack_kernel.letters import Letter
 from cellstack_kernel.notebook import Notebook, failed
 from cellstack_kernel.questions import Questions
+from cellstack_kernel.runs import InterruptError, Request
 from cellstack_kernel.settings import Settings, metadata_of, notebook_path
 from cellstack_kernel.typed import Typed
 from cellstack_kernel.usage import Usage
@@ -289,10 +289,11 @@ class CellstackKernel(Kernel):
         code: str,
         cursor_pos: int,
         detail_level: int = 0,
-        omit_sections: Sequence[str] = (),  # noqa: ARG002
+        omit_sections: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Inspect, with the notebook's variables, in a container of its own."""
         message = {"type": "inspect", "code": code, "cursor_pos": cursor_pos, "detail_level": detail_level}
+        message["omit_sections"] = sorted(omit_sections)
         content = await self._query(message)
         return content or {"status": "ok", "found": False, "data": {}, "metadata": {}}
 

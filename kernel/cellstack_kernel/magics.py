@@ -22,8 +22,8 @@ from cellstack_runtime.store.variables import variables_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from cellstack_kernel.executor import FrontEnd
     from cellstack_kernel.notebook import Notebook
+    from cellstack_kernel.runs import FrontEnd
     from cellstack_runtime.workspace import Workspace
 
     Magic = Callable[[Notebook, list[str], FrontEnd], Awaitable[views.Shown]]

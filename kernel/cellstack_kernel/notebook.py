@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from cellstack_kernel import magics
 from cellstack_kernel.cache import HIT, MISS, NO_CACHE, Cache, Recording
 from cellstack_kernel.defaults import default_limits
-from cellstack_kernel.executor import Executor, FrontEnd, InterruptError, Nobody, Outcome, Request
+from cellstack_kernel.executor import Executor
 from cellstack_kernel.grants import Grants
 from cellstack_kernel.records import record_without_container
+from cellstack_kernel.runs import FrontEnd, InterruptError, Nobody, Outcome, Request
 from cellstack_kernel.settings import Settings
 from cellstack_runtime.config import Config
 from cellstack_runtime.context import resolve_context

@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import io
 import itertools
+import json
 import os
 import pdb  # noqa: T100
 import secrets
@@ -21,6 +22,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.core.completer import provisionalcompleter, rectify_completions
@@ -57,6 +59,9 @@ MAX_MODULES = 500
 MAX_NOTICE = 500  # characters: names that people give may be long
 POOL_PREFIXES = ("ThreadPoolExecutor", "asyncio_")
 POOL_THREAD = "_ExecutorManagerThread"  # of a ProcessPoolExecutor
+QUESTIONS = ("complete", "inspect", "is_complete")
+LOOK_SECONDS = 8.0
+PIPE_BYTES = 2**16
 TYPES_KEY = "_jupyter_types_experimental"
 
 
@@ -83,6 +88,8 @@ class Cell:
         self.baseline: Baseline | None = None
         self._pid = 0
         self._kept = False  # whether what ran before is still here, and nothing of it saved
+        self._serving = False
+        self._interrupted = False  # before there was anything to interrupt
         # The temporary folder of this root, for rehearsals that come after a change of the root.
         self.scratch = os.open(tempfile.gettempdir(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._carrier: Carrier
@@ -98,18 +105,28 @@ class Cell:
         a request after which there is time for a rehearsal. Raises EOFError
         when the host closes `sock` before it asks for anything.
         """
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, self.note_interrupt)
         sock.setblocking(True)
         if not _arrives(sock, rest):
             # While nobody waits for an answer. In a row of cells, where somebody does, it would only come on top.
             self.rehearse(REHEARSAL)
         os.close(self.scratch)
         self._start(sock, state_root)
-        keep = True
+        keep = self._serving = True
         while keep:
+            signal.signal(signal.SIGINT, self.note_interrupt)
             message, _ = self._inbox.receive()
-            self.outputs.send(self._answer(message, out_dir))
+            if self._kept:
+                self._interrupted = False  # it was meant for the one before
+            if self._kept and message["type"] in QUESTIONS:
+                self.outputs.send({"type": "answer", "content": self._look_aside(message)})
+            else:
+                self.outputs.send(self._answer(message, out_dir))
             keep = self._kept = bool(message.get("keep"))
+
+    def note_interrupt(self, _number: int, _frame: Any) -> None:
+        """Keep an interrupt, a signal handler's argument, for the request that is just coming."""
+        self._interrupted = True
 
     def rehearse(self, cells: Sequence[str]) -> None:
         """Run `cells` as `serve` would, to no effect: frames go nowhere, variables to a folder that is removed.
@@ -175,7 +192,10 @@ class Cell:
         loaded = False
         try:
             try:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
+                if self._serving:
+                    signal.signal(signal.SIGINT, signal.default_int_handler)
+                    if self._interrupted:
+                        raise KeyboardInterrupt
                 self._load(request)
                 loaded = True
                 with self.shell.builtin_trap:
@@ -319,16 +339,53 @@ class Cell:
 
     # Looks
 
+    def _look_aside(self, request: Message) -> Message:
+        """Answer a question from the variables of this process, in a fork of it; {} when another request comes first."""
+        self.outputs.flush()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            with contextlib.suppress(BaseException), open(writing, "wb") as pipe:
+                content = self._answer(request, "")["content"]
+                pipe.write(json.dumps(content).encode("utf-8", "surrogatepass"))
+            os._exit(0)
+        os.close(writing)
+        try:
+            return _read_answer(reading, self._inbox, time.monotonic() + LOOK_SECONDS)
+        finally:
+            os.close(reading)
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
     def _look(self, request: Message, text: str, answer: Callable[[ZMQInteractiveShell, Message], Message]) -> Message:
         """Answer from the variables that `text` reaches; nothing is saved."""
         try:
             with self.outputs.muted():
-                self._carrier.begin(request.get("state"), text)
+                self._reach(request, text)
             carried = self._carrier.names()
-            History(self.shell).restore(self._carrier.extra, carried)
+            if not self._kept:
+                History(self.shell).restore(self._carrier.extra, carried)
             return answer(self.shell, request | {"carried": carried})
         except BaseException as error:  # noqa: BLE001  the reply must not be lost
             return {"status": "error", **_plain_error(error)}
+
+
+def _read_answer(reading: int, inbox: comms.Inbox, deadline: float) -> Message:
+    poll = select.poll()
+    poll.register(reading, select.POLLIN)
+    poll.register(inbox.sock, select.POLLIN)
+    data = b""
+    while (left := deadline - time.monotonic()) > 0:
+        ready = [fd for fd, _ in poll.poll(left * 1000)]
+        if reading not in ready:
+            break  # another request, or too late
+        piece = os.read(reading, PIPE_BYTES)
+        if not piece:
+            answer: Message = json.loads(data.decode("utf-8", "surrogatepass")) if data else {}
+            return answer
+        data += piece
+    return {}
 
 
 def _nothing(_request: Message) -> Message:
@@ -363,7 +420,8 @@ def inspect(shell: ZMQInteractiveShell, request: Message) -> Message:
     """Return the content of an inspect_reply."""
     name = token_at_cursor(request["code"], _cursor(request))
     try:
-        data = dict(shell.object_inspect_mime(name, detail_level=request.get("detail_level") or 0))
+        detail, omitted = request.get("detail_level") or 0, request.get("omit_sections") or ()
+        data = dict(shell.object_inspect_mime(name, detail_level=detail, omit_sections=omitted))
     except KeyError:
         return {"status": "ok", "found": False, "data": {}, "metadata": {}}
     if not shell.enable_html_pager:

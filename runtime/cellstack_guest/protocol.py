@@ -10,10 +10,11 @@ Host to cell
                    layer_info (what `cellstack.layer` and `cellstack.limits` show)
     shell          code, state, layer, execution_count: run with the image's shell (`%%sh`)
     complete       code, cursor_pos, state
-    inspect        code, cursor_pos, detail_level, state
+    inspect        code, cursor_pos, detail_level, omit_sections, state
     is_complete    code
     input_reply    value
     comm           msg_type ("comm_open", "comm_msg", "comm_close"), content, buffers
+Requests have "keep" when the process shall wait for another one after them.
 Cell to host
     stream         name ("stdout", "stderr"), text
     display_data, update_display_data   data, metadata, transient
@@ -22,6 +23,8 @@ Cell to host
     error          ename, evalue, traceback (list of str)
     comm           msg_type, content, metadata, buffers
     input_request  prompt, password
+    answer         content of the reply to complete, inspect and is_complete, asked of a process that is kept; empty
+                   when it was given up
     notice         text: one line for the person, shown on stderr
     reply          content (of the Jupyter reply), state (layer id of the state after this cell, null if none),
                    carried {"saved": [...], "loaded": [...], "not_carried": {name: why}}; the last frame of a run

@@ -155,6 +155,10 @@ class CellContainer:
             await self._arrived.wait()
         return self._frames.popleft()
 
+    def put_back(self, frames: Sequence[tuple[Message, list[bytes]]]) -> None:
+        """Have these received again, before all others."""
+        self._frames.extendleft(reversed(frames))
+
     async def changed(self) -> None:
         """Return once there is something to receive, without taking it."""
         while not self._frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -96,4 +97,5 @@ def test_a_kernel_that_is_restarted_in_the_middle_of_a_cell_ends_at_once(kernel:
     before = time.monotonic()
     kernel.again(now=False)
     assert time.monotonic() - before < RELEASE_SECONDS / 2
-    assert "after cell [1]" in kernel.run("1")[1][0]
+    # An interrupt comes first, and may have ended the cell, so that what the cells share was kept.
+    assert re.search(r"after cell \[[14]\]", kernel.run("1")[1][0])

@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cellstack_kernel.cache import HIT
-from cellstack_kernel.executor import Request
 from cellstack_kernel.files import Document, is_executed, output_path
 from cellstack_kernel.magics import tag_head
 from cellstack_kernel.notebook import Notebook
 from cellstack_kernel.recorder import Recorder
+from cellstack_kernel.runs import Request
 from cellstack_kernel.settings import Settings
 from cellstack_runtime.cli.containers import parse_env
 from cellstack_runtime.cli.output import printable

@@ -1,0 +1,266 @@
+"""What front ends ask of a kernel besides cells: subshells, history, usage, probes, completion, interrupts, streams."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from tests.kernels import PATIENCE, Running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+
+PROBE = {"store_history": False, "stop_on_error": False}
+ENDLESS = "class A:\n    def __dir__(self):\n        while True: pass\na = A()"
+
+
+def control(kernel: Running, msg_type: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the content of the answer to a request on the control channel."""
+    message = kernel.client.session.msg(msg_type, content or {})
+    kernel.client.control_channel.send(message)
+    while True:
+        reply = kernel.client.get_control_msg(timeout=PATIENCE)
+        if reply["parent_header"]["msg_id"] == message["header"]["msg_id"]:
+            answer: dict[str, Any] = reply["content"]
+            return answer
+
+
+def start(kernel: Running, code: str, subshell: str | None = None) -> str:
+    """Ask for a cell and return the request's id."""
+    message = kernel.client.session.msg("execute_request", {"code": code, "allow_stdin": True})
+    message["header"]["subshell_id"] = subshell
+    kernel.client.shell_channel.send(message)
+    return str(message["header"]["msg_id"])
+
+
+def reply_to(kernel: Running, request: str) -> dict[str, Any]:
+    while True:
+        reply: dict[str, Any] = kernel.client.get_shell_msg(timeout=PATIENCE)
+        if reply["parent_header"]["msg_id"] == request:
+            return reply
+
+
+def outputs_of(kernel: Running, request: str) -> list[dict[str, Any]]:
+    """Return what was published for a request until it was done."""
+    found: list[dict[str, Any]] = []
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=PATIENCE)
+        if message["parent_header"].get("msg_id") != request:
+            continue
+        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+            return found
+        found.append(message)
+
+
+def text_of(messages: list[dict[str, Any]]) -> str:
+    return "".join(message["content"]["text"] for message in messages if message["msg_type"] == "stream")
+
+
+def layer_of(reply: dict[str, Any]) -> tuple[str | None, str | None]:
+    record = reply["metadata"]["cellstack"]
+    return record["parent"], record["layer"]
+
+
+def complete(kernel: Running, code: str) -> list[str]:
+    reply = kernel.client.complete(code, reply=True, timeout=PATIENCE)
+    return list(reply["content"]["matches"])
+
+
+# -- subshells -----------------------------------------------------------------------------------------------------
+
+
+def test_cell_of_a_subshell_runs_beside_the_notebooks_and_its_result_too(kernel: Running) -> None:
+    kernel.run("x = 1")
+    subshell = control(kernel, "create_subshell_request")["subshell_id"]
+    long = start(kernel, "import time; time.sleep(3); x = 2")
+    short = start(kernel, "y = x + 10; print(y)", subshell)
+    beside = reply_to(kernel, short)
+    after = reply_to(kernel, long)
+    assert beside["header"]["date"] < after["header"]["date"]
+    parent, layer = layer_of(beside)
+    assert layer_of(after)[0] == parent
+    assert kernel.run("x, 'y' in globals()")[1] == ["(2, False)"]
+    kernel.run(f"%checkout {layer}")
+    assert kernel.run("x, y")[1] == ["(1, 11)"]
+
+
+def test_what_a_subshell_does_while_no_cell_runs_is_the_notebooks(kernel: Running) -> None:
+    subshell = control(kernel, "create_subshell_request")["subshell_id"]
+    reply_to(kernel, start(kernel, "z = 5", subshell))
+    assert kernel.run("z")[1] == ["5"]
+    assert control(kernel, "list_subshell_request")["subshell_id"] == [subshell]
+    assert control(kernel, "delete_subshell_request", {"subshell_id": subshell})["status"] == "ok"
+    assert reply_to(kernel, start(kernel, "1", subshell))["content"]["status"] == "error"
+
+
+# -- probes --------------------------------------------------------------------------------------------------------
+
+
+def test_probe_that_changes_nothing_leaves_no_layer(kernel: Running) -> None:
+    kernel.run("x = 1")
+    parent, layer = layer_of(kernel.client.execute_interactive("print(x)", timeout=PATIENCE, **PROBE))
+    assert layer == parent
+    parent, layer = layer_of(kernel.client.execute_interactive("def probe(): return x", timeout=PATIENCE, **PROBE))
+    assert layer != parent
+    assert kernel.run("probe()")[1] == ["1"]
+
+
+# -- history -------------------------------------------------------------------------------------------------------
+
+
+def test_history_is_that_of_earlier_kernels_too(kernel: Running, tmp_path: Path) -> None:
+    mark = f"'{tmp_path.name}'"
+    kernel.run(mark)
+    kernel.close()
+    again = Running(tmp_path / "other.ipynb")
+    try:
+        again.run("2")
+        found = again.client.history(
+            pattern=f"*{tmp_path.name}*", hist_access_type="search", reply=True, timeout=PATIENCE
+        )
+        assert [text for _, _, text in found["content"]["history"]] == [mark]
+        now = again.client.history(hist_access_type="range", session=0, reply=True, timeout=PATIENCE)
+        assert now["content"]["history"] == [[0, 1, "2"]]
+        before = again.client.history(hist_access_type="tail", n=2, reply=True, timeout=PATIENCE)["content"]["history"]
+        assert [text for _, _, text in before][-1] == "2"
+    finally:
+        again.close()
+
+
+# -- usage ---------------------------------------------------------------------------------------------------------
+
+
+def test_usage_is_that_of_the_cells_with_their_limits(kernel: Running) -> None:
+    kernel.run("%limits memory=600m")
+    idle = control(kernel, "usage_request")
+    assert idle["host_virtual_memory"]["total"] == 600 * 2**20
+    request = start(kernel, "b = bytearray(300 * 2**20)\nimport time\nfor _ in range(200): time.sleep(0.02)")
+    time.sleep(2)
+    busy = control(kernel, "usage_request")
+    kernel.manager.interrupt_kernel()
+    reply_to(kernel, request)
+    assert busy["kernel_memory"] > idle["kernel_memory"] + 250 * 2**20
+    assert busy["host_virtual_memory"]["used"] > 250 * 2**20
+    assert busy["kernel_cpu"] > 0
+
+
+# -- completion and inspection -------------------------------------------------------------------------------------
+
+
+def test_completion_sees_carried_variables(kernel: Running) -> None:
+    kernel.run("import datetime as dt\ncarried_moment = dt.datetime(2020, 1, 1)")
+    assert "carried_moment" in complete(kernel, "carried_m")
+    assert any(match.endswith("isoformat") for match in complete(kernel, "carried_moment.isof"))
+
+
+def test_completion_sees_variables_of_the_shared_container(kernel: Running) -> None:
+    kernel.run("%container scope=notebook")
+    kernel.run("class Living:\n    shared_name = 1\nliving = Living()\ng = (i for i in 'ab')")
+    assert any(match.endswith("shared_name") for match in complete(kernel, "living.shar"))
+    assert any(match.endswith("gi_frame") for match in complete(kernel, "g.gi_fr"))
+    found = kernel.client.inspect("living", reply=True, timeout=PATIENCE)["content"]
+    assert "Living" in found["data"]["text/plain"]
+    assert kernel.run("next(g), living.shared_name")[1] == ["('a', 1)"]
+
+
+@pytest.mark.parametrize("scope", ["cell", "notebook"])
+def test_completion_that_never_ends_delays_no_cell(kernel: Running, scope: str) -> None:
+    kernel.run(f"%container scope={scope}")
+    kernel.run(ENDLESS)
+    question = kernel.client.complete("a.")
+    time.sleep(0.5)
+    began = time.monotonic()
+    cell = start(kernel, "a.__class__.__name__")
+    answered: dict[str, tuple[str, float]] = {}
+    while len(answered) < 2:
+        reply = kernel.client.get_shell_msg(timeout=PATIENCE)
+        answered[reply["parent_header"]["msg_id"]] = reply["content"]["status"], time.monotonic() - began
+    assert [answered[request][0] for request in (question, cell)] == ["ok", "ok"]
+    assert answered[cell][1] < 3
+
+
+# -- interrupts and questions --------------------------------------------------------------------------------------
+
+
+def test_interrupt_reaches_a_cell_that_waits_for_its_kernel_to_open(tmp_path: Path) -> None:
+    kernel = Running(tmp_path / "n.ipynb")
+    try:
+        request = start(kernel, "while True: pass")
+        while kernel.client.get_iopub_msg(timeout=PATIENCE)["parent_header"].get("msg_id") != request:
+            pass  # the channels are two: an interrupt may overtake the request
+        kernel.manager.interrupt_kernel()
+        reply = reply_to(kernel, request)
+        assert reply["content"]["ename"] == "KeyboardInterrupt"
+        assert kernel.run("1")[1][-1] == "1"
+    finally:
+        kernel.close()
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 4, 8, 16])
+def test_no_interrupt_is_lost(kernel: Running, milliseconds: int) -> None:
+    kernel.run("1")
+    for _ in range(3):
+        request = start(kernel, "while True: pass")
+        while kernel.client.get_iopub_msg(timeout=PATIENCE)["parent_header"].get("msg_id") != request:
+            pass  # the channels are two: it has to have come before the interrupt does
+        time.sleep(milliseconds / 1000)
+        kernel.manager.interrupt_kernel()
+        assert reply_to(kernel, request)["content"]["ename"] == "KeyboardInterrupt"
+
+
+def test_cells_after_an_interrupted_one_are_aborted(kernel: Running) -> None:
+    requests = [start(kernel, code) for code in ("while True: pass", "1", "2")]
+    time.sleep(0.5)
+    kernel.manager.interrupt_kernel()
+    assert [reply_to(kernel, r)["content"]["status"] for r in requests] == ["error", "aborted", "aborted"]
+
+
+def test_password_is_asked_for_as_one(kernel: Running) -> None:
+    request = start(kernel, "import getpass\nlen(getpass.getpass('secret: '))")
+    asked = kernel.client.get_stdin_msg(timeout=PATIENCE)["content"]
+    assert asked == {"prompt": "secret: ", "password": True}
+    kernel.client.input("four")
+    assert reply_to(kernel, request)["content"]["status"] == "ok"
+
+
+# -- streams -------------------------------------------------------------------------------------------------------
+
+
+def test_output_of_a_cell_its_threads_and_children_comes_before_its_reply_and_under_it(kernel: Running) -> None:
+    code = """import os, subprocess, threading
+thread = threading.Thread(target=print, args=("thread",)); thread.start(); thread.join()
+subprocess.run(["echo", "child"]); os.system("echo system"); print("own")"""
+    kernel.run("1")
+    request = start(kernel, code)
+    reply_to(kernel, request)
+    texts = text_of(outputs_of(kernel, request))
+    assert texts.split() == ["thread", "child", "system", "own"]
+
+
+def test_reader_that_does_not_read_does_not_grow_the_kernel(kernel: Running) -> None:
+    kernel.run("1")
+    provisioner: Any = kernel.manager.provisioner
+    process = psutil.Process(provisioner.pid)
+    kernel.client.iopub_channel.stop()
+    before = process.memory_info().rss
+    request = start(kernel, "line = 'x' * 99 + '\\n'\nfor _ in range(2**20): print(line, end='')")
+    highest = 0
+    deadline = time.monotonic() + 8
+    while time.monotonic() < deadline:
+        highest = max(highest, process.memory_info().rss)
+        time.sleep(0.1)
+    kernel.manager.interrupt_kernel()
+    reply_to(kernel, request)
+    assert highest - before < 150 * 2**20
+
+
+def test_reader_that_is_slow_gets_all_of_it(kernel: Running) -> None:
+    kernel.run("1")
+    request = start(kernel, "line = 'x' * 99 + '\\n'\nfor _ in range(2**20): print(line, end='')")
+    time.sleep(3)
+    assert len(text_of(outputs_of(kernel, request))) == 100 * 2**20
+    assert reply_to(kernel, request)["content"]["status"] == "ok"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellstack_guest.protocol import Message
+    from cellstack_kernel.debugger import Debugger
     from cellstack_runtime.containers import CellContainer, Finished
     from cellstack_runtime.limits import Limits
     from cellstack_runtime.workspace import Workspace
@@ -116,6 +117,7 @@ class Executor:
         self.kept: Kept | None = None
         self.comms: dict[str, tuple[str, CellContainer]] = {}
         self.runs: list[Run] = []
+        self.debugger: Debugger | None = None
         self._asking = asyncio.Lock()
         self._question: asyncio.Task[dict[str, Any] | None] | None = None
 
@@ -156,11 +158,13 @@ class Executor:
     async def _run(self, run: Run, front: FrontEnd) -> Outcome:
         request, workspace = run.request, self.workspace
         parent = workspace.head
-        before = self._state()
+        before = self.state()
         kept = self.kept if request.main else None
         container = kept.container if kept is not None else await self._container(run)
         run.container = container
         container.send(self._frame(request, container, before))
+        if (debugger := self._debugger_for(request)) is not None:
+            debugger.begin(container)
         if kept is not None and self._question is not None:
             await asyncio.wait({self._question})
         reply: Message | None = None
@@ -170,6 +174,9 @@ class Executor:
                 message = checked(arrived[0])
                 if message["type"] == "reply":
                     reply = _trusted(message, before, container.layer)
+                elif message["type"] == "debug":
+                    if debugger is not None:
+                        debugger.received(container, message["message"])
                 else:
                     await self._forward(message, arrived[1], container, front, request)
         except FrameError as error:
@@ -184,6 +191,8 @@ class Executor:
             raise
         finally:
             run.container = None
+            if self.debugger is not None and request.main:
+                self.debugger.end(container, kept=reply is not None and self.keeps)
         if reply is None:
             finished = await container.discard()
             return self._killed(request, container, finished, front, None)
@@ -240,7 +249,7 @@ class Executor:
         if kept is None:
             return ""
         request = Request("", kind="end", number=kept.last["number"] + 1)
-        container, before = kept.container, self._state()
+        container, before = kept.container, self.state()
         cells = f"cells [{kept.first}] to [{kept.last['number']}]"
         run = Run(request, container)
         self.runs.append(run)
@@ -265,7 +274,20 @@ class Executor:
         _, sentence = cause(container.limits, finished, unchanged=f"What {cells} left is lost")
         raise CellstackError(sentence)
 
-    def _state(self) -> str | None:
+    def _debugger_for(self, request: Request) -> Debugger | None:
+        """Return the debugger that looks at a cell, if one does."""
+        on = self.debugger is not None and self.debugger.started and request.main and request.kind == "execute"
+        return self.debugger if on else None
+
+    async def container_aside(self) -> CellContainer:
+        """Return a container for something else than a cell; a cell that comes finds one made as always."""
+        await self.workspace.settled()
+        container = await self.workspace.container()
+        self.workspace.prepare()
+        return container
+
+    def state(self) -> str | None:
+        """Return the layer whose variables a container has that starts on head."""
         head = self.workspace.head
         return self.workspace.store.layer(head).state if head else None
 
@@ -283,6 +305,9 @@ class Executor:
             "state": state,
             "layer": container.layer,
             "keep": self.keeps and request.main and request.kind != "end",
+            "debug": self.debugger.settings(request.code)
+            if self.debugger is not None and self._debugger_for(request) is not None
+            else None,
             "layer_info": {
                 "layer": container.layer,
                 "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},
@@ -366,12 +391,8 @@ class Executor:
             return await self._ask_new(message)
 
     async def _ask_new(self, message: Message) -> dict[str, Any] | None:
-        workspace = self.workspace
-        await workspace.settled()
-        state = self._state()
-        container = await workspace.container()
-        workspace.prepare()  # a cell that comes meanwhile finds one made as always
-        container.send({**message, "state": state})
+        container = await self.container_aside()
+        container.send({**message, "state": self.state()})
         try:
             async with asyncio.timeout(QUESTION_SECONDS):
                 while (arrived := await container.receive()) is not None:
@@ -385,7 +406,7 @@ class Executor:
 
     async def _ask_kept(self, container: CellContainer, message: Message) -> dict[str, Any] | None:
         """Ask the process that waits for the next cell; it gives a question up when that cell comes."""
-        container.send({**message, "state": self._state(), "keep": True})
+        container.send({**message, "state": self.state(), "keep": True})
         others = []
         try:
             while (arrived := await container.receive()) is not None:

@@ -46,7 +46,7 @@ def reply_to(kernel: Running, request: str) -> dict[str, Any]:
 
 def outputs_of(kernel: Running, request: str) -> list[dict[str, Any]]:
     """Return what was published for a request until it was done."""
-    found = []
+    found: list[dict[str, Any]] = []
     while True:
         message = kernel.client.get_iopub_msg(timeout=PATIENCE)
         if message["parent_header"].get("msg_id") != request:
@@ -175,7 +175,7 @@ def test_completion_that_never_ends_delays_no_cell(kernel: Running, scope: str) 
     time.sleep(0.5)
     began = time.monotonic()
     cell = start(kernel, "a.__class__.__name__")
-    answered = {}
+    answered: dict[str, tuple[str, float]] = {}
     while len(answered) < 2:
         reply = kernel.client.get_shell_msg(timeout=PATIENCE)
         answered[reply["parent_header"]["msg_id"]] = reply["content"]["status"], time.monotonic() - began

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cellstack_guest.protocol import Message
+    from cellstack_kernel.debugger import Debugger
     from cellstack_kernel.letters import Letter
     from cellstack_kernel.runs import FrontEnd
     from cellstack_runtime.containers import CellContainer, Finished
@@ -47,6 +48,7 @@ class Executor:
         self._lost = ""  # what has to be said of a container that was live and has died
         self.comms: dict[str, tuple[str, CellContainer]] = {}
         self.runs: list[Run] = []
+        self.debugger: Debugger | None = None
         self._asking = asyncio.Lock()
         self._question: asyncio.Task[dict[str, Any] | None] | None = None
 
@@ -88,7 +90,7 @@ class Executor:
             run = Run(request)
             self.runs.append(run)
             try:
-                before = self._state()
+                before = self.state()
                 container = run.container = shared.container if shared else await self._container(run)
                 frame = self._frame(request, container, before)
                 container.send({**frame, "keep": True, "comms": letter.comms, "letters": 1})
@@ -124,7 +126,7 @@ class Executor:
             if live is None:
                 return
             await self.workspace.settled()
-            reply, before = None, self._state()
+            reply, before = None, self.state()
             run = Run(Request("", kind="end"), live.container)
             self.runs.append(run)
             live.container.send({**self._frame(run.request, live.container, before), "keep": False})
@@ -167,14 +169,17 @@ class Executor:
     async def _run(self, run: Run, front: FrontEnd) -> Outcome:
         request, workspace = run.request, self.workspace
         parent = workspace.head
-        before = self._state()
+        before = self.state()
         kept = self.kept if request.main else None
         container = kept.container if kept is not None else await self._container(run)
         run.container = container
         container.send(self._frame(request, container, before))
+        if (debugger := self._debugger_for(request)) is not None:
+            debugger.begin(container)
         if kept is not None:
             await self._answered()
         finished: Finished | None = None
+        reply: Message | None = None
         try:
             reply = await self._reply(run, container, before, front)
         except FrameError as error:
@@ -189,6 +194,8 @@ class Executor:
             raise
         finally:
             run.container = None
+            if self.debugger is not None and request.main:
+                self.debugger.end(container, kept=reply is not None and self.keeps)
         if reply is None:
             finished = await container.discard()
             return self._killed(request, container, finished, front, None)
@@ -223,7 +230,11 @@ class Executor:
                 for letter in run.letters:
                     letter.taken = letter.number in reply["taken"] and run.request.commit
                 return reply
-            await self._forward(message, arrived[1], container, front, run.request)
+            if message["type"] == "debug":
+                if self.debugger is not None and run.request.main:
+                    self.debugger.received(container, message["message"])
+            else:
+                await self._forward(message, arrived[1], container, front, run.request)
         return None
 
     def _in_the_way(self) -> bool:
@@ -258,7 +269,7 @@ class Executor:
         if kept is None:
             return ""
         request = Request("", kind="end", number=kept.last["number"] + 1)
-        container, before = kept.container, self._state()
+        container, before = kept.container, self.state()
         cells = f"cells [{kept.first}] to [{kept.last['number']}]"
         run = Run(request, container)
         self.runs.append(run)
@@ -279,7 +290,20 @@ class Executor:
         _, sentence = cause(container.limits, finished, unchanged=f"What {cells} left is lost")
         raise CellstackError(sentence)
 
-    def _state(self) -> str | None:
+    def _debugger_for(self, request: Request) -> Debugger | None:
+        """Return the debugger that looks at a cell, if one does."""
+        on = self.debugger is not None and self.debugger.started and request.main and request.kind == "execute"
+        return self.debugger if on else None
+
+    async def container_aside(self) -> CellContainer:
+        """Return a container for something else than a cell; a cell that comes finds one made as always."""
+        await self.workspace.settled()
+        container = await self.workspace.container()
+        self.workspace.prepare()
+        return container
+
+    def state(self) -> str | None:
+        """Return the layer whose variables a container has that starts on head."""
         head = self.workspace.head
         return self.workspace.store.layer(head).state if head else None
 
@@ -297,6 +321,7 @@ class Executor:
             "state": state,
             "layer": container.layer,
             "keep": self.keeps and request.main and request.kind != "end",
+            "debug": debugger.settings(request.code) if (debugger := self._debugger_for(request)) is not None else None,
             "layer_info": {
                 "layer": container.layer,
                 "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},
@@ -384,12 +409,8 @@ class Executor:
             return await self._ask_new(message)
 
     async def _ask_new(self, message: Message) -> dict[str, Any] | None:
-        workspace = self.workspace
-        await workspace.settled()
-        state = self._state()
-        container = await workspace.container()
-        workspace.prepare()  # a cell that comes meanwhile finds one made as always
-        container.send({**message, "state": state})
+        container = await self.container_aside()
+        container.send({**message, "state": self.state()})
         try:
             async with asyncio.timeout(QUESTION_SECONDS):
                 while (arrived := await container.receive()) is not None:
@@ -403,7 +424,7 @@ class Executor:
 
     async def _ask_kept(self, container: CellContainer, message: Message) -> dict[str, Any] | None:
         """Ask the process that waits for the next cell; it gives a question up when that cell comes."""
-        container.send({**message, "state": self._state(), "keep": True})
+        container.send({**message, "state": self.state(), "keep": True})
         others = []
         try:
             while (arrived := await container.receive()) is not None:

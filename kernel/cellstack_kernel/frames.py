@@ -178,6 +178,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "comm": {"msg_type": _comm_type, "content": _comm_content, "metadata": _object},
     "input_request": {"prompt": _text, "password": bool},
     "notice": {"text": _text},
+    "debug": {"message": _object},
     "answer": {"content": _content},
     "reply": {"content": _content, "state": _layer, "carried": _carried, "modules": _modules, "taken": _integers},
 }

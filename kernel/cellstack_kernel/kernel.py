@@ -11,6 +11,7 @@ import os
 import sys
 from contextvars import ContextVar
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipykernel._version import kernel_protocol_version
@@ -20,6 +21,7 @@ from tornado.ioloop import IOLoop
 from cellstack_kernel import resume
 from cellstack_kernel.channels import CONTROL, SHELL, Channels
 from cellstack_kernel.deaths import UNCHANGED
+from cellstack_kernel.debugger import Debugger
 from cellstack_kernel.journal import Journal
 from cellstack_kernel.letters import Letter
 from cellstack_kernel.notebook import Notebook, failed
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
 T = TypeVar("T")
+HAS_DEBUGPY = find_spec("debugpy") is not None  # here, and so in the image of this environment
 TAIL = 10  # cells, where a client does not say how many
 
 
@@ -114,7 +117,7 @@ class CellstackKernel(Kernel):
             "language_info": self.language_info,
             "banner": self.banner,
             "help_links": self.help_links,
-            "supported_features": ["kernel subshells"],
+            "supported_features": ["kernel subshells", "debugger"] if HAS_DEBUGPY else ["kernel subshells"],
         }
 
     def start(self) -> None:
@@ -140,6 +143,7 @@ class CellstackKernel(Kernel):
     async def _begin(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.questions = Questions(self.stdin_socket, self.session, self.log)
+        self.debugger = Debugger(self._publish_debug_event)
         self.channels = Channels(self)
         self._open_later()
 
@@ -158,6 +162,7 @@ class CellstackKernel(Kernel):
         )
         notebook.news = left.news if left is not None else None
         notebook.journal = Journal(session.path, notebook.workspace.chore)
+        notebook.executor.debugger = self.debugger
         return notebook
 
     def _tell(self, text: str) -> None:
@@ -374,6 +379,11 @@ class CellstackKernel(Kernel):
         if self._shutdown_message is not None:
             self.session.send(self.iopub_socket, self._shutdown_message, ident=self.topic("shutdown"))
 
+    async def do_debug_request(self, msg: dict[str, Any]) -> dict[str, Any]:
+        """Answer a debugger's request."""
+        notebook = await self._notebook()
+        return await self.debugger.answer(msg, notebook.executor)
+
     async def usage_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         """Tell what the notebook's containers use."""
         notebook = self._ready()
@@ -404,6 +414,7 @@ class CellstackKernel(Kernel):
         with contextlib.suppress(CellstackError):
             notebook = await opening
             notebook.executor.kill()
+            await self.debugger.close()
             await notebook.close(ended)
 
 

@@ -29,7 +29,7 @@ from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.core.debugger import InterruptiblePdb, set_trace
 from IPython.utils.tokenutil import token_at_cursor
 
-from cellstack_guest import adapters, api, calls, comms, hints, names, patches, programs
+from cellstack_guest import adapters, api, calls, comms, debug, hints, names, patches, programs
 from cellstack_guest.carry import Carried, Carrier
 from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
 from cellstack_guest.outputs import Nowhere, Outputs, Stream, flush_before_children
@@ -97,6 +97,7 @@ class Cell:
         self._history: History
         self._static: Static
         self._loaded: list[str] = []
+        self._bridge: debug.Bridge | None = None
 
     def serve(self, sock: socket.socket, state_root: str, out_dir: str, *, rest: float = REST_SECONDS) -> None:
         """Answer one request on `sock`, or more while it is kept, and return; the process is of no use after that.
@@ -176,6 +177,9 @@ class Cell:
                 content = self._look(request, token_at_cursor(request["code"], _cursor(request)), inspect)
             case "is_complete":
                 content = is_complete(self.shell, request)
+            case "debug":
+                self._stand_by(request)
+                content = {"status": "ok"}
             case other:
                 content = _error_content("ProtocolError", f"a cell cannot answer a request of type {other!r}")
         return {"type": "reply", "content": content, "state": request.get("state"), "carried": {}}
@@ -190,6 +194,7 @@ class Cell:
         info = request.get("layer_info") or {}
         api.layer, api.limits = info.get("layer"), shell.limits
         loaded = False
+        debugging = False
         try:
             try:
                 if self._serving:
@@ -200,6 +205,9 @@ class Cell:
                 loaded = True
                 with self.shell.builtin_trap:
                     self._inbox.take(request.get("letters") or 0)
+                if request.get("debug"):
+                    self._debug(request["debug"])
+                    debugging = True
                 content = run(request)
             finally:
                 _ignore_interrupts()
@@ -207,6 +215,8 @@ class Cell:
             content = self._report(error)
         if os.getpid() != self._pid:
             os._exit(0)  # a child of the cell's own os.fork has nothing to say to the host
+        if debugging and self._bridge is not None and not request.get("keep"):
+            self._bridge.end()
         carried: Carried | None = None
         if loaded and request.get("keep"):
             carried = Carried(request.get("state"), [], self._loaded, {})
@@ -241,6 +251,7 @@ class Cell:
             and not any(part.startswith("_") for part in name.split("."))
             and getattr(sys.modules[name], "__file__", None)
             and not patches.is_own(sys.modules[name])
+            and not (self._bridge is not None and debug.is_debuggers(name))
         )[:MAX_MODULES]
 
     def _load(self, request: Message) -> None:
@@ -337,10 +348,30 @@ class Cell:
                 self.shell.notices.append(f"'{name}' will not be carried: {why}")
         return carried
 
+    # Debugging
+
+    def _debug(self, settings: Message) -> None:
+        """Have the host attach a debugger, and wait until it has. settings: {"sources": {file name: text}}."""
+        if self._bridge is None:
+            self._bridge = debug.Bridge(self.shell, self._inbox, self.outputs)
+            self._bridge.start(settings["sources"])
+        self._inbox.wait_for("debug_ready")
+        self._bridge.begin()
+
+    def _stand_by(self, request: Message) -> None:
+        """Have all variables, and let a debugger look at them until this container is ended."""
+        with self.outputs.muted():
+            self._carrier.begin(request.get("state"), "")
+            self._carrier.load_all()
+        with self.shell.builtin_trap:
+            self._debug(request["debug"])
+            with contextlib.suppress(EOFError):
+                self._inbox.wait_for("end")
+
     # Looks
 
     def _look_aside(self, request: Message) -> Message:
-        """Answer a question from the variables of this process, in a fork of it; {} when another request comes first."""
+        """Answer a question from this process' variables, in a fork of it; {} when another request comes first."""
         self.outputs.flush()
         reading, writing = os.pipe()
         child = os.fork()

@@ -73,6 +73,11 @@ class Inbox:
                     return message
                 self._handle(message, buffers)
 
+    def detach_decoder(self) -> protocol.Decoder:
+        """Give away what of the next frame has come, to whoever reads the socket from now on."""
+        decoder, self._decoder = self._decoder, protocol.Decoder()
+        return decoder
+
     def poll(self) -> None:
         """Handle the comm messages that have arrived, without waiting."""
         with self._lock:

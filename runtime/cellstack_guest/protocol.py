@@ -7,11 +7,15 @@ until it is parsed: sizes are bounded before anything is allocated, and nothing 
 Host to cell
     execute        code, silent, store_history, user_expressions, allow_stdin, execution_count, cell_id,
                    state (layer id whose state to start from, or null), layer (id the new state is saved under),
+                   debug ({"sources": {file name: text of a cell}}, or null where no debugger looks on),
                    layer_info (what `cellstack.layer` and `cellstack.limits` show)
     shell          code, state, layer, execution_count: run with the image's shell (`%%sh`)
     complete       code, cursor_pos, state
     inspect        code, cursor_pos, detail_level, omit_sections, state
     is_complete    code
+    debug          message (a request of the Debug Adapter Protocol), once the guest has said that it listens;
+                   as a first request: state, debug, to stand by with all variables and no code
+    debug_ready    the debugger is attached: the code may run
     input_reply    value
     comm           msg_type ("comm_open", "comm_msg", "comm_close"), content, buffers
 Requests have "keep" when the process shall wait for another one after them.
@@ -23,6 +27,7 @@ Cell to host
     error          ename, evalue, traceback (list of str)
     comm           msg_type, content, metadata, buffers
     input_request  prompt, password
+    debug          message (a response or an event of the Debug Adapter Protocol)
     answer         content of the reply to complete, inspect and is_complete, asked of a process that is kept; empty
                    when it was given up
     notice         text: one line for the person, shown on stderr

@@ -1,0 +1,391 @@
+"""The debugger as front ends see it: one, though every cell is another process.
+
+Breakpoints, and the text of the cells they are in, are kept here. Each container that runs a cell while debugging is on
+has debugpy in it (`cellstack_guest/debug.py`), and is sent them before its code runs. While no cell runs, a container
+that stands by, with all variables and no code, answers what front ends ask: it is made when it is first needed, and
+thrown away when a cell runs.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from ipykernel.compiler import get_tmp_hash_seed, murmur2_x86
+
+from cellstack_kernel.frames import FrameError, checked
+from cellstack_runtime.errors import CellstackError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cellstack_guest.protocol import Message
+    from cellstack_kernel.executor import Executor
+    from cellstack_runtime.containers import CellContainer
+
+PREFIX, SUFFIX = "/tmp/ipykernel_1/", ".py"  # noqa: S108  of the names that code of cells has
+OURS = ("/run/cellstack/**", "**/IPython/**", "**/debugpy/**", "**/ipykernel/**")
+LISTENING = "cellstack_listening"
+ATTACH_SECONDS = 30.0
+REQUEST_SECONDS = 30.0
+MAX_SOURCES = 1000
+BUNDLE = "__import__('cellstack_guest.debug', fromlist=['bundle']).bundle({name})"
+NOT_FORWARDED = ("terminated", "exited", "initialized", LISTENING)
+
+
+class Link:
+    """The debugger in one container."""
+
+    def __init__(self, container: CellContainer, on_event: Callable[[Link, Message], None]) -> None:
+        self.container = container
+        self.stopped: set[int] = set()
+        self.attached = asyncio.Event()
+        self.closed = False
+        self._on_event = on_event
+        self._waiting: dict[int, asyncio.Future[Message]] = {}
+        self._events: dict[str, asyncio.Event] = {name: asyncio.Event() for name in (LISTENING, "initialized")}
+        self._number = 0
+
+    async def event(self, name: str) -> None:
+        """Wait for one of the events that come once."""
+        await self._events[name].wait()
+
+    def ask(self, command: str, arguments: dict[str, Any]) -> asyncio.Future[Message]:
+        """Send a request; the future is its response, one without success when the container ends before it."""
+        self._number += 1
+        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        if self.closed:
+            answer.set_result(_failure("the cell has ended"))
+            return answer
+        self._waiting[self._number] = answer
+        message = {"type": "request", "seq": self._number, "command": command, "arguments": arguments}
+        self.container.send({"type": "debug", "message": message})
+        return answer
+
+    def received(self, message: Message) -> None:
+        """Take what came out of the container, which may be anything."""
+        if message.get("type") == "response":
+            number = message.get("request_seq")
+            answer = self._waiting.pop(number, None) if isinstance(number, int) else None
+            if answer is not None and not answer.done():
+                answer.set_result(message)
+        elif message.get("type") == "event" and isinstance(message.get("event"), str):
+            if message["event"] in self._events:
+                self._events[message["event"]].set()
+            self._on_event(self, message)
+
+    def close(self) -> None:
+        """Answer what is still asked: the container has ended."""
+        self.closed = True
+        for event in (*self._events.values(), self.attached):
+            event.set()
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_result(_failure("the cell has ended"))
+
+
+class Debugger:
+    """Answers debug_requests. publish: sends a debug_event."""
+
+    def __init__(self, publish: Callable[[Message], None]) -> None:
+        self.started = False
+        self._publish = publish
+        self._initialize: dict[str, Any] = {}
+        self._breakpoints: dict[str, list[Any]] = {}
+        self._exceptions: dict[str, Any] | None = None
+        self._sources: dict[str, str] = {}
+        self._cell: Link | None = None
+        self._standing_by: Link | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- containers that run cells -----------------------------------------------------------------------------
+
+    def settings(self, code: str) -> dict[str, Any] | None:
+        """Return what a container needs to know that is going to run `code`; None when it needs no debugger."""
+        return {"sources": {**self._sources, file_name(code): code}} if self.started else None
+
+    def begin(self, container: CellContainer) -> None:
+        """Attach to a container that was sent `settings`."""
+        self._end_standing_by()
+        if self._cell is None or self._cell.container is not container:
+            self._cell = Link(container, self._happened)
+            self._later(self._attach(self._cell))
+        else:
+            container.send({"type": "debug_ready"})
+
+    def received(self, container: CellContainer, message: Message) -> None:
+        """Take a frame of type "debug"."""
+        if self._cell is not None and self._cell.container is container:
+            self._cell.received(message)
+
+    def end(self, container: CellContainer, *, kept: bool) -> None:
+        """Let go of a container whose cell has ended, unless it is kept for the next one."""
+        self._end_standing_by()  # what it knows of variables is old
+        link = self._cell
+        if link is not None and link.container is container:
+            if kept:
+                return
+            self._cell = None
+            link.close()
+            for thread in link.stopped:
+                body = {"threadId": thread, "allThreadsContinued": True}
+                self._publish({"type": "event", "event": "continued", "seq": 0, "body": body})
+
+    async def _attach(self, link: Link) -> Message:
+        """Have debugpy trace the container's threads; return its answer to `attach`."""
+        answer = _failure("debugpy does not answer")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ATTACH_SECONDS):
+                await link.event(LISTENING)
+                await link.ask("initialize", self._initialize)
+                rules = [{"path": path, "include": False} for path in OURS]
+                arguments = {"justMyCode": False, "debugOptions": ["DebugStdLib"], "rules": rules}
+                attaching = link.ask("attach", arguments)
+                await link.event("initialized")
+                for path, breakpoints in self._breakpoints.items():
+                    await link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
+                if self._exceptions is not None:
+                    await link.ask("setExceptionBreakpoints", self._exceptions)
+                await link.ask("configurationDone", {})
+                answer = await attaching
+        if not link.closed:
+            link.container.send({"type": "debug_ready"})
+        link.attached.set()
+        return answer
+
+    def _happened(self, link: Link, event: Message) -> None:
+        body = event.get("body")
+        body = body if isinstance(body, dict) else {}
+        thread = body.get("threadId")
+        if event["event"] in NOT_FORWARDED or link is not self._cell:
+            return
+        if event["event"] == "stopped":
+            self._later(self._stopped(link, event))
+            return
+        if event["event"] == "continued":
+            if body.get("allThreadsContinued", True):
+                link.stopped.clear()
+            elif isinstance(thread, int):
+                link.stopped.discard(thread)
+        self._publish(event)
+
+    async def _stopped(self, link: Link, event: Message) -> None:
+        """Learn which threads have stopped, then tell it."""
+        answer = await link.ask("threads", {})
+        threads = _body(answer).get("threads")
+        for thread in threads if isinstance(threads, list) else ():
+            if isinstance(thread, dict) and isinstance(thread.get("id"), int):
+                link.stopped.add(thread["id"])
+        self._publish(event)
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- the container that stands by --------------------------------------------------------------------------
+
+    async def _link(self, executor: Executor) -> Link:
+        """Return the debugger of the cell that runs, else of a container that stands by."""
+        if self._cell is not None:
+            await self._cell.attached.wait()
+            if not self._cell.closed:
+                return self._cell
+        if self._standing_by is None or self._standing_by.closed:
+            container = await executor.container_aside()
+            link = self._standing_by = Link(container, self._happened)
+            state = executor.state()
+            container.send({"type": "debug", "state": state, "debug": {"sources": self._sources}})
+            self._reading = asyncio.ensure_future(self._read(link))
+            self._later(self._attach(link))
+        await self._standing_by.attached.wait()
+        return self._standing_by
+
+    async def _read(self, link: Link) -> None:
+        try:
+            while (arrived := await link.container.receive()) is not None:
+                message = checked(arrived[0])
+                if message["type"] == "debug":
+                    link.received(message["message"])
+        except FrameError:
+            link.container.kill("protocol")
+        finally:
+            link.close()
+            with contextlib.suppress(CellstackError):
+                await link.container.discard()
+
+    def _end_standing_by(self) -> None:
+        link, self._standing_by = self._standing_by, None
+        if link is not None and not link.closed:
+            link.container.kill("interrupt")
+
+    async def close(self) -> None:
+        """End what stands by."""
+        self._end_standing_by()
+        if self._reading is not None:
+            await asyncio.wait({self._reading})
+
+    # -- requests ----------------------------------------------------------------------------------------------
+
+    async def answer(self, request: dict[str, Any], executor: Executor) -> dict[str, Any]:
+        """Return the reply to a debug_request: a response of the Debug Adapter Protocol, {} when debugging is off."""
+        command, arguments = request["command"], request.get("arguments") or {}
+        reply = await self._answer(command, arguments, executor)
+        if not reply:
+            return {}
+        return {**reply, "type": "response", "request_seq": request.get("seq", 0), "command": command}
+
+    async def _answer(  # noqa: PLR0911  one for each kind of request
+        self, command: str, arguments: dict[str, Any], executor: Executor
+    ) -> dict[str, Any]:
+        if command == "debugInfo":
+            return _success(self._info())
+        if command == "initialize":
+            self.started, self._initialize = True, arguments
+        elif command in ("inspectVariables", "modules"):
+            pass
+        elif command == "richInspectVariables":
+            return await self._rich(arguments, executor)
+        elif command == "copyToGlobals":
+            return await self._copy(arguments, executor)
+        elif not self.started:
+            return {}
+        match command:
+            case "attach" | "configurationDone":
+                await self._link(executor)  # which was told both
+                return _success({})
+            case "dumpCell":
+                return await self._dump(arguments)
+            case "setBreakpoints":
+                return await self._set_breakpoints(arguments, executor)
+            case "setExceptionBreakpoints":
+                self._exceptions = arguments
+            case "source" if (text := self._sources.get(_path(arguments))) is not None:
+                return _success({"content": text})
+            case "disconnect":
+                return await self._disconnect(arguments)
+            case "variables" if not self._stopped_threads():
+                command = "cellstack_children"
+        link = await self._link(executor)
+        reply = await self._ask(link, command, arguments)
+        if command == "variables" and isinstance(variables := _body(reply).get("variables"), list):
+            reply["body"]["variables"] = [entry for entry in variables if _is_shown(entry)]
+        return reply
+
+    async def _ask(self, link: Link, command: str, arguments: dict[str, Any]) -> Message:
+        try:
+            return await asyncio.wait_for(link.ask(command, arguments), REQUEST_SECONDS)
+        except TimeoutError:
+            return _failure(f"no answer within {REQUEST_SECONDS:.0f} s")
+
+    def _stopped_threads(self) -> list[int]:
+        return sorted(self._cell.stopped) if self._cell is not None else []
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "isStarted": self.started,
+            "hashMethod": "Murmur2",
+            "hashSeed": get_tmp_hash_seed(),  # type: ignore[no-untyped-call]
+            "tmpFilePrefix": PREFIX,
+            "tmpFileSuffix": SUFFIX,
+            "breakpoints": [{"source": path, "breakpoints": found} for path, found in self._breakpoints.items()],
+            "stoppedThreads": self._stopped_threads(),
+            "richRendering": True,
+            "exceptionPaths": ["Python Exceptions"],
+            "copyToGlobals": True,
+        }
+
+    async def _dump(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        code = arguments.get("code")
+        if not isinstance(code, str):
+            return _failure("code is no text")
+        path = file_name(code)
+        self._sources.pop(path, None)
+        self._sources[path] = code
+        while len(self._sources) > MAX_SOURCES:
+            del self._sources[next(iter(self._sources))]
+        for link in (self._cell, self._standing_by):
+            if link is not None and link.attached.is_set():
+                await self._ask(link, "cellstack_dump", {"path": path, "code": code})
+        return _success({"sourcePath": path})
+
+    async def _set_breakpoints(self, arguments: dict[str, Any], executor: Executor) -> dict[str, Any]:
+        path, wanted = _path(arguments), arguments.get("breakpoints")
+        if not path or not isinstance(wanted, list):
+            return _failure("source.path and breakpoints are wanted")
+        self._breakpoints[path] = wanted
+        reply = await self._ask(await self._link(executor), "setBreakpoints", arguments)
+        found = _body(reply).get("breakpoints")
+        if isinstance(found, list):  # debugpy may have moved them
+            moved = [
+                {**asked, "line": real["line"]} for asked, real in zip(wanted, found, strict=False) if "line" in real
+            ]
+            self._breakpoints[path] = moved
+        if not wanted:
+            del self._breakpoints[path]
+        return reply
+
+    async def _rich(self, arguments: dict[str, Any], executor: Executor) -> dict[str, Any]:
+        name, frame = arguments.get("variableName"), arguments.get("frameId")
+        if not isinstance(name, str) or not name.isidentifier():
+            special = name in ("special variables", "function variables")
+            return {**_success({"data": {}, "metadata": {}}), "success": special}
+        link = await self._link(executor)
+        if not self._stopped_threads() or frame is None:
+            return await self._ask(link, "richInspectVariables", {"variableName": name})
+        expression = {"expression": BUNDLE.format(name=name), "frameId": frame, "context": "clipboard"}
+        reply = await self._ask(link, "evaluate", expression)
+        try:
+            bundle = json.loads(ast.literal_eval(str(_body(reply).get("result"))))
+            return _success({"data": dict(bundle["data"]), "metadata": dict(bundle["metadata"])})
+        except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
+            return _failure("the variable cannot be shown")
+
+    async def _copy(self, arguments: dict[str, Any], executor: Executor) -> dict[str, Any]:
+        source, target = arguments.get("srcVariableName"), arguments.get("dstVariableName")
+        if not all(isinstance(name, str) and name.isidentifier() for name in (source, target)):
+            return _failure("dstVariableName and srcVariableName must be valid identifiers")
+        expression = {"expression": f"globals()['{target}']", "value": source, "frameId": arguments.get("srcFrameId")}
+        return await self._ask(await self._link(executor), "setExpression", expression)
+
+    async def _disconnect(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        self.started, self._exceptions = False, None
+        self._breakpoints.clear()
+        self._end_standing_by()
+        if self._cell is not None:
+            await self._ask(self._cell, "disconnect", {**arguments, "terminateDebuggee": False})
+        return _success({})
+
+
+def file_name(code: str) -> str:
+    """Return the name that a cell's code has in a container, as `CellCompiler` makes it."""
+    text = code.encode("utf-8", "replace").decode()
+    return f"{PREFIX}{murmur2_x86(text, get_tmp_hash_seed())}{SUFFIX}"  # type: ignore[no-untyped-call]
+
+
+def _path(arguments: dict[str, Any]) -> str:
+    source = arguments.get("source")
+    path = source.get("path") if isinstance(source, dict) else None
+    return path if isinstance(path, str) else ""
+
+
+def _body(reply: Message) -> dict[str, Any]:
+    body = reply.get("body")
+    return body if isinstance(body, dict) else {}
+
+
+def _is_shown(variable: Any) -> bool:
+    name = variable.get("name") if isinstance(variable, dict) else None
+    return isinstance(name, str) and name not in ("get_ipython", "exit", "quit", "In", "Out", "debugpy")
+
+
+def _success(body: dict[str, Any]) -> dict[str, Any]:
+    return {"success": True, "body": body}
+
+
+def _failure(text: str) -> dict[str, Any]:
+    return {"success": False, "message": text, "body": {}}

@@ -113,7 +113,7 @@ def test_probe_that_changes_nothing_leaves_no_layer(kernel: Running) -> None:
 
 
 def test_history_is_that_of_earlier_kernels_too(kernel: Running, tmp_path: Path) -> None:
-    mark = f"'{tmp_path.name}'"
+    mark = f"'{tmp_path.name} {time.time_ns()}'"  # the store may be one of many runs
     kernel.run(mark)
     kernel.close()
     again = Running(tmp_path / "other.ipynb")

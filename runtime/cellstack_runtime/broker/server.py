@@ -111,7 +111,8 @@ class Broker:
         number = message.pop("request", None)
 
         def reply(answer: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
-            self.client.send({"reply": number, **answer}, descriptors)
+            with contextlib.suppress(EOFError):  # it is gone, which the loop will be told
+                self.client.send({"reply": number, **answer}, descriptors)
 
         self.loop.start(self._serve(message, fds, reply))
 

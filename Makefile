@@ -8,7 +8,7 @@ PYTHON ?=
 NOTEBOOK ?= notebooks/00-first-steps.ipynb
 BIN := .venv/bin
 EXECUTED := build/$(notdir $(NOTEBOOK))
-PYTHON_FILES := runtime kernel tests notebooks
+PYTHON_FILES := runtime kernel extension tests notebooks
 
 .PHONY: help demo test lab bench carry-table lint format vm clean
 
@@ -43,7 +43,7 @@ vm: .venv/.installed-test ## run the tests that need pure cgroup v2, in QEMU
 
 clean: ## remove everything that make has made in this folder
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find runtime kernel tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find runtime kernel extension tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.made:
 	@tests/setup/venv.sh .venv "$(PYTHON)"

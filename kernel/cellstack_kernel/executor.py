@@ -46,6 +46,7 @@ class Request:
     limits: Limits | None = None
     commit: bool = True
     tags: tuple[str, ...] = ()
+    cache: str = "off"  # "miss": it was looked for in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +281,8 @@ class Executor:
 
 def summary(request: Request, content: dict[str, Any]) -> dict[str, Any]:
     """Return what a layer's record says of the cell that made it."""
-    return {"number": request.number, "code": request.code, "status": content.get("status", "ok")}
+    status = content.get("status", "ok")
+    return {"number": request.number, "code": request.code, "status": status, "cache": request.cache}
 
 
 def _trusted(reply: Message, before: str | None, layer: str) -> Message:

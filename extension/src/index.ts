@@ -119,7 +119,7 @@ function activate(
   const panel = new PanelWidget(context, model);
   panel.id = PANEL_ID;
   panel.title.icon = layersIcon;
-  panel.title.caption = trans.__('Cellstack: layers, containers, namespaces, images');
+  panel.title.caption = trans.__('Cellstack');
   panel.node.setAttribute('role', 'region');
   panel.node.setAttribute('aria-label', trans.__('Cellstack'));
   app.shell.add(panel, 'right', { rank: 300, type: 'Cellstack' });

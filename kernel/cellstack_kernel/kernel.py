@@ -209,10 +209,10 @@ class CellstackKernel(Kernel):
         self,
         parent: dict[str, Any],  # noqa: ARG002
         metadata: dict[str, Any],
-        reply_content: dict[str, Any],  # noqa: ARG002
+        reply_content: dict[str, Any],
     ) -> dict[str, Any]:
-        """Put the cell's record into the reply."""
-        if self._record:
+        """Put the cell's record into the reply; a request that is dropped after an error has none."""
+        if self._record and reply_content["status"] != "aborted":
             metadata["cellstack"] = self._record
         return metadata
 

@@ -147,18 +147,20 @@ class NotebookLines implements IDisposable {
       const cell = this._cellOf.get(request);
       this._cellOf.delete(request);
       if (cell !== undefined) {
-        this._keep(cell, msg.metadata as { cellstack?: IRecord });
+        const { status } = msg.content as { status: string };
+        const { cellstack } = msg.metadata as { cellstack?: IRecord };
+        this._keep(cell, status === 'aborted' ? null : (cellstack ?? null));
       }
     }
   }
 
-  private _keep(id: string, metadata: { cellstack?: IRecord }): void {
+  private _keep(id: string, found: IRecord | null): void {
     const cell = this._cell(id);
     const line = this._lineOf(id);
     if (!cell) {
       return;
     }
-    const record = metadata.cellstack ? kept(metadata.cellstack) : null;
+    const record = found && kept(found);
     if (record) {
       cell.model.setMetadata(METADATA, record);
     } else {

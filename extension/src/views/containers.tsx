@@ -87,7 +87,10 @@ const ContainerRow = React.memo(function ContainerRow(props: {
       <div className="cs-Container-main">
         <div className="cs-Layer-line">
           <code className="cs-Layer-code">
-            {firstLine(container.command) || short(container.id)}
+            {firstLine(container.command) ||
+              (container.status === 'waiting'
+                ? trans.__('for the next cell')
+                : short(container.id))}
           </code>
           <span className="cs-Chip">{state}</span>
         </div>

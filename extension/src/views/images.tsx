@@ -178,7 +178,7 @@ function History(props: { image: IImageDetail; images: readonly IImage[] }): Rea
               <span style={{ width: `${Math.max(0.5, (entry.bytes / most) * 100)}%` }} />
             </div>
             <div className="cs-Layer-facts">
-              <code>{short(entry.layer)}</code>
+              {entry.created_by && <code>{short(entry.layer)}</code>}
               <span>{time(entry.created)}</span>
               {with_.length > 0 && (
                 <span title={with_.map(other => other.tags[0] ?? short(other.id)).join(', ')}>

@@ -170,6 +170,7 @@ export function Tabs<T extends string>(props: {
           aria-controls={id === current ? `${prefix}-panel-${id}` : undefined}
           tabIndex={id === current ? 0 : -1}
           className="cs-Tab"
+          title={small ? undefined : text}
           onClick={() => onSelect(id)}
         >
           {Icon && <Icon.react tag="span" className="cs-Tab-icon" width="16px" height="16px" />}

@@ -96,6 +96,10 @@ class Reader:
             on_path=layer.id in path,
         )
 
+    def new_layer(self, layer: Layer) -> dict[str, Any]:
+        """Return the LAYER that was just made, and that nothing but its session's head names."""
+        return self._layer(layer, {}, {}, hit=False, on_path=True)
+
     def _layer(
         self, layer: Layer, tags: Mapping[str, list[str]], others: Mapping[str, list[str]], *, hit: bool, on_path: bool
     ) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from cellstack_lab.containers import Containers
+from cellstack_lab.files import Files
+from cellstack_lab.hub import Hub
 from cellstack_lab.reading import Reader
 from cellstack_runtime.store import Store
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from jupyter_client.multikernelmanager import MultiKernelManager
 
+AUTH_RESOURCE = "cellstack"  # what an authorizer is asked about
 SETTING = "cellstack_lab"  # among the settings of the web application
 THREADS = 8  # most of them wait: for the disk, or for a container that is asked to stop
 P = ParamSpec("P")
@@ -32,6 +35,7 @@ class Service:
         self.log = log
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cellstack")
         self._opening: asyncio.Future[Store] | None = None
+        self.hub = Hub(self)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call what may wait for the disk in a thread."""
@@ -48,6 +52,10 @@ class Service:
         store = await self._store()
         return Reader(store.home, self._root, self.kernel_ids())
 
+    async def files(self) -> Files:
+        """Return what looks into layers for one request."""
+        return Files(await self.reader())
+
     async def containers(self) -> Containers:
         """Return what reads containers, and changes them, for one request."""
         return Containers(await self.reader())
@@ -62,5 +70,6 @@ class Service:
         return found
 
     async def close(self) -> None:
-        """Let go of the threads."""
+        """End what watches, and let go of the threads."""
+        await self.hub.close()
         self._threads.shutdown(wait=False, cancel_futures=True)

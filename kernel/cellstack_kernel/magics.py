@@ -17,6 +17,7 @@ from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
 from cellstack_runtime.extract import copy_out, find, has_hidden
 from cellstack_runtime.limits import format_size
 from cellstack_runtime.live import live_containers
+from cellstack_runtime.namespaces import host_inodes
 from cellstack_runtime.store.store import now
 from cellstack_runtime.store.variables import variables_of
 
@@ -289,8 +290,7 @@ def _last(notebook: Notebook) -> dict[str, Any]:
 async def _namespaces(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
     """Show the eight namespaces of the last cell beside the host's, and what each isolates."""
     _none("namespaces", args)
-    host = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in views.ISOLATES}
-    return views.namespaces(_last(notebook)["namespaces"], host)
+    return views.namespaces(_last(notebook)["namespaces"], host_inodes())
 
 
 async def _cgroup(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:

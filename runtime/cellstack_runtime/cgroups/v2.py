@@ -85,7 +85,7 @@ class GroupV2(Group):
     def io_bytes(self) -> tuple[int, int] | None:
         try:
             text = read(f"{self.path}/io.stat")
-        except FileNotFoundError:
+        except OSError:  # without the controller, or the group is gone
             return None
         # "8:0 rbytes=1 wbytes=2 rios=3 …" for each disk
         fields = [entry.partition("=") for line in text.splitlines() for entry in line.split()[1:]]

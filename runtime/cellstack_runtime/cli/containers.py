@@ -81,7 +81,7 @@ def run(
     except CellstackError as error:
         click.echo(f"cellstack: {error}", err=True)
         context.exit(RUN_FAILED)
-    if report.exit.reason not in ("finished", "signal"):
+    if report.exit.reason not in ("finished", "signal", "stop", "kill"):
         click.echo(f"cellstack: {_ending(report.exit.reason, spec.limits)}", err=True)
     context.exit(report.exit_code)
 

@@ -40,8 +40,8 @@ class Subscription:
         """Whether there is anything to be told."""
         return bool(self.sessions or self.containers)
 
-    def has_session(self, session_id: str) -> bool:
-        """Whether events of a session are wanted."""
+    def has_session(self, session_id: str | None) -> bool:
+        """Whether events of a session are wanted; None is that of a container without one."""
         return self.sessions == "all" or session_id in self.sessions
 
     def has_container(self, container_id: str) -> bool:

@@ -109,7 +109,7 @@ class Hub:
         for client in self._clients:
             wanted = client.subscription
             if (
-                wanted.has_container(event["container"]["id"])
+                wanted.has_container(event["container"]["id"]) or wanted.has_session(event["container"]["session"])
                 if event["type"] == "container"
                 else wanted.has_session(event["session"] if event["type"] == "layer" else event["session"]["id"])
             ):

@@ -127,7 +127,8 @@ export class Api implements IApi {
   }
 
   private async _request<T>(path: string, method: string, body?: unknown): Promise<T> {
-    const init: RequestInit = { method };
+    // With "no-store", its default, makeRequest puts the time into the query, which the server does not take.
+    const init: RequestInit = { method, cache: 'no-cache' };
     if (body !== undefined) {
       init.body = JSON.stringify(body);
     }

@@ -65,6 +65,8 @@ export interface IContents {
   files: IFile[];
   files_total: number;
   variables: IVariable[];
+  /** Why the variables cannot be read: a cell may have damaged them. */
+  variables_error: string | null;
 }
 
 export interface ILayerDetail extends ILayer, IContents {}
@@ -76,7 +78,8 @@ export interface IDiff extends IContents {
 
 export interface IFileText {
   path: string;
-  size: number;
+  /** null when the layer has deleted it; `text` is, too. */
+  size: number | null;
   text: string | null;
   before: string | null;
   binary: boolean;
@@ -201,6 +204,8 @@ export type ServerEvent =
   | { type: 'layer'; session: string; layer: ILayer; head: string | null }
   | { type: 'container'; container: IContainer }
   | { type: 'metrics'; metrics: IMetrics[] }
+  /** What is fetched from now on misses nothing of what was subscribed. */
+  | { type: 'subscribed' }
   | { type: 'reset' };
 
 export interface ISubscription {

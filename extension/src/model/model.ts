@@ -15,6 +15,7 @@ import {
   IMetrics,
   ISession,
   ISessionLayers,
+  ISubscription,
   ServerEvent
 } from '../api/types';
 import { asOption } from './format';
@@ -65,7 +66,7 @@ export class Model implements IDisposable {
     private readonly _events: IEvents,
     private readonly _front: IFront
   ) {
-    this._interests = new Interests(wanted => this._events.subscribe(wanted));
+    this._interests = new Interests(wanted => this._subscribe(wanted));
     _events.received.connect(this._onEvent, this);
     _events.statusChanged.connect(this._onStatus, this);
     _front.changed.connect(this._onFront, this);
@@ -398,12 +399,16 @@ export class Model implements IDisposable {
     }
   }
 
+  private _subscribe(wanted: ISubscription): void {
+    const isTold = wanted.sessions === 'all';
+    this._missed = this._missed || (isTold && !this._isTold);
+    this._isTold = isTold;
+    this._events.subscribe(wanted);
+  }
+
   private _onStatus(_: IEvents, status: ConnectionStatus): void {
-    const again = status === 'open' && this._connection.value === 'lost';
     this._connection.set(status);
-    if (again) {
-      void this.refresh();
-    }
+    this._missed = this._missed || status === 'lost';
   }
 
   private _onEvent(_: IEvents, event: ServerEvent): void {
@@ -419,6 +424,12 @@ export class Model implements IDisposable {
         break;
       case 'metrics':
         this._putMetrics(event.metrics);
+        break;
+      case 'subscribed':
+        if (this._missed && this._isTold) {
+          this._missed = false;
+          void this.refresh();
+        }
         break;
       case 'reset':
         void this.refresh();
@@ -493,6 +504,9 @@ export class Model implements IDisposable {
   private _info = new Fetched<IInfo>();
   private _interests: Interests;
   private _isDisposed = false;
+  /** Whether the server tells of sessions, and whether there may be some that it has not told of. */
+  private _isTold = false;
+  private _missed = false;
   private _layer = new Fetched<ILayerDetail>();
   private _layers = new Fetched<ISessionLayers>();
   private _metrics = new Store<ReadonlyMap<string, History>>(new Map());

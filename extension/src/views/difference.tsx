@@ -29,7 +29,9 @@ export function DifferenceView(props: { file: Fetched<IFileText>; onRetry: () =>
       <div className="cs-Head">
         <code className="cs-Layer-code">{data.path}</code>
         <span className="cs-spacer" />
-        <span className="cs-muted">{size(data.size)}</span>
+        <span className="cs-muted">
+          {data.size === null ? trans.__('deleted') : size(data.size)}
+        </span>
       </div>
       {data.truncated && (
         <p className="cs-Note">{trans.__('Only the beginning is compared: the file is large.')}</p>

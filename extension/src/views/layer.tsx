@@ -59,7 +59,11 @@ export function LayerDetails(props: { id: string }): React.ReactElement {
         ) : page === 'files' ? (
           <Files layer={layer.id} from={against} contents={contents} />
         ) : (
-          <Variables variables={contents.variables} compared={against !== null} />
+          <Variables
+            variables={contents.variables}
+            error={contents.variables_error}
+            compared={against !== null}
+          />
         )}
       </TabPanel>
     </div>
@@ -231,11 +235,15 @@ function Files(props: {
 
 function Variables(props: {
   variables: readonly IVariable[];
+  error: string | null;
   compared: boolean;
 }): React.ReactElement {
   const { trans } = useCellstack();
   const [selected, setSelected] = React.useState<string | null>(null);
-  const { variables, compared } = props;
+  const { variables, error, compared } = props;
+  if (error !== null) {
+    return <Problem problem={{ message: error, hint: null }} />;
+  }
   if (variables.length === 0) {
     return (
       <Empty

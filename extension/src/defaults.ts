@@ -2,10 +2,9 @@ import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
 import { IApi } from './api/client';
 import { sessionOf } from './model/model';
-import { word } from './model/model';
 import { Ask, isOurs, runMagic } from './notebook/front';
 import { METADATA } from './notebook/record';
-import { ISettings, Settings } from './settings';
+import { ISettings, magicsFor, Settings } from './settings';
 
 /**
  * Give notebooks that say nothing of image and limits those of the settings, when their kernel is new.
@@ -30,7 +29,12 @@ export function applyDefaults(
   });
 }
 
-async function applyTo(panel: NotebookPanel, settings: ISettings, api: IApi, ask: Ask): Promise<void> {
+async function applyTo(
+  panel: NotebookPanel,
+  settings: ISettings,
+  api: IApi,
+  ask: Ask
+): Promise<void> {
   const kernel = panel.sessionContext.session?.kernel ?? null;
   const asked = (panel.context.model.getMetadata(METADATA) ?? {}) as { [name: string]: unknown };
   const magics = magicsFor(settings, asked);
@@ -48,20 +52,4 @@ async function applyTo(panel: NotebookPanel, settings: ISettings, api: IApi, ask
   if (!session?.live || session.cells === 0) {
     await runMagic(kernel, magics, ask);
   }
-}
-
-/** Return the magics that set what the settings have and the notebook's metadata does not; "" for none. */
-export function magicsFor(settings: ISettings, asked: { [name: string]: unknown }): string {
-  const lines: string[] = [];
-  if (settings.defaultImage && !asked.image) {
-    lines.push(`%image ${word(settings.defaultImage)}`);
-  }
-  const own = (asked.limits ?? {}) as { [name: string]: unknown };
-  const limits = Object.entries(settings.defaultLimits)
-    .filter(([name, value]) => value !== '' && !(name in own))
-    .map(([name, value]) => `${name}=${word(value)}`);
-  if (limits.length) {
-    lines.push(`%limits ${limits.join(' ')}`);
-  }
-  return lines.join('\n');
 }

@@ -1,8 +1,4 @@
-import {
-  ILayoutRestorer,
-  JupyterFrontEnd,
-  JupyterFrontEndPlugin
-} from '@jupyterlab/application';
+import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import {
   Clipboard,
   Dialog,
@@ -42,14 +38,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Layers, containers, namespaces and images of Cellstack notebooks.',
   autoStart: true,
   requires: [INotebookTracker],
-  optional: [
-    ILayoutRestorer,
-    ICommandPalette,
-    ISettingRegistry,
-    IStateDB,
-    IStatusBar,
-    ITranslator
-  ],
+  optional: [ILayoutRestorer, ICommandPalette, ISettingRegistry, IStateDB, IStatusBar, ITranslator],
   activate
 };
 
@@ -150,7 +139,11 @@ function activate(
   applyDefaults(tracker, settings, api, ask, fail);
   addCommands(app, model, host, tracker, trans, show);
   for (const { command, args } of IN_PALETTE) {
-    palette?.addItem({ command, args: { ...args, isPalette: true }, category: trans.__('Cellstack') });
+    palette?.addItem({
+      command,
+      args: { ...args, isPalette: true },
+      category: trans.__('Cellstack')
+    });
   }
 
   const inStatusBar = new Store(DEFAULTS.statusBar);

@@ -1,6 +1,7 @@
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ISignal, Signal } from '@lumino/signaling';
 
+import { word } from './model/model';
 import { ILineFields } from './notebook/lines';
 
 /** What the person has set; see schema/plugin.json. */
@@ -56,4 +57,20 @@ export class Settings {
 
   private _changed = new Signal<this, ISettings>(this);
   private _value = DEFAULTS;
+}
+
+/** Return the magics that set what the settings have and the notebook's metadata does not; "" for none. */
+export function magicsFor(settings: ISettings, asked: { [name: string]: unknown }): string {
+  const lines: string[] = [];
+  if (settings.defaultImage && !asked.image) {
+    lines.push(`%image ${word(settings.defaultImage)}`);
+  }
+  const own = (asked.limits ?? {}) as { [name: string]: unknown };
+  const limits = Object.entries(settings.defaultLimits)
+    .filter(([name, value]) => value !== '' && !(name in own))
+    .map(([name, value]) => `${name}=${word(value)}`);
+  if (limits.length) {
+    lines.push(`%limits ${limits.join(' ')}`);
+  }
+  return lines.join('\n');
 }

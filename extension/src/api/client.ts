@@ -163,5 +163,7 @@ const part = encodeURIComponent;
 
 function query(values: { [name: string]: string | null }): string {
   const given = Object.entries(values).filter(([, value]) => value !== null);
-  return given.length ? '?' + given.map(([name, value]) => `${name}=${part(value!)}`).join('&') : '';
+  return given.length
+    ? '?' + given.map(([name, value]) => `${name}=${part(value!)}`).join('&')
+    : '';
 }

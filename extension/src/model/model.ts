@@ -4,6 +4,7 @@ import { Signal } from '@lumino/signaling';
 import { ContainerAction, IApi, ILimitChange } from '../api/client';
 import { ConnectionStatus, IEvents } from '../api/events';
 import {
+  ContainerStatus,
   IContainer,
   IContainerDetail,
   IDiff,
@@ -169,7 +170,7 @@ export class Model implements IDisposable {
     }
     if (container !== before.container) {
       this._container.clear();
-      this.reloadContainer();
+      void this.reloadContainer();
     }
     if (image !== before.image) {
       this._image.clear();
@@ -191,7 +192,7 @@ export class Model implements IDisposable {
     await Promise.all([
       this._info.load(() => this.api.info()),
       this._loadSessions(),
-      this._containers.load(() => this.api.containers()),
+      this._containers.load(async () => sorted(await this.api.containers())),
       this._images.store.value.data || this._selection.value.tab === 'images'
         ? this.reloadImages()
         : undefined,
@@ -212,18 +213,18 @@ export class Model implements IDisposable {
   }
 
   checkout(layer: string): Promise<boolean> {
-    return this._magic(`%checkout ${word(layer)}`);
+    return this._magic(() => `%checkout ${word(layer)}`);
   }
 
   undo(): Promise<boolean> {
-    return this._magic('%undo');
+    return this._magic(() => '%undo');
   }
 
   /** Make a layer an image with a name: %tag names head, so head moves there and back. */
   async tag(layer: string, name: string): Promise<boolean> {
     const head = this._layers.store.value.data?.head ?? null;
     if (layer === head) {
-      return this._magic(`%tag ${word(name)}`);
+      return this._magic(() => `%tag ${word(name)}`);
     }
     return this._do('tag', async () => {
       await this._front.run(`%checkout ${word(layer)}`);
@@ -237,7 +238,7 @@ export class Model implements IDisposable {
 
   /** Choose the image of the notebook's following cells. */
   useImage(ref: string): Promise<boolean> {
-    return this._magic(`%image ${word(ref)}`);
+    return this._magic(() => `%image ${word(ref)}`);
   }
 
   /** Change the limits of the notebook's following cells; null is no limit. */
@@ -246,7 +247,7 @@ export class Model implements IDisposable {
       const text = value === null ? 'none' : name === 'memory' ? asOption(value) : String(value);
       return `${name}=${text}`;
     });
-    return this._magic(`%limits ${options.join(' ')}`);
+    return this._magic(() => `%limits ${options.join(' ')}`);
   }
 
   /** Go to a layer, and run the cells below the one that made it. */
@@ -292,8 +293,8 @@ export class Model implements IDisposable {
 
   // -- actions
 
-  private _magic(code: string): Promise<boolean> {
-    return this._do(code, async () => (await this._front.run(code)).trim() || null);
+  private _magic(code: () => string): Promise<boolean> {
+    return this._do('magic', async () => (await this._front.run(code())).trim() || null);
   }
 
   /** Do one thing at a time, and tell how it went. */
@@ -520,7 +521,9 @@ export class Model implements IDisposable {
 /** Return the session that a notebook's kernel has, else the last one of its file; null when there is none. */
 export function sessionOf(notebook: IFrontNotebook, all: readonly ISession[]): ISession | null {
   const last = (found: ISession[]): ISession | null =>
-    found.sort((a, b) => Number(b.live) - Number(a.live) || b.created.localeCompare(a.created))[0] ?? null;
+    found.sort(
+      (a, b) => Number(b.live) - Number(a.live) || b.created.localeCompare(a.created)
+    )[0] ?? null;
   const { kernelId, path } = notebook;
   const own = kernelId === null ? [] : all.filter(session => session.kernel_id === kernelId);
   return last(own) ?? last(all.filter(session => session.notebook === path));
@@ -535,11 +538,13 @@ function withHead(data: ISessionLayers, head: string | null): ISessionLayers {
   return { ...data, head, layers };
 }
 
-/** Return containers, those that run first, then the newest; of ended ones only the last. */
+/** Return containers, those that run first, each kind with the newest first; of ended ones only the last. */
 function sorted(all: IContainer[]): IContainer[] {
-  const live = all.filter(container => container.status !== 'ended');
-  const ended = all.filter(container => container.status === 'ended');
-  return [...live.sort(newest), ...ended.sort(newest).slice(0, ENDED_KEPT)];
+  const of = (status: ContainerStatus): IContainer[] =>
+    all.filter(container => container.status === status).sort(newest);
+  // One that was prepared and thrown away before a cell came is of no interest.
+  const ended = of('ended').filter(container => container.started !== null);
+  return [...of('running'), ...of('paused'), ...of('waiting'), ...ended.slice(0, ENDED_KEPT)];
 }
 
 function newest(a: IContainer, b: IContainer): number {

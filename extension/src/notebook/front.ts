@@ -36,7 +36,9 @@ export class NotebookFront implements IFront {
   async run(magic: string): Promise<string> {
     const kernel = this._context?.session?.kernel;
     if (!kernel || this._current?.kernel !== 'ours') {
-      throw new KernelError(this._trans.__('The notebook in front has no Cellstack kernel that runs'));
+      throw new KernelError(
+        this._trans.__('The notebook in front has no Cellstack kernel that runs')
+      );
     }
     return runMagic(kernel, magic, this._ask);
   }
@@ -45,7 +47,9 @@ export class NotebookFront implements IFront {
     const notebook = this._panel?.content;
     const index = notebook?.widgets.findIndex(cell => layerOf(cell) === layer) ?? -1;
     if (!notebook || index === -1) {
-      throw new KernelError(this._trans.__('No cell of this notebook has that layer as its result'));
+      throw new KernelError(
+        this._trans.__('No cell of this notebook has that layer as its result')
+      );
     }
     if (index + 1 < notebook.widgets.length) {
       notebook.deselectAll();
@@ -130,7 +134,11 @@ function layerOf(cell: Cell): string | null {
  *
  * Returns what it showed, as text. Rejects with a KernelError that has the kernel's own sentence.
  */
-export async function runMagic(kernel: Kernel.IKernelConnection, code: string, ask: Ask): Promise<string> {
+export async function runMagic(
+  kernel: Kernel.IKernelConnection,
+  code: string,
+  ask: Ask
+): Promise<string> {
   const future = kernel.requestExecute({
     code,
     silent: false,

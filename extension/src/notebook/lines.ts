@@ -135,7 +135,10 @@ class NotebookLines implements IDisposable {
     }
   }
 
-  private _onMessage(_: Kernel.IKernelConnection, { msg, direction }: Kernel.IAnyMessageArgs): void {
+  private _onMessage(
+    _: Kernel.IKernelConnection,
+    { msg, direction }: Kernel.IAnyMessageArgs
+  ): void {
     if (direction === 'send' && msg.header.msg_type === 'execute_request') {
       const cell = (msg.metadata as { cellId?: unknown }).cellId;
       if (typeof cell === 'string') {
@@ -167,7 +170,7 @@ class NotebookLines implements IDisposable {
       cell.model.deleteMetadata(METADATA);
     }
     line?.setRecord(record);
-    line?.setRuns(false);
+    line?.setRuns([...this._cellOf.values()].includes(id));
   }
 
   private _cell(id: string): CodeCell | undefined {

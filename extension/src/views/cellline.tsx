@@ -27,7 +27,8 @@ function Running(props: { line: ICellLine }): React.ReactElement {
   const metrics = useStore(model.metrics);
   const session = useStore(model.session);
   const container = containers.data?.find(
-    entry => entry.session === session?.id && (entry.status === 'running' || entry.status === 'paused')
+    entry =>
+      entry.session === session?.id && (entry.status === 'running' || entry.status === 'paused')
   );
   const id = container?.id ?? null;
   const { line } = props;
@@ -39,7 +40,11 @@ function Running(props: { line: ICellLine }): React.ReactElement {
   const last = history[history.length - 1];
   const cpu = cpuUse(history.slice(-2))[0]?.value ?? 0;
   return (
-    <div className="cs-CellLine cs-mod-running" role="group" aria-label={trans.__('Container of this cell')}>
+    <div
+      className="cs-CellLine cs-mod-running"
+      role="group"
+      aria-label={trans.__('Container of this cell')}
+    >
       <span className="cs-CellLine-dot" aria-hidden="true" />
       {id ? (
         <button

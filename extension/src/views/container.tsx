@@ -32,8 +32,17 @@ export function ContainerDetails(props: { id: string }): React.ReactElement {
   }
   const isLive = container.status !== 'ended';
   return (
-    <div className="cs-Column cs-mod-scroll" tabIndex={0} role="group" aria-label={trans.__('Container %1', short(id))}>
-      <ContainerHead container={container} onLimits={() => setChanging(!changing)} changing={changing} />
+    <div
+      className="cs-Column cs-mod-scroll"
+      tabIndex={0}
+      role="group"
+      aria-label={trans.__('Container %1', short(id))}
+    >
+      <ContainerHead
+        container={container}
+        onLimits={() => setChanging(!changing)}
+        changing={changing}
+      />
       {changing && isLive && <LimitsForm container={container} onDone={() => setChanging(false)} />}
       <Facts container={container} />
       <Charts id={id} isLive={isLive} />
@@ -74,7 +83,11 @@ function ContainerHead(props: {
         />
       </div>
       {isLive && (
-        <div className="cs-Actions" role="group" aria-label={trans.__('What to do with the container')}>
+        <div
+          className="cs-Actions"
+          role="group"
+          aria-label={trans.__('What to do with the container')}
+        >
           <Button
             icon={stopIcon}
             label={trans.__('Stop')}
@@ -139,9 +152,27 @@ function LimitsForm(props: { container: IContainer; onDone: () => void }): React
     }
   };
   const fields = [
-    { label: trans.__('Memory'), value: memory, set: setMemory, hint: '512m', bad: wanted.memory === null },
-    { label: trans.__('Processors'), value: cpus, set: setCpus, hint: '1.5', bad: wanted.cpus === null },
-    { label: trans.__('Processes'), value: pids, set: setPids, hint: '256', bad: wanted.pids === null }
+    {
+      label: trans.__('Memory'),
+      value: memory,
+      set: setMemory,
+      hint: '512m',
+      bad: wanted.memory === null
+    },
+    {
+      label: trans.__('Processors'),
+      value: cpus,
+      set: setCpus,
+      hint: '1.5',
+      bad: wanted.cpus === null
+    },
+    {
+      label: trans.__('Processes'),
+      value: pids,
+      set: setPids,
+      hint: '256',
+      bad: wanted.pids === null
+    }
   ];
   return (
     <form className="cs-Form" onSubmit={event => void submit(event)}>
@@ -257,7 +288,11 @@ function Pressure(props: {
   const names = { cpu: trans.__('cpu'), memory: trans.__('memory'), io: trans.__('disk') };
   return (
     <div className="cs-Pressure">
-      <span title={trans.__('Pressure (PSI): the share of the last 10 seconds in which a process had to wait')}>
+      <span
+        title={trans.__(
+          'Pressure (PSI): the share of the last 10 seconds in which a process had to wait'
+        )}
+      >
         {trans.__('pressure')}
       </span>
       {(['cpu', 'memory', 'io'] as const).map(name => {
@@ -326,7 +361,11 @@ function Processes(props: { processes: readonly IProcess[] }): React.ReactElemen
           <tr key={process.pid}>
             <td>{process.pid_inside ?? '–'}</td>
             <td className="cs-muted">{process.pid}</td>
-            <td className="cs-Process" style={{ paddingLeft: 6 + depth * 12 }} title={process.command}>
+            <td
+              className="cs-Process"
+              style={{ paddingLeft: 6 + depth * 12 }}
+              title={process.command}
+            >
               {depth > 0 && <span aria-hidden="true">└ </span>}
               {process.command}
             </td>

@@ -36,7 +36,9 @@ export function ContainersView(): React.ReactElement {
   if (containers.data.length === 0) {
     return (
       <Empty icon={containerIcon} title={trans.__('No container runs')}>
-        {trans.__('Each cell of a Cellstack notebook has one of its own. They appear here while they run.')}
+        {trans.__(
+          'Each cell of a Cellstack notebook has one of its own. They appear here while they run.'
+        )}
       </Empty>
     );
   }
@@ -47,7 +49,7 @@ export function ContainersView(): React.ReactElement {
       top={
         <div className="cs-Column">
           <div className="cs-Head">
-            <div className="cs-Head-title">{trans._n('%1 runs', '%1 run', running)}</div>
+            <div className="cs-Head-title">{trans.__('%1 running', running)}</div>
             <span className="cs-muted cs-Head-count">
               {trans.__('%1 in all', containers.data.length)}
             </span>

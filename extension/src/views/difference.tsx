@@ -15,7 +15,10 @@ const MOST_LINES = 5_000;
 const MOST_EDITS = 10_000;
 
 /** A file of a layer beside what it was before, as a difference of lines. */
-export function DifferenceView(props: { file: Fetched<IFileText>; onRetry: () => void }): React.ReactElement {
+export function DifferenceView(props: {
+  file: Fetched<IFileText>;
+  onRetry: () => void;
+}): React.ReactElement {
   const { trans } = useCellstack();
   const { data, error } = useStore(props.file.store);
   if (error) {
@@ -114,7 +117,9 @@ function Lines(props: { before: string; after: string }): React.ReactElement {
         </tbody>
       </table>
       {lines.length > MOST_LINES && (
-        <p className="cs-Note">{trans.__('%1 more lines are not shown.', lines.length - MOST_LINES)}</p>
+        <p className="cs-Note">
+          {trans.__('%1 more lines are not shown.', lines.length - MOST_LINES)}
+        </p>
       )}
     </div>
   );

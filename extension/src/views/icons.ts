@@ -40,7 +40,11 @@ export const tagIcon = icon('tag', 'M2 2.2h5.4L14 8.8 8.8 14 2 7.4Z', 'M5 5.1h.0
 export const compareIcon = icon('compare', 'M2 3.5h4v9H2Z', 'M10 3.5h4v9h-4Z', 'M8 1.5v13');
 
 /** An arrow that goes back to a point. */
-export const checkoutIcon = icon('checkout', 'M4 8a4.5 4.5 0 1 0 1.5-3.3', 'M5.2 1.6 5.4 5 8.7 4.8');
+export const checkoutIcon = icon(
+  'checkout',
+  'M4 8a4.5 4.5 0 1 0 1.5-3.3',
+  'M5.2 1.6 5.4 5 8.7 4.8'
+);
 
 /** A gauge. */
 export const limitsIcon = icon('limits', 'M2.2 12a6 6 0 1 1 11.6 0', 'M8 10.5 10.8 6.5');

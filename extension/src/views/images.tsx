@@ -32,7 +32,9 @@ export function ImagesView(): React.ReactElement {
   if (images.data.length === 0) {
     return (
       <Empty icon={imageIcon} title={trans.__('No image is there yet')}>
-        {trans.__('The first cell of a Cellstack notebook makes one of the environment that its kernel is installed in.')}
+        {trans.__(
+          'The first cell of a Cellstack notebook makes one of the environment that its kernel is installed in.'
+        )}
       </Empty>
     );
   }
@@ -71,7 +73,10 @@ export function ImagesView(): React.ReactElement {
 function ImageRow(props: { image: IImage }): React.ReactElement {
   const { trans } = useCellstack();
   const { image } = props;
-  const shared = Object.values(image.shared_layers).reduce((most, count) => Math.max(most, count), 0);
+  const shared = Object.values(image.shared_layers).reduce(
+    (most, count) => Math.max(most, count),
+    0
+  );
   return (
     <div className="cs-Image">
       <div className="cs-Layer-line">
@@ -108,7 +113,12 @@ function ImageDetails(props: { id: string; images: readonly IImage[] }): React.R
     }
   };
   return (
-    <div className="cs-Column cs-mod-scroll" tabIndex={0} role="group" aria-label={trans.__('Image %1', name)}>
+    <div
+      className="cs-Column cs-mod-scroll"
+      tabIndex={0}
+      role="group"
+      aria-label={trans.__('Image %1', name)}
+    >
       <div className="cs-Head">
         <div className="cs-Head-title">{name}</div>
         <code className="cs-Head-id cs-muted">{short(image.id)}</code>

@@ -2,6 +2,7 @@ import { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import { INamespace } from '../api/types';
+import { baseName } from '../model/format';
 import { useCellstack } from './host';
 
 /** Return in a word or two what those in a namespace see. */
@@ -23,7 +24,7 @@ export function summary(namespace: INamespace, trans: TranslationBundle): string
       return first ? `${first[0]} → ${first[1]}` : '';
     }
     case 'cgroup':
-      return inside.path ?? '';
+      return inside.path === undefined ? '' : baseName(inside.path) || '/';
     case 'ipc':
     case 'time':
       return '';
@@ -85,7 +86,10 @@ export function Inside(props: { namespace: INamespace }): React.ReactElement | n
     [trans.__('host name'), inside.hostname],
     [trans.__('path'), inside.path],
     [trans.__('processes'), inside.processes?.toString()],
-    [trans.__('clock offsets'), inside.offsets === undefined ? undefined : JSON.stringify(inside.offsets)]
+    [
+      trans.__('clock offsets'),
+      inside.offsets === undefined ? undefined : JSON.stringify(inside.offsets)
+    ]
   ];
   const there = lines.filter(([, value]) => value !== undefined);
   return there.length === 0 ? null : (

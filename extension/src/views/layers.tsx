@@ -31,7 +31,9 @@ export function LayersView(): React.ReactElement {
   if (notebook === null) {
     return (
       <Empty icon={layersIcon} title={trans.__('No notebook is in front')}>
-        {trans.__('Open one with the kernel “Python (Cellstack)”: each cell that you run becomes a layer here.')}
+        {trans.__(
+          'Open one with the kernel “Python (Cellstack)”: each cell that you run becomes a layer here.'
+        )}
       </Empty>
     );
   }
@@ -145,7 +147,12 @@ const LayerRow = React.memo(function LayerRow(props: {
   const line = firstLine(layer.code);
   return (
     <div className={`cs-Layer${layer.on_path ? '' : ' cs-mod-aside'}`}>
-      <GraphCell row={row} width={graph.width} height={ROW_HEIGHT} failed={layer.status === 'error'} />
+      <GraphCell
+        row={row}
+        width={graph.width}
+        height={ROW_HEIGHT}
+        failed={layer.status === 'error'}
+      />
       <div className="cs-Layer-main">
         <div className="cs-Layer-line">
           <span className="cs-Layer-number">{number(layer)}</span>
@@ -166,7 +173,9 @@ const LayerRow = React.memo(function LayerRow(props: {
             <span title={trans.__('taken from the cache')}>{trans.__('cached')}</span>
           ) : (
             layer.wall_seconds !== null && (
-              <span title={trans.__('time that the cell took')}>{duration(layer.wall_seconds)}</span>
+              <span title={trans.__('time that the cell took')}>
+                {duration(layer.wall_seconds)}
+              </span>
             )
           )}
           {layer.memory_peak_bytes !== null && (

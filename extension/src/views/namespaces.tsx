@@ -34,7 +34,9 @@ export function NamespacesView(): React.ReactElement {
   if (!chosen) {
     return (
       <Empty icon={namespaceIcon} title={trans.__('No container is there to look into')}>
-        {trans.__('The namespaces of a cell are here while it runs, and those of the container that waits for the next one.')}
+        {trans.__(
+          'The namespaces of a cell are here while it runs, and those of the container that waits for the next one.'
+        )}
       </Empty>
     );
   }
@@ -50,7 +52,10 @@ export function NamespacesView(): React.ReactElement {
         >
           {live.map(container => (
             <option key={container.id} value={container.id}>
-              {[short(container.id), firstLine(container.command) || baseName(container.notebook ?? '')]
+              {[
+                short(container.id),
+                firstLine(container.command) || baseName(container.notebook ?? '')
+              ]
                 .filter(Boolean)
                 .join(' · ')}
             </option>
@@ -94,10 +99,19 @@ function Picture(props: { namespaces: readonly INamespace[] }): React.ReactEleme
     <>
       <p className="cs-Note">
         {own === props.namespaces.length
-          ? trans._n('This cell has %1 namespace, and shares none.', 'This cell has %1 namespaces of its own, and shares none.', own)
+          ? trans._n(
+              'This cell has %1 namespace, and shares none.',
+              'This cell has %1 namespaces of its own, and shares none.',
+              own
+            )
           : trans.__('This cell has %1 of %2 namespaces of its own.', own, props.namespaces.length)}
       </p>
       <div className="cs-Rooms" role="table" aria-label={trans.__('Namespaces')}>
+        <div className="cs-Rooms-houses" role="presentation">
+          <span />
+          <span />
+          <span />
+        </div>
         <div className="cs-Rooms-head" role="row">
           <span role="columnheader">{trans.__('namespace')}</span>
           <span role="columnheader">{trans.__('host')}</span>
@@ -115,7 +129,9 @@ function Picture(props: { namespaces: readonly INamespace[] }): React.ReactEleme
         ))}
       </div>
       <p className="cs-Note cs-muted">
-        {trans.__('Each box is one namespace, with its inode number. A box across columns is shared.')}
+        {trans.__(
+          'Each box is one namespace, with its inode number. A box across columns is shared.'
+        )}
       </p>
     </>
   );

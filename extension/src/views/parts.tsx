@@ -68,10 +68,7 @@ export function Empty(props: {
   );
 }
 
-export function Problem(props: {
-  problem: IProblem;
-  onRetry?: () => void;
-}): React.ReactElement {
+export function Problem(props: { problem: IProblem; onRetry?: () => void }): React.ReactElement {
   const { trans } = useCellstack();
   return (
     <div className="cs-Problem" role="alert">

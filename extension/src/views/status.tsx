@@ -26,7 +26,9 @@ export function StatusView(props: {
     head === null
       ? trans.__('head: image')
       : trans.__('head: [%1] %2', layer?.number ?? '?', short(head).slice(0, 7));
-  const title = trans.__('Cellstack: head and image of the notebook in front. Click for its layers.');
+  const title = trans.__(
+    'Cellstack: head and image of the notebook in front. Click for its layers.'
+  );
   const Icon = layersIcon;
   return (
     <button type="button" className="cs-Status" title={title} onClick={props.onClick}>

@@ -62,5 +62,9 @@ export default defineConfig([
       ]
     }
   },
+  {
+    files: ['**/__tests__/**'],
+    rules: { 'jupyter/require-disposable-ownership': 'off' } // a test ends, and with it what it made
+  },
   prettier
 ]);

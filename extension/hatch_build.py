@@ -47,7 +47,7 @@ class FrontEnd(BuildHookInterface[Any]):
         return os.path.join(self.root, "extension")
 
     def _is_stale(self) -> bool:
-        """Whether there is no built front end, or one that is older than its sources. An sdist's files have one date."""
+        """Whether there is no built front end, or one older than its sources. All files of an sdist have one date."""
         try:
             built = os.stat(os.path.join(self._folder, BUILT)).st_mtime
         except FileNotFoundError:

@@ -130,7 +130,7 @@ function Picture(props: { namespaces: readonly INamespace[] }): React.ReactEleme
       </div>
       <p className="cs-Note cs-muted">
         {trans.__(
-          'Each box is one namespace, with its inode number. A box across columns is shared.'
+          'Each box is one namespace, with the end of its inode number. A box across columns is shared.'
         )}
       </p>
     </>
@@ -179,7 +179,10 @@ function Kind(props: {
                 {room.who === 'this' && (
                   <span className="cs-Room-inside">{summary(namespace, trans)}</span>
                 )}
-                <span className="cs-Room-inode">{room.inode}</span>
+                <span className="cs-Room-inode" title={String(room.inode)}>
+                  <span className="cs-visuallyHidden">{room.inode}</span>
+                  <span aria-hidden="true">…{String(room.inode).slice(-5)}</span>
+                </span>
               </>
             )}
           </span>

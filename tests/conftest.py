@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-WITH_CONTAINERS = {"system": "system", "kernel": "kernel", "security": "system", "vm": "system"}
+WITH_CONTAINERS = {"system": "system", "kernel": "kernel", "lab": "kernel", "security": "system", "vm": "system"}
 LAST = "test_nothing_left.py"
 _UNSHARE = """
 import sys

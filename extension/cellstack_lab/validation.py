@@ -29,7 +29,8 @@ def schema(name: str) -> dict[str, Any]:
 def validator(file: str, name: str) -> Validator:
     """Return what checks for the definition `name` of a schema file."""
     definitions = schema(file)["$defs"]
-    checks: Validator = Draft202012Validator({"$ref": f"#/$defs/{quote(name)}", "$defs": definitions})
+    pointer = quote(name.replace("/", "~1"))  # RFC 6901
+    checks: Validator = Draft202012Validator({"$ref": f"#/$defs/{pointer}", "$defs": definitions})
     return checks
 
 

@@ -109,6 +109,7 @@ export class FakeApi implements IApi {
   allLayers: ILayer[] = [];
   allContainers: IContainer[] = [];
   allImages: IImage[] = [IMAGE];
+  imageOfSession: IImage | null = IMAGE;
   detail: Partial<IContainerDetail> = {};
   failure: ApiError | null = null;
   calls: string[] = [];
@@ -128,7 +129,7 @@ export class FakeApi implements IApi {
       session: this.session,
       head: this.session.head,
       layers: this.allLayers,
-      image: IMAGE
+      image: this.imageOfSession
     });
   layer = (name: string) =>
     this._give(`layer ${name}`, {

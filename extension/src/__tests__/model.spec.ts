@@ -1,7 +1,7 @@
 import { ApiError } from '../api/client';
 import { FROM_IMAGE, sessionOf, word } from '../model/model';
 import { KEPT } from '../model/metrics';
-import { bench, container, id, layer, sample, SESSION, settled } from './fakes';
+import { bench, container, id, IMAGE, layer, sample, SESSION, settled } from './fakes';
 
 const three = [layer(1, null), layer(2, 1), layer(3, 2)];
 
@@ -121,6 +121,20 @@ describe('news', () => {
     expect(model.metrics.value.get('a')).toHaveLength(KEPT);
     expect(model.metrics.value.get('a')?.[KEPT - 1].time).toBe(KEPT + 10);
     expect(model.metrics.value.has('gone')).toBe(false);
+  });
+});
+
+describe('the image of a session', () => {
+  it('is fetched once the kernel has it', async () => {
+    const { api, model, events } = await bench(api => {
+      api.session = { ...SESSION, image: '' };
+      api.imageOfSession = null;
+    });
+    expect(model.layers.value.data?.image).toBeNull();
+    api.imageOfSession = IMAGE;
+    events.tell({ type: 'session', session: SESSION });
+    await settled();
+    expect(model.layers.value.data?.image).toEqual(IMAGE);
   });
 });
 

@@ -141,6 +141,14 @@ describe('layers', () => {
     expect(screen.getByText(/not carried: <img/)).toBeTruthy();
   });
 
+  it('wait for the image that a new kernel makes', async () => {
+    await show(api => {
+      api.session = { ...SESSION, image: '' };
+      api.imageOfSession = null;
+    });
+    expect(screen.getByText('The image is being made…')).toBeTruthy();
+  });
+
   it('cannot be moved on while no kernel of ours runs', async () => {
     const { model } = await show((api, front) => {
       api.allLayers = [layer(1, null)];

@@ -112,7 +112,8 @@ export interface ISessionLayers {
   session: ISession;
   head: string | null;
   layers: ILayer[];
-  image: IImage;
+  /** null as long as the kernel has not made or found it. */
+  image: IImage | null;
 }
 
 export interface ILimits {

@@ -444,6 +444,10 @@ export class Model implements IDisposable {
     this._layers.amend(data =>
       data.session.id === session.id ? withHead({ ...data, session }, session.head) : data
     );
+    const { data } = this._layers.store.value;
+    if (data?.session.id === session.id && session.image && data.image?.id !== session.image) {
+      void this._loadLayers(session.id);
+    }
   }
 
   private _putLayer(session: string, layer: ILayer, head: string | null): void {

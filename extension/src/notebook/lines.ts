@@ -99,27 +99,36 @@ class NotebookLines implements IDisposable {
     }
     this._isDisposed = true;
     this._host.isShown.changed.disconnect(this._update, this);
-    this._kernel?.anyMessage.disconnect(this._onMessage, this);
+    this._leave();
     for (const line of this._lines.values()) {
       line.dispose();
     }
     this._lines.clear();
   }
 
+  private _leave(): void {
+    this._kernel?.anyMessage.disconnect(this._onMessage, this);
+    this._kernel?.statusChanged.disconnect(this._onStatus, this);
+    this._kernel = null;
+  }
+
   private _onKernel(): void {
     const kernel = this._panel.sessionContext.session?.kernel ?? null;
-    this._kernel?.anyMessage.disconnect(this._onMessage, this);
-    this._kernel = null;
+    this._leave();
     this._cellOf.clear();
     for (const line of this._lines.values()) {
       line.setRuns(false);
     }
+    this._isOurs = false;
     if (kernel) {
+      // Connected before it has said what it is: a cell may be run at once.
+      this._kernel = kernel;
+      kernel.anyMessage.connect(this._onMessage, this);
+      kernel.statusChanged.connect(this._onStatus, this);
       void isOurs(kernel).then(ours => {
-        if (ours && !this._isDisposed && kernel === this._panel.sessionContext.session?.kernel) {
-          this._kernel = kernel;
-          kernel.anyMessage.connect(this._onMessage, this);
-          kernel.statusChanged.connect(this._onStatus, this);
+        if (ours && kernel === this._kernel) {
+          this._isOurs = true;
+          new Set(this._cellOf.values()).forEach(cell => this._lineOf(cell)?.setRuns(true));
         }
       });
     }
@@ -143,7 +152,9 @@ class NotebookLines implements IDisposable {
       const cell = (msg.metadata as { cellId?: unknown }).cellId;
       if (typeof cell === 'string') {
         this._cellOf.set(msg.header.msg_id, cell);
-        this._lineOf(cell)?.setRuns(true);
+        if (this._isOurs) {
+          this._lineOf(cell)?.setRuns(true);
+        }
       }
     } else if (direction === 'recv' && msg.header.msg_type === 'execute_reply') {
       const request = (msg.parent_header as KernelMessage.IHeader).msg_id;
@@ -205,6 +216,7 @@ class NotebookLines implements IDisposable {
 
   private _cellOf = new Map<string, string>();
   private _isDisposed = false;
+  private _isOurs = false;
   private _kernel: Kernel.IKernelConnection | null = null;
   private _lines = new Map<Cell, Line>();
 }

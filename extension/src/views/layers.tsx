@@ -193,9 +193,12 @@ const LayerRow = React.memo(function LayerRow(props: {
 });
 
 /** What all layers stand on. */
-function ImageFoot(props: { data: ISessionLayers; compared: boolean }): React.ReactElement {
+function ImageFoot(props: { data: ISessionLayers; compared: boolean }): React.ReactElement | null {
   const { model, trans } = useCellstack();
   const { image, head } = props.data;
+  if (image === null) {
+    return <p className="cs-Note">{trans.__('The image is being made…')}</p>;
+  }
   const name = image.tags[0] ?? short(image.id);
   return (
     <button

@@ -21,7 +21,7 @@ export function StatusView(props: {
   }
   const head = layers.data?.head ?? session.head;
   const layer = layers.data?.layers.find(entry => entry.id === head);
-  const image = layers.data?.image.tags[0] ?? short(session.image);
+  const image = layers.data?.image?.tags[0] ?? short(session.image);
   const where =
     head === null
       ? trans.__('head: image')

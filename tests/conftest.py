@@ -27,6 +27,7 @@ WITH_CONTAINERS = {
     "system": "system",
     "kernel": "kernel",
     "conformance": "kernel",
+    "lab": "kernel",
     "security": "system",
     "vm": "system",
 }

@@ -132,7 +132,7 @@ class Cache:
         """Keep what a cell gave, if it can be given again."""
         if not recording.complete or outcome.record["exit"]["reason"] != "finished":
             return
-        record = {**outcome.record, "namespaces": {}, "host": {"pid": None, "cgroup": None}}
+        record = {**outcome.record, "namespaces": {}, "container": None, "host": {"pid": None, "cgroup": None}}
         entry = {
             "layer": outcome.record["layer"],
             "outputs": recording.outputs,

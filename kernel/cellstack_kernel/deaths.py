@@ -35,6 +35,8 @@ def cause(limits: Limits, finished: Finished, unchanged: str = UNCHANGED) -> tup
             hint = f". Raise it with %limits pids={(limits.pids or 0) * 2}"
         case "interrupt":
             what = "cell was killed by the second interrupt"
+        case "stop" | "kill":
+            what = f"cell was {'stopped' if end.reason == 'stop' else 'killed'} from outside of its notebook"
         case "protocol":
             what = "cell sent something that is no output and was killed"
         case "zygote":

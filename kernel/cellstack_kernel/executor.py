@@ -448,7 +448,8 @@ class Executor:
 
 def summary(request: Request, content: dict[str, Any]) -> dict[str, Any]:
     """Return what a layer's record says of the cell that made it."""
-    return {"number": request.number, "code": request.code, "status": content.get("status", "ok")}
+    status = content.get("status", "ok")
+    return {"number": request.number, "code": request.code, "status": status, "cache": request.cache}
 
 
 def _trusted(reply: Message, before: str | None, layer: str) -> Message:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from cellstack_kernel.runs import FrontEnd
     from cellstack_runtime.config import Config
 
-LIMITS = ("memory", "cpus", "pids", "timeout")
-
 
 class Grants:
     """What holds for one notebook file; `notebook` is None for a session without one, for which nothing is remembered.
@@ -40,12 +38,7 @@ class Grants:
         """Return `otherwise` with what the person's settings say of limits, and none above the ceiling."""
         limits = otherwise.updated(self._config.limits("defaults"))
         ceiling = Limits().updated(self._config.limits("ceiling"))
-        capped = {}
-        for name in LIMITS:
-            top, value = getattr(ceiling, name), getattr(limits, name)
-            if top is not None and (value is None or value > top):
-                capped[name] = top
-        return replace(limits, **capped)
+        return replace(limits, **{name: getattr(ceiling, name) for name in self._config.beyond(limits)})
 
     async def require(self, what: str, flag: str, front: FrontEnd) -> None:
         """Pass when `what` is granted; else ask the person. GrantError names `flag` when it is not.
@@ -70,11 +63,9 @@ class Grants:
 
     def beyond(self, wanted: Limits) -> list[tuple[str, str]]:
         """Return (what, flag) of each limit in `wanted` that is above the ceiling, which is none by default."""
-        ceiling = Limits().updated(self._config.limits("ceiling"))
         found = []
-        for name in LIMITS:
-            top, value = getattr(ceiling, name), getattr(wanted, name)
-            if top is not None and (value is None or value > top):
-                shown = "unlimited" if value is None else format_size(value) if name == "memory" else f"{value:g}"
-                found.append((f"limit:{name}={shown}", f"--{name}"))
+        for name in self._config.beyond(wanted):
+            value = getattr(wanted, name)
+            shown = "unlimited" if value is None else format_size(value) if name == "memory" else f"{value:g}"
+            found.append((f"limit:{name}={shown}", f"--{name}"))
         return found

@@ -262,10 +262,10 @@ class CellstackKernel(Kernel):
         self,
         parent: dict[str, Any],  # noqa: ARG002
         metadata: dict[str, Any],
-        reply_content: dict[str, Any],  # noqa: ARG002
+        reply_content: dict[str, Any],
     ) -> dict[str, Any]:
-        """Put the cell's record into the reply."""
-        if record := self._record.get():
+        """Put the cell's record into the reply; a request that is dropped after an error has none."""
+        if (record := self._record.get()) and reply_content["status"] != "aborted":
             metadata["cellstack"] = record
         return metadata
 

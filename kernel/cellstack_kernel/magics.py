@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cellstack_kernel import references, views
-from cellstack_runtime.cli.containers import live_containers, parse_mount
+from cellstack_runtime.cli.containers import parse_mount
 from cellstack_runtime.context import resolve_context
 from cellstack_runtime.diff import changes_between
 from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
 from cellstack_runtime.extract import copy_out, find, has_hidden
 from cellstack_runtime.limits import format_size
+from cellstack_runtime.live import live_containers
+from cellstack_runtime.namespaces import host_inodes
 from cellstack_runtime.store.store import now
 from cellstack_runtime.store.variables import variables_of
 
@@ -289,8 +291,7 @@ def _last(notebook: Notebook) -> dict[str, Any]:
 async def _namespaces(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
     """Show the eight namespaces of the last cell beside the host's, and what each isolates."""
     _none("namespaces", args)
-    host = {name: os.stat(f"/proc/self/ns/{name}").st_ino for name in views.ISOLATES}
-    return views.namespaces(_last(notebook)["namespaces"], host)
+    return views.namespaces(_last(notebook)["namespaces"], host_inodes())
 
 
 async def _cgroup(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
@@ -322,8 +323,8 @@ async def _containers(notebook: Notebook, args: list[str], _front: FrontEnd) -> 
     """List the containers of all kernels and commands of this store."""
     _none("containers", args)
     rows = [
-        (r["id"], r["session"], r["status"], " ".join(r["command"])[:50])
-        for r in live_containers(notebook.workspace.store)
+        (one.id, one.session, one.status, " ".join(one.command)[:50])
+        for one in live_containers(notebook.workspace.store.home)
     ]
     return views.table(("CONTAINER ID", "SESSION", "STATUS", "COMMAND"), rows)
 

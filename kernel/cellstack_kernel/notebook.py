@@ -192,7 +192,7 @@ class Notebook:
             return Outcome(entry.content, {**entry.record, "cache": HIT})
         self.cache.misses += 1
         recording = Recording(front)
-        outcome = await self.executor.run(request, recording)
+        outcome = await self.executor.run(replace(request, cache=MISS), recording)
         outcome.record["cache"] = MISS
         await asyncio.to_thread(self.cache.put, key, outcome, recording)
         return outcome

@@ -67,6 +67,7 @@ class Request:
     limits: Limits | None = None
     commit: bool = True
     tags: tuple[str, ...] = ()
+    cache: str = "off"  # "miss": it was looked for in the cache
 
 
 @dataclass(frozen=True, slots=True)

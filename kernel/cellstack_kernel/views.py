@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -15,23 +14,14 @@ if TYPE_CHECKING:
 
 from cellstack_runtime.cli.output import printable
 from cellstack_runtime.limits import format_size
+from cellstack_runtime.namespaces import ISOLATES
+from cellstack_runtime.store.variables import RESULT
 
 STYLE = (
     "border-collapse:collapse;font-size:var(--jp-code-font-size,13px);"
     "font-family:var(--jp-code-font-family,monospace);text-align:left"
 )
 CELL = "padding:2px 12px 2px 0;text-align:left;white-space:pre"
-ISOLATES = {
-    "user": "user and group ids, capabilities",
-    "mnt": "mounts, the root filesystem",
-    "pid": "process ids",
-    "net": "interfaces, addresses, ports",
-    "ipc": "shared memory, message queues",
-    "uts": "the hostname",
-    "cgroup": "the cgroup that looks like the root",
-    "time": "boot and monotonic clocks",
-}
-RESULT = re.compile(r"_[0-9]+")  # what IPython binds results to; left out of listings, as in its %who
 OTHERS = 8  # names of variables in one field; a component may have thousands
 Shown = tuple[str, str]
 

@@ -9,20 +9,16 @@ import itertools
 import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-import cellstack_guest
+from cellstack_runtime import bare
 from cellstack_runtime.broker.channel import Channel, close_all, pair
 from cellstack_runtime.errors import CellstackError, HostError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-BOOTSTRAP = (
-    "import sys; sys.path[:0] = sys.argv[2:]; from cellstack_runtime.broker.start import main; main(int(sys.argv[1]))"
-)
+BROKER = "from cellstack_runtime.broker.start import main; main(int(sys.argv[1]))"
 
 
 class BrokerClient:
@@ -35,6 +31,7 @@ class BrokerClient:
         self._numbers = itertools.count()
         self._pending: dict[int, asyncio.Queue[tuple[dict[str, Any], list[int]]]] = {}
         self._loop = asyncio.get_running_loop()
+        self.on_event: Callable[[dict[str, Any]], None] = lambda _: None  # takes what the broker tells unasked
         self.gone = False
 
     @classmethod
@@ -44,10 +41,9 @@ class BrokerClient:
         keep: descriptors that it has for as long as it lives. HostError when this host does not let it.
         """
         ours, theirs = pair()
-        paths = {str(Path(package).parent.parent) for package in (__file__, cellstack_guest.__file__ or __file__)}
         try:
             process = subprocess.Popen(  # noqa: ASYNC220  a vfork; the child reports on its own channel
-                [sys.executable, "-I", "-S", "-B", "-c", BOOTSTRAP, str(theirs.fileno()), *sorted(paths)],
+                bare.command(BROKER, str(theirs.fileno())),
                 pass_fds=[theirs.fileno(), *keep],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -94,6 +90,9 @@ class BrokerClient:
             except EOFError:
                 self._lost()
                 return
+            if "event" in message:
+                self.on_event(message)
+                continue
             queue = self._pending.get(message["reply"])
             if queue is None:
                 close_all(fds)

@@ -14,12 +14,14 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime.errors import UsageError
+from cellstack_runtime.limits import Limits
 from cellstack_runtime.store.files import lock, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FILE = "config.toml"
+CEILINGS = ("memory", "cpus", "pids", "timeout")
 
 
 class Config:
@@ -36,6 +38,16 @@ class Config:
     def limits(self, section: str) -> dict[str, str]:
         """Return the limits in a section ("defaults", "ceiling") as text, as `Limits.updated` takes them."""
         return {name: str(value) for name, value in self._table(self._settings, section).items()}
+
+    def beyond(self, wanted: Limits) -> list[str]:
+        """Return which of `wanted` are above the ceiling, which is none by default."""
+        ceiling = Limits().updated(self.limits("ceiling"))
+        found = []
+        for name in CEILINGS:
+            top, value = getattr(ceiling, name), getattr(wanted, name)
+            if top is not None and (value is None or value > top):
+                found.append(name)
+        return found
 
     def granted(self) -> Mapping[str, list[str]]:
         """Return what was granted to each notebook, by its path."""

@@ -8,7 +8,6 @@ import contextlib
 import os
 import signal
 import socket
-import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cellstack_guest.protocol import Decoder, Message, ProtocolError, encode
 from cellstack_runtime import syscalls
 from cellstack_runtime.client import close_quietly
+from cellstack_runtime.clock import Clock
 from cellstack_runtime.store import Changes
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ MAX_QUEUED = 512  # frames; beyond it the cell waits until they are taken
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
-    """How a container ended: reason is finished, signal, oom, timeout, pids, interrupt, protocol or zygote.
+    """How a container ended: reason is finished, signal, oom, timeout, pids, interrupt, protocol, zygote, stop or kill.
 
+    stop, kill: from another process of the person.
     code: the process' exit code, None when a signal ended it. signal, signal_number: that signal, as in "SIGSEGV".
     """
 
@@ -105,10 +106,8 @@ class CellContainer:
         self._arrived = asyncio.Event()
         self._paused = False
         self._unsent: deque[memoryview] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self.clock = Clock(limits.timeout, lambda: self.kill("timeout"))
         self._killed: str | None = None
-        self._began = 0.0
-        self._ended = 0.0
         self._cpu, self._refused = 0.0, 0  # what earlier requests have used, and how many processes they did not get
         self._closed = False
         self._watch()
@@ -117,11 +116,9 @@ class CellContainer:
 
     def send(self, message: Message, buffers: Sequence[bytes] = ()) -> None:
         """Send a message; never blocks. The first one starts the clock of the wall-time limit."""
-        first = not self._began
+        first = self.clock.is_new
         if first:
-            self._began = time.monotonic()
-            if self.limits.timeout is not None:
-                self._timer = self._loop.call_later(self.limits.timeout, self.kill, "timeout")
+            self.clock.start()
         waiting = bool(self._unsent)
         self._unsent.extend(memoryview(piece).cast("B") for piece in encode(message, buffers))
         if not waiting:
@@ -197,9 +194,7 @@ class CellContainer:
             for message, buffers in self._decoder.feed(data):
                 if message["type"] == "reply":
                     self._drain_output()
-                    self._ended = time.monotonic()
-                    if self._timer is not None:
-                        self._timer.cancel()
+                    self.clock.stop()
                 self._put((message, buffers))
         except ProtocolError:
             self._loop.remove_reader(self._socket.fileno())
@@ -226,7 +221,7 @@ class CellContainer:
 
     def _on_death(self) -> None:
         self._unwatch()
-        self._ended = self._ended or time.monotonic()
+        self.clock.stop()
         with contextlib.suppress(OSError):
             while data := self._socket.recv(CHUNK):
                 try:
@@ -245,17 +240,20 @@ class CellContainer:
         """Send SIGINT to the cell's process."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGINT)
+        self._workspace.unpause(self)
 
     def kill(self, reason: str) -> None:
         """Kill every process of the container; the first reason is the one that is reported."""
         self._killed = self._killed or reason
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._init_pidfd, signal.SIGKILL)
+        self._workspace.unpause(self)
 
     async def so_far(self) -> Finished:
         """Return what is known once a request was answered; the next one to be sent starts the clock anew."""
         report = await self._workspace.look(self)
-        wall, self._began, self._ended = self._ended - self._began, 0.0, 0.0
+        wall = self.clock.seconds
+        self.clock.reset()
         used = report.get("cpu") or 0.0
         cpu, self._cpu = used - self._cpu, used
         total = report.get("pids_refused") or 0
@@ -295,11 +293,10 @@ class CellContainer:
         """Close what is open and return what is known, from the broker's report."""
         if self._killed and report["reason"] is None:
             report["reason"] = self._killed
-        now = time.monotonic()
         self.close()
         return Finished(
             exit=exit_report(report),
-            wall_seconds=(self._ended or now) - (self._began or now),
+            wall_seconds=self.clock.seconds,
             cpu_seconds=report["cpu"] or 0.0,
             memory_peak_bytes=report["peak"] or 0,
             changes=Changes(*report.get("changes", ())),
@@ -312,8 +309,8 @@ class CellContainer:
         if self._closed:
             return
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self.clock.stop()
+        self._workspace.forget(self)
         self._unwatch()
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()

@@ -9,12 +9,13 @@ import ctypes.util
 import os
 import platform
 import shutil
+import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellstack_guest import confine
-from cellstack_runtime import abi, cgroups, hardening, idmap, syscalls
+from cellstack_runtime import abi, bare, cgroups, hardening, idmap, syscalls
 from cellstack_runtime.broker.rootfs import Overlay
 from cellstack_runtime.config import Config
 from cellstack_runtime.errors import CellstackError
@@ -124,6 +125,12 @@ def _in_child(attempt: Callable[[], object]) -> str | None:
     if status == 0:
         return None
     return said or f"the attempt ended with {status}"
+
+
+def user_namespaces() -> bool:
+    """Return whether this user can have user namespaces; tried in a process that has only one thread."""
+    program = "from cellstack_runtime import abi, syscalls; syscalls.unshare(abi.CLONE_NEWUSER)"
+    return subprocess.run(bare.command(program), capture_output=True, check=False).returncode == 0
 
 
 def _user_namespaces() -> Check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 
 from cellstack_runtime import abi
 
@@ -131,14 +132,41 @@ def fsmount(fd: int, attributes: int = 0) -> int:
 
 def inotify_modified(path: str) -> int:
     """Return a descriptor that becomes readable whenever the file at `path` is modified (inotify(7), IN_MODIFY)."""
+    fd = inotify_init1()
+    try:
+        inotify_add_watch(fd, path, abi.IN_MODIFY)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def inotify_init1() -> int:
+    """Return a descriptor to add watches to; reading it never blocks."""
     fd: int = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
     if fd < 0:
         raise _fail("inotify_init1")
-    if _libc.inotify_add_watch(fd, os.fsencode(path), 0x2) < 0:
-        error = _fail("inotify_add_watch", path)
-        os.close(fd)
-        raise error
     return fd
+
+
+def inotify_add_watch(fd: int, path: str, mask: int) -> int:
+    """Watch `path` for the events in `mask`; return the watch's number."""
+    watch: int = _libc.inotify_add_watch(fd, os.fsencode(path), ctypes.c_uint32(mask))
+    if watch < 0:
+        raise _fail("inotify_add_watch", path)
+    return watch
+
+
+def inotify_read(fd: int) -> list[tuple[int, int, str]]:
+    """Return the next events of an inotify descriptor: (watch, mask, name in the directory)."""
+    data = os.read(fd, 1 << 16)
+    events = []
+    start = 0
+    while start < len(data):
+        watch, mask, _, size = struct.unpack_from("iIII", data, start)  # struct inotify_event of inotify(7)
+        start += 16 + size
+        events.append((watch, mask, os.fsdecode(data[start - size : start].rstrip(b"\0"))))
+    return events
 
 
 def set_title(title: str) -> None:

@@ -8,18 +8,20 @@ import os
 import secrets
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime import hardening, idmap
 from cellstack_runtime.broker.channel import close_all
 from cellstack_runtime.client import BrokerClient, Conversation
+from cellstack_runtime.clock import Clock
 from cellstack_runtime.containers import CellContainer, Finished
 from cellstack_runtime.context import Context, hidden_mask, mask_is_current
 from cellstack_runtime.errors import CellstackError, HostError, NotFoundError
 from cellstack_runtime.image import ensure_default, guest_directory
 from cellstack_runtime.limits import Limits
+from cellstack_runtime.live import make_run
 from cellstack_runtime.store import PARTS
 from cellstack_runtime.sweep import sweep
 from cellstack_runtime.zygotes import Zygotes
@@ -91,6 +93,9 @@ class Workspace:
         self._waiting: tuple[_Plan, asyncio.Task[CellContainer]] | None = None
         self._chores: set[asyncio.Task[Any]] = set()
         self._committing: asyncio.Task[None] | None = None
+        self._containers: dict[str, CellContainer] = {}
+        self._program_clock: Clock | None = None  # of `run`, which has one container
+        broker.on_event = self._on_event
         self._mask: tuple[str, str | None, Any] | None = None
         self._unsaved = self._saving = False
         self._unchanged_at = 0.0  # when the last cell ended, if it changed no file
@@ -122,7 +127,7 @@ class Workspace:
         session = session or store.create_session(notebook, "")
         name = secrets.token_hex(4)
         run_dir = f"{store.home}/runs/{name}"
-        os.makedirs(run_dir, mode=0o755)
+        make_run(run_dir)
         with contextlib.ExitStack() as undo:
             undo.callback(store.drop_session, session, session.ended)
             undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
@@ -287,7 +292,29 @@ class Workspace:
     async def _make(self, plan: _Plan) -> CellContainer:
         async with self.zygotes.running(plan.zygote, plan.head):
             answer, fds = await self._broker.ask("container", **self._request(plan))
-        return CellContainer(self, secrets.token_hex(16), plan.limits, answer, fds)
+        container = CellContainer(self, secrets.token_hex(16), plan.limits, answer, fds)
+        self._containers[container.id] = container
+        return container
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        """Pass on what another process of the person has done to a container."""
+        container = self._containers.get(event["id"])
+        clock = container.clock if container is not None else self._program_clock
+        if event["event"] == "limits" and container is not None:
+            container.limits = replace(container.limits, **event["limits"])
+        elif event["event"] == "paused" and clock is not None:
+            clock.pause()
+        elif event["event"] == "resumed" and clock is not None:
+            clock.resume()
+
+    def forget(self, container: CellContainer) -> None:
+        """Note that a container is over."""
+        self._containers.pop(container.id, None)
+
+    def unpause(self, container: CellContainer) -> None:
+        """Let a container go on that may be paused: it cannot be interrupted or killed otherwise."""
+        with contextlib.suppress(CellstackError):  # the broker is gone, and with it the container
+            self._broker.tell("unpause", id=container.id)
 
     def _request(self, plan: _Plan) -> dict[str, Any]:
         limits = plan.limits
@@ -295,6 +322,7 @@ class Workspace:
             "image": plan.image,
             "zygote": plan.zygote,
             "limits": {"memory": limits.memory, "cpus": limits.cpus, "pids": limits.pids},
+            "other_limits": {"timeout": limits.timeout, "network": limits.network},
             "root": plan.root,
             "work": plan.work,
             "context": self._context(plan.context),
@@ -386,6 +414,7 @@ class Workspace:
             "state": state,
             "cell": {
                 **cell,
+                "wall_seconds": container.clock.seconds,
                 "session": self.session.id,
                 "context": self.context.folder if self.context.mode == "ro" else None,
             },
@@ -491,10 +520,14 @@ class Workspace:
             "start", streams, id=name, program={**program, "rlimits": rlimits}
         ) as answers:
             await answers.next()
+            clock = self._program_clock = Clock(
+                plan.limits.timeout, lambda: self._broker.tell("kill", id=name, reason="timeout")
+            )
+            clock.start()
             try:
-                await asyncio.wait_for(answers.next(), plan.limits.timeout)
-            except TimeoutError:
-                await self._broker.ask("kill", id=name, reason="timeout")
+                await answers.next()
+            finally:
+                clock.stop()
         report, _ = await self._broker.ask("finish", id=name, commit=None)
         return report, answer
 

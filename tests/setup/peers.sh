@@ -4,7 +4,7 @@
 # bench also makes two environments below build/bench, since neither scikit-learn nor Kishu is for .venv.
 set -euo pipefail
 
-declare -A packages=([bwrap]=bubblewrap [runc]=runc [dockerd]=docker.io [busybox]=busybox-static)
+declare -A packages=([chromium]=chromium [bwrap]=bubblewrap [runc]=runc [dockerd]=docker.io [busybox]=busybox-static)
 
 # environment NAME PACKAGE…: make build/bench/NAME once; build/bench/NAME.missing says why it is not there.
 environment() {
@@ -25,7 +25,7 @@ environment() {
 }
 
 case $1 in
-    test) programs=() ;;
+    test) programs=(chromium) ;;
     bench)
         programs=(bwrap runc dockerd busybox)
         environment carry --editable . pandas scikit-learn

@@ -28,6 +28,7 @@ part() {
 }
 
 part "lint" make --no-print-directory lint
+part "tests of the front end" tests/setup/front-end.sh test
 part "unit tests" .venv/bin/python -m pytest tests/unit
 part "tests with containers, as $(id -un)" .venv/bin/python -m pytest tests --ignore=tests/unit
 if [ "$(id -u)" = 0 ]; then

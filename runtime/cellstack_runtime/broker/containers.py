@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime import syscalls
 from cellstack_runtime.broker import channel as channels
-from cellstack_runtime.broker.supervisor import Supervisor, usage_of
+from cellstack_runtime.broker.supervisor import Supervisor, stop_members, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -38,6 +39,9 @@ LEFT = (
 )
 
 
+RECORDS = "containers"  # a directory of the run, with a file for each container that lives longer than SHORT_CELL
+
+
 class ContainerError(Exception):
     """A container that could not be made; the text goes to the person."""
 
@@ -48,7 +52,8 @@ class Container:
     def __init__(self, broker: Broker, zygote: str | None, limits: dict[str, Any]) -> None:
         self.broker = broker
         self.zygote = zygote
-        self.limits = limits
+        self.limits = limits  # what it was made for
+        self.held = limits  # what holds now
         self.id = os.urandom(6).hex()
         self.directory = f"{broker.run_dir}/{self.id}"
         self.request: dict[str, Any] = {}
@@ -57,6 +62,14 @@ class Container:
         self.died = 0.0
         loop = broker.loop
         self.begun, self.ready, self.rooted, self.dead, self.exited, self.started = (loop.event() for _ in range(6))
+        self.ended = loop.event()  # with the exit code that docker would show
+        self.created = _now()
+        self.started_at: str | None = None  # when it was given what it runs
+        self.command: list[str] = []
+        self.paused = False
+        self.cell_pidfd = -1
+        self.init_pid = -1
+        self._stopped: list[int] = []  # descriptors of processes that a pause has stopped one by one
         self.init_pidfd = -1
         self.channel: channels.Channel | None = None
         self.group: Group | None = None
@@ -100,6 +113,7 @@ class Container:
             broker.loop.readable(self.init_pidfd, self._on_death)
             if (yield self.ready) is None:
                 raise ContainerError("the container's init died while it was starting")
+            self.init_pid = syscalls.pid_of(self.init_pidfd)
             broker.numbers_had += self.ready.value.values()
             if self.zygote is not None:
                 forked = self._fork_cell(cells_gate, joins)
@@ -107,6 +121,7 @@ class Container:
                 if message is None:
                     raise ContainerError("the zygote died; its image could not be imported")
                 self.cell_pid = syscalls.pid_of(received[0])
+                self.cell_pidfd = os.dup(received[0])
                 self._fds.extend(received)
         finally:
             channels.close_all([cells_gate, *joins])
@@ -136,13 +151,11 @@ class Container:
             raise ContainerError("the container's init died while it was mounting")
         self._watch_memory()
         self.broker.loop.later(SHORT_CELL, self._record_waiting)
-        enforced = self.group.enforced
-        otherwise = {"memory": "rlimit", "cpu": "none", "pids": "rlimit"}
         answer = {
             "id": self.id,
             "namespaces": self.ready.value,
             "cgroup": self.group.path,
-            "enforced_by": {name: "cgroup" if name in enforced else other for name, other in otherwise.items()},
+            "enforced_by": self._enforced_by(),
         }
         reply(answer, [*self._fds, self.init_pidfd])
         channels.close_all([*self._fds, self._gate])
@@ -150,29 +163,47 @@ class Container:
 
     def _record_waiting(self) -> None:
         if self.broker.containers.get(self.id) is self and not self.recorded:
-            self.record("waiting", [])
+            self.record()
 
-    def record(self, status: str, command: list[str]) -> None:
-        """Write down for `cellstack ps` what this container is and does."""
+    def begins(self, command: list[str]) -> None:
+        """Note that it has been given what it runs."""
+        self.started_at = _now()
+        self.command = command
+
+    def record(self) -> None:
+        """Write down for others, as `cellstack ps`, what this container is and does (`cellstack_runtime.live`)."""
         assert self.group is not None
         self.recorded = True
         facts = {
             "id": self.id,
             "image": self.request["image"],
             "session": self.broker.session,
-            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "status": status,
-            "command": command,
-            "limits": self.limits,
+            "created": self.created,
+            "started": self.started_at,
+            "status": "paused" if self.paused else "waiting" if self.started_at is None else "running",
+            "command": self.command,
+            "limits": {**self.request["other_limits"], **self.held},
+            "enforced_by": self._enforced_by(),
             "namespaces": self.ready.value,
             "cgroup": self.group.path,
+            "cgroups": dict(self.group.paths),
+            "pid": self.init_pid,
         }
         self.broker.chores.add(lambda: self._write_record(json.dumps(facts)))
 
+    def _enforced_by(self) -> dict[str, str]:
+        assert self.group is not None
+        otherwise = {"memory": "rlimit", "cpu": "none", "pids": "rlimit"}
+        return {name: "cgroup" if name in self.group.enforced else other for name, other in otherwise.items()}
+
+    @property
+    def _record_path(self) -> str:
+        return f"{self.broker.run_dir}/{RECORDS}/{self.id}.json"
+
     def _write_record(self, text: str) -> None:
-        with open(f"{self.directory}/container.json.new", "w", encoding="utf-8") as file:
+        with open(f"{self._record_path}.new", "w", encoding="utf-8") as file:
             file.write(text)
-        os.rename(f"{self.directory}/container.json.new", f"{self.directory}/container.json")
+        os.rename(f"{self._record_path}.new", self._record_path)
 
     def _make_directories(self) -> None:
         own = self.broker.roots.owned_directory
@@ -314,11 +345,72 @@ class Container:
 
     def kill(self, reason: str | None = None) -> None:
         """Kill every process of the container; the first reason given is the one that is reported."""
-        if self.reason is None:
-            self.reason = reason
+        self.blame(reason)
         if self.init_pidfd >= 0 and not self.dead.done:
             with contextlib.suppress(ProcessLookupError):  # dead, and about to be told so
                 signal.pidfd_send_signal(self.init_pidfd, signal.SIGKILL)
+        self.unpause()  # what is frozen does not die in version 1 of cgroups
+
+    def blame(self, reason: str | None) -> None:
+        """Have `reason` reported when it ends, unless there is one already."""
+        if self.reason is None:
+            self.reason = reason
+
+    # -- what the person does to it ----------------------------------------------------------------------------
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the cell's process or the program of `run`."""
+        if self.cell_pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.cell_pidfd, number)
+        elif self.channel is not None:
+            self.channel.send({"signal": number})
+
+    def pause(self) -> None:
+        """Stop all its processes where they are; its client's clock stops too. ContainerError when it cannot be."""
+        assert self.group is not None
+        if not self.group.freeze():
+            self._stopped = stop_members(self.ready.value["pid"], self.init_pid)
+        self.paused = True
+        self._changed({"event": "paused"})
+
+    def unpause(self) -> None:
+        """Let it go on, if it is paused."""
+        if not self.paused:
+            return
+        assert self.group is not None
+        self.paused = False
+        self.group.thaw()
+        for fd in self._stopped:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fd, signal.SIGCONT)
+        channels.close_all(self._stopped)
+        self._stopped = []
+        self._changed({"event": "resumed"})
+
+    def change_limits(self, changes: dict[str, Any]) -> None:
+        """Change "memory", "cpus" or "pids"; ContainerError where no cgroup holds the limit."""
+        assert self.group is not None
+        for name in changes:
+            if name.removesuffix("s") not in self.group.enforced and name not in self.group.enforced:
+                raise ContainerError(f"no cgroup holds its limit of {name}, so it cannot change while it runs")
+        limits = {**self.held, **changes}
+        try:
+            self.group.update(**limits)
+        except OSError as error:
+            self.group.update(**self.held)
+            if error.errno != errno.EBUSY:
+                raise
+            raise ContainerError("it uses more memory than that now") from None
+        self.held = limits
+        self._changed({"event": "limits", "limits": limits})
+
+    def _changed(self, event: dict[str, Any]) -> None:
+        """Tell the client, and whoever reads the record."""
+        with contextlib.suppress(EOFError):  # it is gone, which the loop will be told
+            self.broker.client.send({**event, "id": self.id})
+        if self.recorded and not self.dead.done:
+            self.record()
 
     # -- its end -----------------------------------------------------------------------------------------------
 
@@ -362,11 +454,19 @@ class Container:
             end = self.exited.value
         if commit is None:
             reply(self.report(end))
+            self.ended.set(self._code(end))
         elif not (committed or dropped):
             self.broker.commit(self, commit, self.broker.count(self))
             self.commit = None
             reply({})
+        self.ended.set(0)
         self.broker.forget(self)
+
+    def _code(self, end: dict[str, Any] | None) -> int:
+        if end is None:
+            return 128 + signal.SIGKILL
+        code = os.waitstatus_to_exitcode(end["exited"])
+        return code if code >= 0 else 128 - code
 
     def report(self, end: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return what it has used, and how it ended if it has."""
@@ -410,18 +510,24 @@ class Container:
                 self.broker.loop.forget(self.init_pidfd)
             os.close(self.init_pidfd)
             self.init_pidfd = -1
-        channels.close_all([fd for fd in (*self._fds, self._gate) if fd >= 0])
+        channels.close_all([fd for fd in (*self._fds, *self._stopped, self._gate, self.cell_pidfd) if fd >= 0])
+        self.cell_pidfd = -1
+        self.ended.set(128 + signal.SIGKILL)
         group = self.group
         return [*([group.remove] if group is not None else []), self._remove_directory]
 
     def _remove_directory(self) -> None:
         """Remove what there always is in the simplest way, most often all; then the rest."""
+        if self.recorded:
+            os.unlink(self._record_path)
         with contextlib.suppress(OSError):
-            if self.recorded:
-                os.unlink(f"{self.directory}/container.json")
             for name in LEFT:
                 with contextlib.suppress(FileNotFoundError):
                     os.rmdir(f"{self.directory}/{name}")
             os.rmdir(self.directory)
             return
         self.broker.remove_tree(self.directory)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -117,23 +117,29 @@ def _serve(channel: channels.Channel) -> None:
         for fd, _ in poll.poll():
             if fd == channel.fileno():
                 message, fds = channel.receive()
+                if "signal" in message:
+                    if main_pid is not None:
+                        os.kill(main_pid, message["signal"])
+                    continue
                 main_pid = _start(message, fds)
                 channels.close_all(fds)
                 channel.send({"started": main_pid})
             else:
                 os.read(wake_read, 4096)
-        _reap(channel, main_pid)
+        main_pid = _reap(channel, main_pid)
 
 
-def _reap(channel: channels.Channel, main_pid: int | None) -> None:
+def _reap(channel: channels.Channel, main_pid: int | None) -> int | None:
+    """Reap all that have ended; return `main_pid` for as long as it has not."""
     while True:
         try:
             pid, status, usage = os.wait4(-1, os.WNOHANG | abi.WALL)
         except ChildProcessError:
-            return
+            return main_pid
         if pid == 0:
-            return
+            return main_pid
         if pid == main_pid:
+            main_pid = None
             channel.send({"exited": status, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * 1024})
 
 

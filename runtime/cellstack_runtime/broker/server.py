@@ -10,7 +10,7 @@ Guarantees:
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import shutil
@@ -24,6 +24,7 @@ from cellstack_runtime import abi, cgroups, syscalls
 from cellstack_runtime.broker.channel import Channel, close_all
 from cellstack_runtime.broker.chores import Chores
 from cellstack_runtime.broker.containers import SHORT_CELL, Container, ContainerError
+from cellstack_runtime.broker.control import Control
 from cellstack_runtime.broker.loop import Event, Loop
 from cellstack_runtime.broker.rootfs import Roots
 from cellstack_runtime.broker.supervisor import usage_of
@@ -31,6 +32,7 @@ from cellstack_runtime.broker.zygotes import Zygote
 from cellstack_runtime.diff import count
 from cellstack_runtime.errors import StoreError
 from cellstack_runtime.store import Changes, Layer, Store
+from cellstack_runtime.store.files import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -74,13 +76,15 @@ class Broker:
         self.containers: dict[str, Container] = {}
         self.zygotes: dict[str, Zygote] = {}
         self._spares: deque[Container] = deque()
+        self.control = Control(self)
         self.last_end = 0.0
         self.numbers_had: list[int] = []  # inodes of containers' namespaces that the spawner has not been told of
 
     def _record(self, guest: str) -> int:
         """Write down what this broker is about to make and what it uses, and lock the record."""
-        lock = os.open(f"{self.run_dir}/lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = try_lock(f"{self.run_dir}/lock")
+        if lock is None:
+            raise OSError(errno.EBUSY, "another broker has it", self.run_dir)
         owner = {"cgroups": self.manager.directories(), "session": self.session, "guest": guest}
         with open(f"{self.run_dir}/owner.json.new", "w", encoding="utf-8") as file:
             json.dump(owner, file)
@@ -191,7 +195,8 @@ class Broker:
         container = self.containers[message["id"]]
         if container.channel is None:
             raise ContainerError("the container is gone")
-        container.record("running", message["program"]["args"])
+        container.begins(message["program"]["args"])
+        container.record()
         container.channel.send(message["program"], fds)
         pid = yield container.started
         if pid is None:
@@ -209,13 +214,15 @@ class Broker:
         over before anything is worth to be done besides.
         """
         container = self.containers.get(message["id"])
-        if container is not None and self.in_a_row():
-            self.begin_next(container)
+        if container is not None:
+            container.begins(message["command"])
+            if self.in_a_row():
+                self.begin_next(container)
 
         def still_runs() -> None:
             container = self.containers.get(message["id"])
             if container is not None:
-                container.record("running", message["command"])
+                container.record()
                 self.begin_next(container)
 
         self.loop.later(SHORT_CELL, still_runs)
@@ -237,6 +244,16 @@ class Broker:
         container = self.containers.get(message["id"])
         if container is not None:
             container.kill(message["reason"])
+        reply({})
+        yield from ()
+
+    def do_unpause(
+        self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Let a container go on, if it is paused: it is interrupted or killed."""
+        container = self.containers.get(message["id"])
+        if container is not None:
+            container.unpause()
         reply({})
         yield from ()
 
@@ -288,7 +305,15 @@ class Broker:
         """Make the upper directories of a container that changes nothing any more a layer."""
         prepared = f"{container.directory}/layer"
         parts = {part: bool(os.listdir(f"{prepared}/{part}")) for part in ("root", "work")}
-        layer = Layer(**{**record, "changes": Changes(*changes), **parts})
+        report = container.report()
+        cell = {
+            **record["cell"],
+            "cpu_seconds": report["cpu"],
+            "memory_peak_bytes": report["peak"],
+            "memory_limit": container.held["memory"],
+            "namespaces": container.ready.value,
+        }
+        layer = Layer(**{**record, "cell": cell, "changes": Changes(*changes), **parts})
         if layer.state == layer.id:
             os.rename(f"{container.directory}/state", f"{self.session_state}/{layer.id}")
         self.store.commit(prepared, layer)
@@ -313,6 +338,8 @@ class Broker:
         """Kill what runs, commit what has been answered, remove what was made, and stop."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)  # all of this pid namespace but its first process, which this is
+        for container in self.containers.values():
+            container.unpause()  # or it does not die
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, abi.WALL)

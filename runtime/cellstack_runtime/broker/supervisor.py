@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from typing import TYPE_CHECKING
 
 from cellstack_runtime import syscalls
+from cellstack_runtime.processes import ROLLUP, STATUS, cpu_seconds, members, sum_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
 
 INTERVAL = 0.05
 MEMORY_FOLDER = "/dev/shm"  # noqa: S108  the container's
-# A file of /proc/<pid>, with its fields of private and of shared memory.
-_STATUS = ("status", "RssAnon", "RssShmem")
-_ROLLUP = ("smaps_rollup", "Pss_Anon", "Pss_Shmem")  # each page divided by the number of processes that map it
 
 
 class Supervisor:
@@ -44,11 +43,11 @@ class Supervisor:
     def _sample(self) -> None:
         if self._stopped:
             return
-        members = _members(self._namespace)
-        files = _files_in_memory(self._init, members)
-        total = _total(members, files, _STATUS)
+        found = members(self._namespace)
+        files = _files_in_memory(self._init, found)
+        total = _total(found, files, STATUS)
         if self._limit is not None and total > self._limit:
-            total = _total(members, files, _ROLLUP)  # dearer; counts what forks share once
+            total = _total(found, files, ROLLUP)  # dearer; counts what forks share once
         self.peak = max(self.peak, total)
         if self._limit is not None and total > self._limit:
             self._stopped = True
@@ -57,43 +56,37 @@ class Supervisor:
         self._loop.later(INTERVAL, self._sample)
 
 
+def stop_members(namespace: int, init: int) -> list[int]:
+    """Stop the processes of a pid namespace, but for its init, by SIGSTOP; return descriptors of them."""
+    stopped: dict[str, int] = {}
+    while left := set(members(f"pid:[{namespace}]")) - {str(init)} - stopped.keys():
+        for pid in left:
+            with contextlib.suppress(OSError):  # it has ended
+                stopped[pid] = fd = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                signal.pidfd_send_signal(fd, signal.SIGSTOP)
+    return list(stopped.values())
+
+
 def usage_of(pid: int) -> tuple[float, int]:
     """Return the CPU seconds of a process with those children it has waited for, and its memory; 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            times = file.read().rpartition(")")[2].split()[11:15]  # utime, stime, cutime, cstime of proc(5)
-    except OSError:
-        return 0.0, 0
-    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK"), _total([str(pid)], 0, _STATUS)
+    return cpu_seconds(pid), _total([str(pid)], 0, STATUS)
 
 
-def _members(namespace: str) -> list[str]:
-    members = []
-    for pid in os.listdir("/proc"):
-        if pid.isdecimal():
-            try:
-                if os.readlink(f"/proc/{pid}/ns/pid") == namespace:
-                    members.append(pid)
-            except OSError:  # gone, or not ours to look at
-                continue
-    return members
-
-
-def _total(members: list[str], files: int, source: tuple[str, str, str]) -> int:
+def _total(pids: list[str], files: int, source: tuple[str, str, str]) -> int:
     """Return the bytes of private and shared memory; `files` is what of the shared memory is in files."""
     name, anonymous, shared = source
-    private = sum(_sum_fields(f"/proc/{pid}/{name}", (anonymous,)) for pid in members)
-    return private + max(files, sum(_sum_fields(f"/proc/{pid}/{name}", (shared,)) for pid in members))
+    private = sum(sum_fields(f"/proc/{pid}/{name}", (anonymous,)) for pid in pids)
+    return private + max(files, sum(sum_fields(f"/proc/{pid}/{name}", (shared,)) for pid in pids))
 
 
-def _files_in_memory(init: int, members: list[str]) -> int:
+def _files_in_memory(init: int, pids: list[str]) -> int:
     """Return the bytes of files that need not be mapped to use memory: in the container's tmpfs, and memfds."""
     total = 0
     with contextlib.suppress(OSError):  # it is not mounted yet, or not any more
         status = os.statvfs(f"/proc/{init}/root{MEMORY_FOLDER}")
         total += (status.f_blocks - status.f_bfree) * status.f_frsize
     memfds = {}
-    for pid in members:
+    for pid in pids:
         try:
             for fd in os.listdir(f"/proc/{pid}/fd"):
                 if os.readlink(f"/proc/{pid}/fd/{fd}").startswith("/memfd:"):
@@ -102,11 +95,3 @@ def _files_in_memory(init: int, members: list[str]) -> int:
         except OSError:
             continue
     return total + sum(memfds.values())
-
-
-def _sum_fields(path: str, names: tuple[str, ...]) -> int:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(names))
-    except OSError:
-        return 0

@@ -1,6 +1,17 @@
 """Control groups, version 1 (and hybrid) and version 2, behind one interface."""
 
-from cellstack_runtime.cgroups.base import Controller, Group, Manager, Metrics, Support, remove_stale
-from cellstack_runtime.cgroups.detect import detect, open_manager
+from cellstack_runtime.cgroups.base import Controller, Group, Manager, Metrics, Pressure, Support, remove_stale
+from cellstack_runtime.cgroups.detect import detect, open_group, open_manager
 
-__all__ = ["Controller", "Group", "Manager", "Metrics", "Support", "detect", "open_manager", "remove_stale"]
+__all__ = [
+    "Controller",
+    "Group",
+    "Manager",
+    "Metrics",
+    "Pressure",
+    "Support",
+    "detect",
+    "open_group",
+    "open_manager",
+    "remove_stale",
+]

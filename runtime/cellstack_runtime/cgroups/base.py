@@ -7,13 +7,15 @@ import errno
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from cellstack_runtime.kernelfs import read
+from cellstack_runtime.kernelfs import read, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+FREEZER_STATE, FROZEN, THAWED = "freezer.state", "FROZEN", "THAWED"  # a file of version 1 and what is written to it
 CONTROLLERS = ("memory", "cpu", "cpuacct", "pids", "freezer", "io")
 
 
@@ -50,10 +52,23 @@ class Metrics:
     pids: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """Percent of the last ten seconds in which some process waited (PSI, "some avg10"); None where nothing tells."""
+
+    memory: float | None = None
+    cpu: float | None = None
+    io: float | None = None
+
+
 class Group(ABC):
-    """The control group of one container. `path` is what a person is shown; `enforced` what it really limits."""
+    """The control group of one container. `path` is what a person is shown; `enforced` what it really limits.
+
+    paths: its directories by controller, as `open_group` takes them; "" is version 2's.
+    """
 
     path: str | None = None
+    paths: Mapping[str, str] = MappingProxyType({})
     enforced: frozenset[str] = frozenset()
 
     @abstractmethod
@@ -83,6 +98,26 @@ class Group(ABC):
     @abstractmethod
     def update(self, *, memory: int | None = None, cpus: float | None = None, pids: int | None = None) -> None:
         """Change limits; None is unlimited."""
+
+    @abstractmethod
+    def processes(self) -> list[int] | None:
+        """Return the ids of the processes in it, as this process numbers them; None where no group holds any."""
+
+    def io_bytes(self) -> tuple[int, int] | None:
+        """Return the bytes read from and written to disks; None when no controller counts them."""
+        return None
+
+    def pressure(self) -> Pressure:
+        """Return how much its processes wait for what they need."""
+        return Pressure()
+
+    @abstractmethod
+    def freeze(self) -> bool:
+        """Stop all processes in it where they are, until `thaw`; False when no controller can."""
+
+    @abstractmethod
+    def thaw(self) -> None:
+        """Let the processes that `freeze` has stopped go on."""
 
     @abstractmethod
     def remove(self) -> bool:
@@ -125,6 +160,28 @@ def read_fields(path: str) -> dict[str, int]:
         return {}
 
 
+def read_words(path: str) -> list[str]:
+    """Return the words in a control file, as ids of processes are; none when the group is gone."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().split()
+    except (FileNotFoundError, ProcessLookupError, NotADirectoryError):
+        return []
+    except OSError as error:
+        if error.errno != errno.ENODEV:  # it went while it was being read
+            raise
+        return []
+
+
+def read_pressure(path: str) -> float | None:
+    """Return "some avg10" of a pressure file; None when the kernel does not count it."""
+    try:
+        first = read(path).split(maxsplit=2)
+    except OSError:  # not there, or switched off when the machine was started
+        return None
+    return float(first[1].removeprefix("avg10=")) if first[:1] == ["some"] else None
+
+
 def remove(path: str) -> bool:
     """Remove one group; False when it is busy."""
     try:
@@ -142,6 +199,8 @@ def remove_stale(directories: Iterable[str]) -> list[str]:
     """Remove these groups and the groups in them; return those that could not be removed."""
     left = []
     for directory in directories:
+        if os.path.exists(frozen := f"{directory}/{FREEZER_STATE}"):
+            write(frozen, THAWED)  # in version 1, what is frozen cannot even be killed
         with contextlib.suppress(FileNotFoundError):
             for entry in os.scandir(directory):
                 if entry.is_dir(follow_symlinks=False):

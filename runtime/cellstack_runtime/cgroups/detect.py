@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import TYPE_CHECKING
 
-from cellstack_runtime.cgroups.base import CONTROLLERS, Controller, Manager, Support
-from cellstack_runtime.cgroups.v1 import ManagerV1
-from cellstack_runtime.cgroups.v2 import ManagerV2, enable_controllers
+from cellstack_runtime.cgroups.base import CONTROLLERS, Controller, Group, Manager, Support
+from cellstack_runtime.cgroups.v1 import GroupV1, ManagerV1
+from cellstack_runtime.cgroups.v2 import GroupV2, ManagerV2, NoGroup, enable_controllers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def detect(root: str = "/sys/fs/cgroup", proc: str = "/proc") -> Support:
@@ -83,6 +87,13 @@ def _words(path: str) -> list[str]:
 
 def _is_empty(path: str) -> bool:
     return not _words(f"{path}/cgroup.procs")
+
+
+def open_group(paths: Mapping[str, str]) -> Group:
+    """Return a group that another process has made, by its `paths`, to look at."""
+    if "" in paths:
+        return GroupV2(paths[""], frozenset())
+    return GroupV1(paths) if paths else NoGroup()
 
 
 def open_manager(support: Support, scope: str) -> Manager:

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from typing import TYPE_CHECKING
 
-from cellstack_runtime.cgroups.base import Group, Manager, Metrics, Support, read_fields, read_number, remove
+from cellstack_runtime.cgroups.base import (
+    FREEZER_STATE,
+    FROZEN,
+    THAWED,
+    Group,
+    Manager,
+    Metrics,
+    Support,
+    read_fields,
+    read_number,
+    read_words,
+    remove,
+)
 from cellstack_runtime.kernelfs import write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 USED = ("memory", "cpu", "cpuacct", "pids")
 PERIOD_US = 100_000
@@ -13,10 +30,15 @@ UNLIMITED = "-1"
 
 
 class GroupV1(Group):
-    """A group in each hierarchy that can be written."""
+    """A group in each hierarchy that can be written.
 
-    def __init__(self, paths: dict[str, str]) -> None:
-        self._paths = paths
+    freezer: where a group in the freezer's hierarchy is made when there is something to freeze.
+    """
+
+    def __init__(self, paths: Mapping[str, str], freezer: str | None = None) -> None:
+        self._paths = self.paths = paths
+        self._freezer = freezer
+        self._is_frozen = False
         self.path = paths.get("memory") or next(iter(paths.values()), None)
         self.enforced = frozenset(name for name in ("memory", "cpu", "pids") if name in paths)
 
@@ -76,7 +98,32 @@ class GroupV1(Group):
             os.close(control)
         return event
 
+    def processes(self) -> list[int] | None:
+        for path in self._paths.values():
+            return [int(pid) for pid in read_words(f"{path}/cgroup.procs")]
+        return None
+
+    def freeze(self) -> bool:
+        tasks = next(iter(self._paths.values()), None)
+        if self._freezer is None or tasks is None:
+            return False
+        os.makedirs(self._freezer, exist_ok=True)
+        self._is_frozen = True
+        write(f"{self._freezer}/{FREEZER_STATE}", FROZEN)
+        # A thread is frozen when it is moved and forks no more, so this ends.
+        while left := set(read_words(f"{tasks}/tasks")) - set(read_words(f"{self._freezer}/tasks")):
+            for task in left:
+                with contextlib.suppress(ProcessLookupError):  # it has ended
+                    write(f"{self._freezer}/tasks", task)
+        return True
+
+    def thaw(self) -> None:
+        if self._is_frozen:
+            write(f"{self._freezer}/{FREEZER_STATE}", THAWED)
+
     def remove(self) -> bool:
+        if self._is_frozen and self._freezer is not None and not remove(self._freezer):
+            return False
         left = [path for path in set(self._paths.values()) if not remove(path)]
         return not left
 
@@ -86,22 +133,24 @@ class ManagerV1(Manager):
 
     def __init__(self, support: Support, scope: str) -> None:
         self._tops = {name: f"{support.controllers[name].path}/{scope}" for name in USED if support.writable(name)}
+        freezer = support.controllers["freezer"]
+        self._freezer = f"{freezer.path}/{scope}" if freezer.writable else None  # not made before it is used
         self._made = False
 
     def directories(self) -> list[str]:
-        return sorted(set(self._tops.values()))
+        return sorted({*self._tops.values(), *([self._freezer] if self._freezer else [])})
 
     def usage(self) -> Metrics:
         return GroupV1(self._tops).metrics()
 
     def create(self, name: str, *, memory: int | None, cpus: float | None, pids: int | None) -> Group:
         if not self._made:
-            for top in self.directories():
+            for top in set(self._tops.values()):
                 os.makedirs(top, exist_ok=True)
             self._made = True
         paths = {controller: f"{top}/{name}" for controller, top in self._tops.items()}
         for path in set(paths.values()):
             os.mkdir(path)
-        group = GroupV1(paths)
+        group = GroupV1(paths, f"{self._freezer}/{name}" if self._freezer else None)
         group.update(memory=memory, cpus=cpus, pids=pids)
         return group

@@ -6,8 +6,19 @@ import contextlib
 import os
 
 from cellstack_runtime import syscalls
-from cellstack_runtime.cgroups.base import Group, Manager, Metrics, Support, read_fields, read_number, remove
-from cellstack_runtime.kernelfs import write
+from cellstack_runtime.cgroups.base import (
+    Group,
+    Manager,
+    Metrics,
+    Pressure,
+    Support,
+    read_fields,
+    read_number,
+    read_pressure,
+    read_words,
+    remove,
+)
+from cellstack_runtime.kernelfs import read, write
 
 PERIOD_US = 100_000
 WANTED = ("memory", "cpu", "pids", "io")
@@ -28,6 +39,7 @@ class GroupV2(Group):
 
     def __init__(self, path: str, controllers: frozenset[str]) -> None:
         self.path: str = path
+        self.paths = {"": path}
         self._controllers = controllers
         self.enforced = frozenset(name for name in ("memory", "cpu", "pids") if name in controllers)
 
@@ -66,6 +78,29 @@ class GroupV2(Group):
         if "memory" not in self._controllers:
             return None
         return syscalls.inotify_modified(f"{self.path}/memory.events")
+
+    def processes(self) -> list[int] | None:
+        return [int(pid) for pid in read_words(f"{self.path}/cgroup.procs")]
+
+    def io_bytes(self) -> tuple[int, int] | None:
+        try:
+            text = read(f"{self.path}/io.stat")
+        except OSError:  # without the controller, or the group is gone
+            return None
+        # "8:0 rbytes=1 wbytes=2 rios=3 …" for each disk
+        fields = [entry.partition("=") for line in text.splitlines() for entry in line.split()[1:]]
+        found = [sum(int(value) for name, _, value in fields if name == wanted) for wanted in ("rbytes", "wbytes")]
+        return found[0], found[1]
+
+    def pressure(self) -> Pressure:
+        return Pressure(*(read_pressure(f"{self.path}/{name}.pressure") for name in ("memory", "cpu", "io")))
+
+    def freeze(self) -> bool:
+        write(f"{self.path}/cgroup.freeze", "1")
+        return True
+
+    def thaw(self) -> None:
+        write(f"{self.path}/cgroup.freeze", "0")
 
     def remove(self) -> bool:
         return remove(self.path)
@@ -119,6 +154,15 @@ class NoGroup(Group):
         return None
 
     def update(self, *, memory: int | None = None, cpus: float | None = None, pids: int | None = None) -> None:
+        pass
+
+    def processes(self) -> list[int] | None:
+        return None
+
+    def freeze(self) -> bool:
+        return False
+
+    def thaw(self) -> None:
         pass
 
     def remove(self) -> bool:

@@ -14,8 +14,8 @@ import click
 from cellstack_runtime.cli.output import ago, as_json, format_option, table
 from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
 from cellstack_runtime.limits import Limits
+from cellstack_runtime.live import live_containers
 from cellstack_runtime.store import Store
-from cellstack_runtime.store.files import is_locked
 
 if TYPE_CHECKING:
     from cellstack_runtime.store import Layer
@@ -81,7 +81,7 @@ def run(
     except CellstackError as error:
         click.echo(f"cellstack: {error}", err=True)
         context.exit(RUN_FAILED)
-    if report.exit.reason not in ("finished", "signal"):
+    if report.exit.reason not in ("finished", "signal", "stop", "kill"):
         click.echo(f"cellstack: {_ending(report.exit.reason, spec.limits)}", err=True)
     context.exit(report.exit_code)
 
@@ -130,32 +130,16 @@ def parse_mount(text: str) -> BindMount:
     return BindMount(source, target, read_only=parts[2:] == ["ro"])
 
 
-def live_containers(store: Store) -> list[dict[str, Any]]:
-    """Return the records of the containers whose brokers live."""
-    records = []
-    runs = f"{store.home}/runs"
-    for run_name in sorted(os.listdir(runs)):
-        if not is_locked(f"{runs}/{run_name}/lock"):
-            continue  # what is left of a dead broker
-        for name in sorted(os.listdir(f"{runs}/{run_name}")):
-            try:
-                with open(f"{runs}/{run_name}/{name}/container.json", encoding="utf-8") as file:
-                    records.append(json.load(file))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-    return records
-
-
 @click.command()
 @click.option("--all", "-a", "everything", is_flag=True, help="Also those that wait for a cell.")
 @format_option
 def ps(everything: bool, style: str) -> None:
     """List the running containers of all kernels and commands of this store."""
-    records = [r for r in live_containers(Store.open()) if everything or r["status"] == "running"]
+    found = [one for one in live_containers(Store.open().home) if everything or one.status != "waiting"]
     if style == "json":
-        as_json(records)
+        as_json([one.as_json() for one in found])
         return
-    rows = [(r["id"], r["image"][:12], json.dumps(r["command"])[:40], ago(r["created"]), r["status"]) for r in records]
+    rows = [(one.id, one.image[:12], json.dumps(one.command)[:40], ago(one.created), one.status) for one in found]
     table(("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS"), rows)
 
 
@@ -168,9 +152,9 @@ def inspect(names: tuple[str, ...]) -> None:
 
 
 def _look_up(store: Store, name: str) -> dict[str, Any]:
-    for record in live_containers(store):
-        if record["id"].startswith(name):
-            return {"kind": "container", **record}
+    for container in live_containers(store.home):
+        if container.id.startswith(name):
+            return {"kind": "container", **container.as_json()}
     try:
         return {"kind": "image", **asdict(store.image(name))}
     except NotFoundError:

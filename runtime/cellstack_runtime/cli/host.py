@@ -56,7 +56,7 @@ def _platform() -> str:
 def info(style: str) -> None:
     """Show the engine: its store and what is in it, cgroups, who it runs as."""
     from cellstack_runtime import cgroups, idmap  # noqa: PLC0415
-    from cellstack_runtime.cli.containers import live_containers  # noqa: PLC0415
+    from cellstack_runtime.live import live_containers  # noqa: PLC0415
     from cellstack_runtime.store import Store  # noqa: PLC0415
 
     store = Store.open()
@@ -66,7 +66,7 @@ def info(style: str) -> None:
         "Images": len(store.images()),
         "Layers": len(store.layers()),
         "Notebooks": len(store.sessions()),
-        "Containers": len(live_containers(store)),
+        "Containers": len(live_containers(store.home)),
         "CgroupVersion": support.version,
         "CgroupControllers": sorted(name for name, found in support.controllers.items() if found.writable),
         "Rootless": idmap.base_id() is None,

@@ -61,17 +61,26 @@ def fsync_directory(path: str) -> None:
 
 
 def try_lock(path: str) -> int | None:
-    """Return a descriptor that holds the lock file `path` until it is closed, None when another has it."""
+    """Return a descriptor that holds the lock file `path` until it is closed, None when another has it.
+
+    Those who only look (`is_locked`) share the lock for a moment: they are waited for.
+    """
     fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # fails, too, when somebody has it for himself
+                fcntl.flock(fd, fcntl.LOCK_UN)
+            else:
+                return fd
     except BlockingIOError:
         os.close(fd)
         return None
     except BaseException:
         os.close(fd)
         raise
-    return fd
 
 
 def is_locked(path: str) -> bool:

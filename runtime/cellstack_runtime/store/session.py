@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cellstack_runtime.errors import StoreError
-from cellstack_runtime.store.files import lock_within, try_lock, write_atomic
+from cellstack_runtime.store.files import is_locked, lock_within, try_lock, write_atomic
 
 FILE = "session.json"
 STATE_FILE = "manifest"  # without which the variables of a layer are not complete
@@ -89,13 +89,7 @@ class Session:
 
     def is_live(self) -> bool:
         """Return whether a process owns the session now."""
-        if self._lock is not None:
-            return True
-        fd = try_lock(f"{self.path}/lock")
-        if fd is None:
-            return True
-        os.close(fd)
-        return False
+        return self._lock is not None or is_locked(f"{self.path}/lock")
 
 
 def load_session(path: str) -> Session:

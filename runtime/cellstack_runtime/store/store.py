@@ -370,7 +370,7 @@ class Store:
             except (NotFoundError, StoreError, OSError):
                 return False
             session.head = layer
-            session.cells.append({"layer": layer, "number": number})
+            session.cells.append({"layer": layer, "number": number, "cache": "hit"})
             session.save()
         return True
 

@@ -33,6 +33,7 @@ _LINE = re.compile(
     r'(?P<name>[0-9a-f]{32}/[0-9]{1,9}) \["(?P<digest>[0-9a-f]{32})",'
     r"(?P<offset>[0-9]{1,18}),(?P<record>[0-9]{1,8}),(?P<data>[0-9]{1,18})\]"
 )
+RESULT = re.compile(r"_[0-9]+")  # what IPython binds results to; left out of listings, as in its %who
 _BUFFERS = re.compile(r"[0-9a-f]{32}/buffers")
 
 

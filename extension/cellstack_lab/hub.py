@@ -1,0 +1,244 @@
+"""Tells all browsers what happens: one watch and one reader of metrics for a server, however many there are.
+
+Nothing is watched or read while nobody has subscribed to anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from cellstack_lab.containers import Containers
+from cellstack_runtime import live
+from cellstack_runtime.errors import CellstackError
+from cellstack_runtime.metrics import sample
+from cellstack_runtime.watch import Change, Watch
+
+if TYPE_CHECKING:
+    from cellstack_lab.clients import Client, Subscription
+    from cellstack_lab.reading import Reader
+    from cellstack_lab.service import Service
+    from cellstack_runtime.live import Container
+
+MAX_ENDED = 50  # containers that are remembered
+Event = dict[str, Any]
+
+
+class Hub:
+    """Reads what has changed, in threads, and gives it to the clients that want it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._clients: set[Client] = set()
+        self._watch: Watch | None = None
+        self._changes: dict[Change, None] = {}
+        self._wake = asyncio.Event()
+        self._tick = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._starting = asyncio.Lock()
+        self._leaving: asyncio.Task[None] | None = None  # kept, or it might be collected before it is done
+        self._known: dict[str, tuple[Container, Event]] = {}  # by id
+        self._sessions: dict[str, Event] = {}  # as they were told last
+        self._ended: deque[Event] = deque(maxlen=MAX_ENDED)
+
+    def ended(self) -> list[Event]:
+        """Return the containers that were seen to end, the last one first."""
+        return list(reversed(self._ended))
+
+    # -- clients -----------------------------------------------------------------------------------------------
+
+    async def subscribe(self, client: Client, subscription: Subscription) -> None:
+        """Tell `client` of what is in `subscription`, and of nothing else, from when this returns."""
+        self._clients.add(client)
+        client.subscription, client.due = subscription, 0.0
+        await self._adjust()
+        self._tick.set()
+
+    def leaves(self, client: Client) -> None:
+        """Forget a client."""
+        self._clients.discard(client)
+        self._leaving = asyncio.create_task(self._adjust())
+
+    async def _adjust(self) -> None:
+        """Watch as long as somebody wants to know."""
+        async with self._starting:
+            wanted = any(client.subscription.wants_anything for client in self._clients)
+            if wanted and self._watch is None:
+                reader = await self._service.reader()
+                self._watch = await self._service.run(Watch, reader.store.home)
+                try:
+                    await self._look_at_all(reader)
+                except BaseException:
+                    self._stop()
+                    raise
+                asyncio.get_running_loop().add_reader(self._watch.fileno(), self._on_changes)
+                self._tasks = [asyncio.create_task(work) for work in (self._tell_changes(), self._tell_metrics())]
+                for task in self._tasks:
+                    task.add_done_callback(self._on_mistake)
+            elif not wanted and self._watch is not None:
+                self._stop()
+
+    def _on_mistake(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._service.log.error("cellstack: events have stopped", exc_info=error)
+
+    def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._tasks = []
+        if self._watch is not None:
+            asyncio.get_running_loop().remove_reader(self._watch.fileno())
+            self._watch.close()
+            self._watch = None
+        self._changes.clear()
+        self._known.clear()
+        self._sessions.clear()
+
+    async def close(self) -> None:
+        """Forget all clients."""
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+        await self._adjust()
+
+    def _broadcast(self, event: Event) -> None:
+        message = json.dumps(event)
+        for client in self._clients:
+            wanted = client.subscription
+            if (
+                wanted.has_container(event["container"]["id"]) or wanted.has_session(event["container"]["session"])
+                if event["type"] == "container"
+                else wanted.has_session(event["session"] if event["type"] == "layer" else event["session"]["id"])
+            ):
+                client.put(message)
+
+    # -- what happens ------------------------------------------------------------------------------------------
+
+    def _on_changes(self) -> None:
+        assert self._watch is not None
+        self._changes.update(dict.fromkeys(self._watch.changes()))
+        self._wake.set()
+
+    async def _tell_changes(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            changes, self._changes = list(self._changes), {}
+            try:
+                await self._tell(changes)
+            except (CellstackError, OSError) as error:
+                self._service.log.warning("cellstack: what has changed could not be read: %s", error)
+
+    async def _tell(self, changes: list[Change]) -> None:
+        reader = await self._service.reader()
+        if Change("lost") in changes:
+            await self._look_at_all(reader)
+            for client in self._clients:
+                client.put(json.dumps({"type": "reset"}))
+            return
+        found = await self._service.run(_read, reader, changes)
+        dead = {change.name for change in changes if change.kind == "run"} - found.live
+        for name, (container, event) in list(self._known.items()):
+            if name in found.gone or container.run.rpartition("/")[2] in dead:
+                del self._known[name]
+                last = {**event, "status": "ended"}
+                self._ended.append(last)
+                self._broadcast({"type": "container", "container": last})
+        for container, event in found.containers:
+            if self._known.get(container.id, (None, None))[1] != event:
+                self._known[container.id] = (container, event)
+                self._broadcast({"type": "container", "container": event})
+        for session_id, layer in found.layers:
+            self._broadcast({"type": "layer", "session": session_id, "layer": layer, "head": layer["id"]})
+        for session_id, session in found.sessions:
+            told = self._sessions.pop(session_id, None)
+            if session is not None:
+                self._sessions[session_id] = session
+            elif told is not None:
+                session = {**told, "live": False}  # noqa: PLW2901  it had no layer, and is gone
+            if session is not None and session != told:
+                self._broadcast({"type": "session", "session": session})
+        self._tick.set()
+
+    async def _look_at_all(self, reader: Reader) -> None:
+        """Know the containers that there are."""
+        found = await self._service.run(live.live_containers, reader.store.home)
+        shown = await self._service.run(lambda: [Containers(reader).container(one) for one in found])
+        self._known = {one.id: (one, event) for one, event in zip(found, shown, strict=True)}
+        self._sessions.clear()
+
+    # -- metrics -----------------------------------------------------------------------------------------------
+
+    async def _tell_metrics(self) -> None:
+        """Read metrics at the smallest interval that is wanted, of what is wanted, for all clients at once."""
+        loop = asyncio.get_running_loop()
+        while True:
+            clients = [client for client in self._clients if client.subscription.containers]
+            wanted = [
+                container
+                for container, _ in self._known.values()
+                if container.status != "waiting"
+                and any(client.subscription.has_container(container.id) for client in clients)
+            ]
+            self._tick.clear()
+            if not wanted:
+                await self._tick.wait()
+                continue
+            shortest = min(client.subscription.interval for client in clients)
+            now = loop.time()
+            due = [client for client in clients if client.due <= now + shortest / 2]
+            next_due = min(client.due for client in clients)
+            if next_due > now or not due:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._tick.wait(), next_due - now)
+                continue
+            samples = await self._service.run(lambda: [taken.as_json() for one in wanted if (taken := sample(one))])  # noqa: B023  run at once
+            for client in due:
+                client.due = now + client.subscription.interval
+                own = [taken for taken in samples if client.subscription.has_container(taken["id"])]
+                if own:
+                    client.put(json.dumps({"type": "metrics", "metrics": own}), metrics=True)
+
+
+class _Found:
+    """What there is of what has changed."""
+
+    def __init__(self) -> None:
+        self.layers: list[tuple[str, Event]] = []
+        self.sessions: list[tuple[str, Event | None]] = []
+        self.containers: list[tuple[Container, Event]] = []
+        self.gone: set[str] = set()
+        self.live: set[str] = set()
+
+
+def _read(reader: Reader, changes: list[Change]) -> _Found:
+    """Read what has changed; in a thread."""
+    found = _Found()
+    home = reader.store.home
+    for change in changes:
+        if change.kind == "layer":
+            with contextlib.suppress(CellstackError):  # removed already, or damaged
+                layer = reader.store.layer(change.name)
+                owner = layer.cell.get("session")
+                if isinstance(owner, str):  # else it is an image's
+                    found.layers.append((owner, reader.new_layer(layer)))
+        elif change.kind == "session":
+            try:
+                found.sessions.append((change.name, reader.session(reader.store.session(change.name))))
+            except CellstackError:  # it has no layer, and is gone
+                found.sessions.append((change.name, None))
+        elif change.kind == "run":
+            if live.is_alive(f"{home}/runs/{change.name}"):
+                found.live.add(change.name)
+        elif change.kind == "container":
+            run, _, name = change.name.partition("/")
+            with contextlib.suppress(CellstackError):  # damaged
+                container = live.read_container(f"{home}/runs/{run}", name)
+                if container is None:
+                    found.gone.add(name)
+                else:
+                    found.containers.append((container, Containers(reader).container(container)))
+    return found

@@ -1,0 +1,315 @@
+"""The REST routes below `<base_url>cellstack/api/`."""
+
+from __future__ import annotations
+
+import json
+import os
+from http.client import responses
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado import web
+
+from cellstack_lab import validation
+from cellstack_lab.containers import ACTIONS
+from cellstack_lab.events import Events
+from cellstack_lab.service import AUTH_RESOURCE, SETTING, Service
+from cellstack_runtime import cgroups, probe
+from cellstack_runtime.errors import CellstackError, GrantError, NotFoundError, StoreError, UsageError
+from cellstack_runtime.store.files import disk_bytes
+from cellstack_runtime.store.uses import remove_unused_image
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+API = "/cellstack/api"
+CHUNK = 1 << 20  # bytes of a download that are in memory
+MAX_BODY = 1 << 12  # bytes
+ID = r"([^/]*)"  # anything, so that a wrong one gets an answer of ours
+STATUS: dict[type[CellstackError], int] = {NotFoundError: 404, UsageError: 400, GrantError: 403, StoreError: 500}
+
+
+class Handler(APIHandler):
+    """Answers in JSON, also what went wrong: {"message", "hint"}."""
+
+    auth_resource = AUTH_RESOURCE
+
+    @property
+    def service(self) -> Service:
+        """What the handlers of this server share."""
+        service: Service = self.settings[SETTING]
+        return service
+
+    def answer(self, value: Any) -> None:
+        """Send JSON."""
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.finish(json.dumps(value))
+
+    def query(self, name: str) -> dict[str, str]:
+        """Return the arguments behind the route's "?", which are what `name` says in the schemas."""
+        given = {key: self.get_query_argument(key, strip=False) for key in self.request.query_arguments}
+        given.pop("token", None)  # Jupyter's own
+        checked: dict[str, str] = validation.request(name, given)
+        return checked
+
+    def body(self, name: str) -> dict[str, Any]:
+        """Return the JSON that was sent, which is what `name` says in the schemas."""
+        if len(self.request.body) > MAX_BODY:
+            raise web.HTTPError(413, f"more than {MAX_BODY} bytes")
+        try:
+            given = json.loads(self.request.body)
+        except (ValueError, RecursionError):
+            raise UsageError("what was sent is not JSON") from None
+        checked: dict[str, Any] = validation.request(name, given)
+        return checked
+
+    def done(self) -> None:
+        """Say that what was asked for is done."""
+        self.set_status(204)
+        self.finish()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Send the sentence of an error, and what can be done about it."""
+        error: tuple[type[BaseException], BaseException, TracebackType] | None = kwargs.get("exc_info")
+        message, hint = responses.get(status_code, "error"), None
+        if error is not None and isinstance(error[1], CellstackError):
+            status_code = next((code for kind, code in STATUS.items() if isinstance(error[1], kind)), 409)
+            self.set_status(status_code)
+            message, hint = error[1].message, error[1].hint
+        elif error is not None and isinstance(error[1], web.HTTPError):
+            message = error[1].log_message or message
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(json.dumps({"message": message, "hint": hint}))
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Log mistakes, and not what a person is told."""
+        if not isinstance(value, CellstackError):
+            super().log_exception(typ, value, tb)
+
+
+def checked(kind: str, value: str) -> str:
+    """Return an id of a "session", "layer", "image" or "container"; NotFoundError when it cannot be one."""
+    if not validation.validator("requests.json", f"{kind}_id").is_valid(value):
+        raise NotFoundError(f"no {kind} {value[:80]!r}")
+    return value
+
+
+class Info(Handler):
+    """What this host and its store are."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Send it."""
+        reader = await self.service.reader()
+        self.answer(await self.service.run(_info, reader.store.home))
+
+
+def _info(home: str) -> dict[str, Any]:
+    support = cgroups.detect()
+    usable = any(found.writable for found in support.controllers.values())
+    return {
+        "version": version("cellstack"),
+        "home": home,
+        "disk_bytes": disk_bytes([home]),
+        "root": os.geteuid() == 0,
+        "cgroup": f"v{support.version}" if usable else None,
+        "userns": probe.user_namespaces(),
+    }
+
+
+class Sessions(Handler):
+    """All sessions."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Send them."""
+        reader = await self.service.reader()
+        self.answer(await self.service.run(reader.sessions))
+
+
+class SessionLayers(Handler):
+    """The layers of one session."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, session_id: str) -> None:
+        """Send them."""
+        reader = await self.service.reader()
+        self.answer(await self.service.run(reader.layers, checked("session", session_id)))
+
+
+class Images(Handler):
+    """All images."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Send them."""
+        reader = await self.service.reader()
+        self.answer(await self.service.run(reader.images))
+
+
+class Image(Handler):
+    """One image."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, image_id: str) -> None:
+        """Send it with its history."""
+        reader = await self.service.reader()
+        self.answer(await self.service.run(reader.image_history, checked("image", image_id)))
+
+    @web.authenticated
+    @authorized
+    async def delete(self, image_id: str) -> None:
+        """Remove it, if nothing uses it."""
+        reader = await self.service.reader()
+        await self.service.run(remove_unused_image, reader.store, checked("image", image_id))
+        self.done()
+
+
+class Layer(Handler):
+    """One layer."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, layer_id: str) -> None:
+        """Send it with its files and variables."""
+        query = self.query("layer_query")
+        files = await self.service.files()
+        self.answer(await self.service.run(files.layer, checked("layer", layer_id), query.get("session")))
+
+
+class LayerDiff(Handler):
+    """What is different between two layers."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, layer_id: str) -> None:
+        """Send it."""
+        query = self.query("diff_query")
+        files = await self.service.files()
+        name = checked("layer", layer_id)
+        self.answer(await self.service.run(files.diff, name, query["from"], query.get("session")))
+
+
+class LayerFile(Handler):
+    """A file of a layer as text."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, layer_id: str) -> None:
+        """Send it as it is and as it was."""
+        query = self.query("file_query")
+        files = await self.service.files()
+        name = checked("layer", layer_id)
+        self.answer(await self.service.run(files.content, name, query["path"], query.get("from")))
+
+
+class LayerDownload(Handler):
+    """A file of a layer as bytes."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, layer_id: str) -> None:
+        """Send it piece by piece, as fast as it is taken."""
+        query = self.query("file_query")
+        files = await self.service.files()
+        file, name = await self.service.run(files.open, checked("layer", layer_id), query["path"])
+        with file:
+            self.set_header("Content-Type", "application/octet-stream")
+            self.set_header("X-Content-Type-Options", "nosniff")
+            self.set_header(
+                "Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
+            )
+            self.set_header("Content-Length", str(os.fstat(file.fileno()).st_size))
+            while data := await self.service.run(file.read, CHUNK):
+                self.write(data)
+                await self.flush()
+
+
+class Containers(Handler):
+    """All containers."""
+
+    @web.authenticated
+    @authorized
+    async def get(self) -> None:
+        """Send them."""
+        containers = await self.service.containers()
+        self.answer(await self.service.run(containers.containers, self.service.hub.ended()))
+
+
+class Container(Handler):
+    """One container."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, container_id: str) -> None:
+        """Send it with its processes and namespaces."""
+        containers = await self.service.containers()
+        self.answer(await self.service.run(containers.details, checked("container", container_id)))
+
+
+class ContainerMetrics(Handler):
+    """What a container uses."""
+
+    @web.authenticated
+    @authorized
+    async def get(self, container_id: str) -> None:
+        """Send it."""
+        containers = await self.service.containers()
+        self.answer(await self.service.run(containers.metrics, checked("container", container_id)))
+
+
+class ContainerAction(Handler):
+    """Stop, kill, pause, unpause."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, container_id: str, action: str) -> None:
+        """Do it; answer when it is done."""
+        containers = await self.service.containers()
+        await self.service.run(containers.act, checked("container", container_id), action)
+        self.done()
+
+
+class ContainerLimits(Handler):
+    """The limits of a container."""
+
+    @web.authenticated
+    @authorized
+    async def patch(self, container_id: str) -> None:
+        """Change some of them."""
+        changes = self.body("limits")
+        containers = await self.service.containers()
+        name = checked("container", container_id)
+        self.answer(await self.service.run(containers.change_limits, name, changes))
+
+
+def handlers() -> list[tuple[str, type[web.RequestHandler]]]:
+    """Return the routes, without the base URL."""
+    return [
+        (f"{API}/info", Info),
+        (f"{API}/sessions", Sessions),
+        (f"{API}/sessions/{ID}/layers", SessionLayers),
+        (f"{API}/layers/{ID}", Layer),
+        (f"{API}/layers/{ID}/diff", LayerDiff),
+        (f"{API}/layers/{ID}/file", LayerFile),
+        (f"{API}/layers/{ID}/download", LayerDownload),
+        (f"{API}/images", Images),
+        (f"{API}/images/{ID}", Image),
+        (f"{API}/containers", Containers),
+        (f"{API}/containers/{ID}", Container),
+        (f"{API}/containers/{ID}/metrics", ContainerMetrics),
+        (f"{API}/containers/{ID}/({'|'.join(ACTIONS)})", ContainerAction),
+        (f"{API}/containers/{ID}/limits", ContainerLimits),
+        (f"{API}/events", Events),
+    ]

@@ -1,0 +1,75 @@
+"""What all handlers of one server share: the store, threads that read it, and which kernel is whose."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from cellstack_lab.containers import Containers
+from cellstack_lab.files import Files
+from cellstack_lab.hub import Hub
+from cellstack_lab.reading import Reader
+from cellstack_runtime.store import Store
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from jupyter_client.multikernelmanager import MultiKernelManager
+
+AUTH_RESOURCE = "cellstack"  # what an authorizer is asked about
+SETTING = "cellstack_lab"  # among the settings of the web application
+THREADS = 8  # most of them wait: for the disk, or for a container that is asked to stop
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Service:
+    """Opens the store when it is first needed. root: the server's folder, which notebooks are named from."""
+
+    def __init__(self, *, root: str, kernels: MultiKernelManager, log: logging.Logger) -> None:
+        self._root = root
+        self._kernels = kernels
+        self.log = log
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cellstack")
+        self._opening: asyncio.Future[Store] | None = None
+        self.hub = Hub(self)
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call what may wait for the disk in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
+
+    async def _store(self) -> Store:
+        """Return the store. StoreError when it cannot be opened, which the next call tries again."""
+        if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
+            self._opening = asyncio.ensure_future(self.run(Store.open))
+        return await asyncio.shield(self._opening)
+
+    async def reader(self) -> Reader:
+        """Return what reads sessions, layers and images for one request."""
+        store = await self._store()
+        return Reader(store.home, self._root, self.kernel_ids())
+
+    async def files(self) -> Files:
+        """Return what looks into layers for one request."""
+        return Files(await self.reader())
+
+    async def containers(self) -> Containers:
+        """Return what reads containers, and changes them, for one request."""
+        return Containers(await self.reader())
+
+    def kernel_ids(self) -> dict[str, str]:
+        """Return the id of each kernel of this server, by its connection file."""
+        found = {}
+        for kernel_id in self._kernels.list_kernel_ids():
+            file = getattr(self._kernels.get_kernel(kernel_id), "connection_file", "")
+            if file:
+                found[os.path.realpath(file)] = str(kernel_id)
+        return found
+
+    async def close(self) -> None:
+        """End what watches, and let go of the threads."""
+        await self.hub.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,270 @@
+import { ApiError } from '../api/client';
+import { FROM_IMAGE, sessionOf, word } from '../model/model';
+import { KEPT } from '../model/metrics';
+import { bench, container, id, IMAGE, layer, sample, SESSION, settled } from './fakes';
+
+const three = [layer(1, null), layer(2, 1), layer(3, 2)];
+
+describe('the session of the notebook in front', () => {
+  it('is the one of its kernel, with its layers', async () => {
+    const { model } = await bench(api => {
+      api.allLayers = three;
+    });
+    expect(model.session.value?.id).toBe(SESSION.id);
+    expect(model.layers.value.data?.layers).toHaveLength(3);
+  });
+
+  it('is the last one of the file while no kernel runs', () => {
+    const notebook = {
+      path: 'work/a.ipynb',
+      kernel: 'none',
+      kernelId: null,
+      kernelName: '',
+      busy: false
+    } as const;
+    const old = { ...SESSION, id: 'old', live: false, kernel_id: null };
+    const last = { ...old, id: 'last', created: '2026-02-01T00:00:00Z' };
+    const other = { ...last, id: 'other', notebook: 'work/b.ipynb' };
+    expect(sessionOf(notebook, [old, last, other])?.id).toBe('last');
+  });
+
+  it('is found when its kernel has started it after the notebook was opened', async () => {
+    const { api, model, events } = await bench(api => {
+      api.session = { ...SESSION, notebook: 'x.ipynb', kernel_id: 'another' };
+    });
+    expect(model.session.value).toBeNull();
+    api.session = SESSION;
+    events.tell({ type: 'session', session: SESSION });
+    await settled();
+    expect(model.session.value?.id).toBe(SESSION.id);
+    expect(model.layers.value.data).not.toBeNull();
+  });
+
+  it('is none for another kernel, of which nothing is asked', async () => {
+    const { model, events } = await bench((_, front) => {
+      front.current = { ...front.current!, kernel: 'other' };
+    });
+    expect(model.session.value).toBeNull();
+    expect(events.last).toMatchObject({ sessions: [], containers: [] });
+  });
+
+  it('changes with the notebook in front', async () => {
+    const { model, front } = await bench();
+    front.bring({ ...front.current!, path: 'work/b.ipynb', kernelId: 'kernel-2' });
+    await settled();
+    expect(model.session.value).toBeNull();
+    expect(model.layers.value.data).toBeNull();
+  });
+});
+
+describe('news', () => {
+  it('of a layer move head, and what it reaches', async () => {
+    const { model, events } = await bench(api => {
+      api.allLayers = three.slice(0, 2);
+      api.session = { ...SESSION, head: id(2) };
+    });
+    events.tell({ type: 'layer', session: SESSION.id, layer: layer(3, 1), head: id(3) });
+    const { data } = model.layers.value;
+    expect(data?.head).toBe(id(3));
+    expect(data?.layers.filter(entry => entry.on_path).map(entry => entry.number)).toEqual([1, 3]);
+  });
+
+  it('of another session leave the layers as they are', async () => {
+    const { model, events } = await bench(api => {
+      api.allLayers = three;
+    });
+    const before = model.layers.value.data;
+    events.tell({ type: 'layer', session: 'other', layer: layer(9, null), head: id(9) });
+    expect(model.layers.value.data).toBe(before);
+  });
+
+  it('of containers put those that run first and leave out what never ran', async () => {
+    const { model, events } = await bench(api => {
+      api.allContainers = [container('a', { status: 'waiting', started: null })];
+    });
+    events.tell({ type: 'container', container: container('b') });
+    expect(model.containers.value.data?.map(entry => entry.id)).toEqual(['b', 'a']);
+    events.tell({
+      type: 'container',
+      container: container('a', { status: 'ended', started: null })
+    });
+    events.tell({ type: 'container', container: container('b', { status: 'ended' }) });
+    expect(model.containers.value.data?.map(entry => entry.id)).toEqual(['b']);
+  });
+
+  it('are fetched when the server has left some out, and after the connection was lost', async () => {
+    const { api, events } = await bench();
+    api.calls = [];
+    events.tell({ type: 'reset' });
+    await settled();
+    expect(api.calls).toContain('sessions');
+    events.become('lost');
+    events.become('open');
+    api.calls = [];
+    events.tell({ type: 'subscribed' });
+    await settled();
+    expect(api.calls).toContain('sessions');
+    api.calls = [];
+    events.tell({ type: 'subscribed' });
+    await settled();
+    expect(api.calls).toEqual([]);
+  });
+
+  it('of metrics are kept for two minutes, and for containers that are known', async () => {
+    const { model, events } = await bench(api => {
+      api.allContainers = [container('a')];
+    });
+    for (let time = 1; time <= KEPT + 10; time++) {
+      events.tell({ type: 'metrics', metrics: [sample('a', time), sample('gone', time)] });
+    }
+    events.tell({ type: 'metrics', metrics: [sample('a', 5)] });
+    expect(model.metrics.value.get('a')).toHaveLength(KEPT);
+    expect(model.metrics.value.get('a')?.[KEPT - 1].time).toBe(KEPT + 10);
+    expect(model.metrics.value.has('gone')).toBe(false);
+  });
+});
+
+describe('the image of a session', () => {
+  it('is fetched once the kernel has it', async () => {
+    const { api, model, events } = await bench(api => {
+      api.session = { ...SESSION, image: '' };
+      api.imageOfSession = null;
+    });
+    expect(model.layers.value.data?.image).toBeNull();
+    api.imageOfSession = IMAGE;
+    events.tell({ type: 'session', session: SESSION });
+    await settled();
+    expect(model.layers.value.data?.image).toEqual(IMAGE);
+  });
+});
+
+describe('what is subscribed', () => {
+  it('is what views want, together', async () => {
+    const { model, events } = await bench();
+    model.interests.set('x', { containers: ['b'] });
+    model.interests.set('y', { containers: ['a', 'b'] });
+    expect(events.last).toEqual({ sessions: 'all', containers: ['a', 'b'], interval: 1 });
+    model.interests.set('z', { containers: 'all' });
+    expect(events.last?.containers).toBe('all');
+  });
+
+  it('is nothing in a hidden window', async () => {
+    const { model, events } = await bench();
+    model.interests.set('x', { containers: 'all' });
+    model.interests.setVisible(false);
+    expect(events.last).toEqual({ sessions: [], containers: [], interval: 1 });
+    model.interests.setVisible(true);
+    expect(events.last).toEqual({ sessions: 'all', containers: 'all', interval: 1 });
+  });
+
+  it('is said once, and within what the server takes', async () => {
+    const { model, events } = await bench();
+    const count = events.said.length;
+    model.interests.set('x', {});
+    model.interests.set('x', null);
+    expect(events.said).toHaveLength(count);
+    model.interests.setInterval(0.001);
+    expect(events.last?.interval).toBe(0.5);
+  });
+});
+
+describe('actions', () => {
+  it('that move head are magics of the kernel, whose sentence is shown', async () => {
+    const { model, front } = await bench();
+    expect(await model.checkout(id(1))).toBe(true);
+    expect(front.magics).toEqual([`%checkout ${id(1)}`]);
+    expect(model.notice.value).toMatchObject({ kind: 'done', message: `did %checkout ${id(1)}` });
+  });
+
+  it('that are refused show why', async () => {
+    const { model, front } = await bench();
+    front.refuses = /undo/;
+    expect(await model.undo()).toBe(false);
+    expect(model.notice.value).toMatchObject({ kind: 'failed', message: '%undo was refused' });
+    expect(model.doing.value).toBeNull();
+  });
+
+  it('tag a layer that is not head, and bring head back also when the name is refused', async () => {
+    const { model, front } = await bench(api => {
+      api.allLayers = three;
+      api.session = { ...SESSION, head: id(3) };
+    });
+    front.refuses = /tag/;
+    expect(await model.tag(id(1), 'name')).toBe(false);
+    expect(front.magics).toEqual([`%checkout ${id(1)}`, '%tag name', `%checkout ${id(3)}`]);
+  });
+
+  it('run the cells below only when head has moved', async () => {
+    const { model, front } = await bench();
+    await model.runFrom(id(2));
+    expect(front.below).toEqual([id(2)]);
+    front.refuses = /checkout/;
+    await model.runFrom(id(1));
+    expect(front.below).toEqual([id(2)]);
+  });
+
+  it('write limits as %limits takes them', async () => {
+    const { model, front } = await bench();
+    await model.setLimits({ memory: 2 ** 30, cpus: 1.5, timeout: null });
+    expect(front.magics).toEqual(['%limits memory=1g cpus=1.5 timeout=none']);
+  });
+
+  it('never put into a magic what is more than a word', async () => {
+    const { model, front } = await bench();
+    for (const name of ['a b', 'a\nimport os', '-x', '', '$(x)', "a'"]) {
+      expect(await model.useImage(name)).toBe(false);
+      expect(() => word(name)).toThrow();
+    }
+    expect(front.magics).toEqual([]);
+  });
+
+  it('on containers tell what the server says', async () => {
+    const { api, model } = await bench();
+    expect(await model.act('a', 'kill')).toBe(true);
+    expect(api.calls).toContain('kill a');
+    api.failure = new ApiError('it has ended', 'Run the cell again', 409);
+    expect(await model.act('a', 'kill')).toBe(false);
+    expect(model.notice.value).toEqual({
+      kind: 'failed',
+      message: 'it has ended',
+      hint: 'Run the cell again'
+    });
+  });
+});
+
+describe('the selection', () => {
+  it('loads the layer, and the difference when another one is chosen', async () => {
+    const { api, model } = await bench(api => {
+      api.allLayers = three;
+    });
+    model.select({ layer: id(2) });
+    await settled();
+    expect(model.layer.value.data?.id).toBe(id(2));
+    model.select({ against: FROM_IMAGE });
+    await settled();
+    expect(api.calls).toContain(`diff ${id(2)} image`);
+    expect(model.diff.value.data?.files_total).toBe(2);
+  });
+
+  it('loses what is there no more after a reload', async () => {
+    const { model } = await bench(api => {
+      api.allLayers = three;
+    });
+    model.restore({ tab: 'layers', layer: 'gone' });
+    await model.refresh();
+    expect(model.selection.value.layer).toBeNull();
+  });
+});
+
+describe('a server that does not answer', () => {
+  it('leaves what was there and says so', async () => {
+    const { api, model } = await bench(api => {
+      api.allLayers = three;
+    });
+    api.failure = new ApiError('The server does not answer', null, 0);
+    await model.refresh();
+    expect(model.layers.value.data?.layers).toHaveLength(3);
+    expect(model.layers.value.error?.message).toBe('The server does not answer');
+    expect(model.containers.value.error).not.toBeNull();
+  });
+});

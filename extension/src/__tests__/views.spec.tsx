@@ -1,0 +1,324 @@
+import { act, cleanup, fireEvent, render, screen } from '@testing-library/react';
+import * as React from 'react';
+
+import { ApiError } from '../api/client';
+import { Store } from '../model/store';
+import { ICellLine, ILineFields, ILineState } from '../notebook/lines';
+import { DEFAULTS } from '../settings';
+import { CellLineView } from '../views/cellline';
+import { Provider } from '../views/host';
+import { PanelView } from '../views/panel';
+import {
+  bench,
+  container,
+  FakeApi,
+  FakeFront,
+  IBench,
+  id,
+  layer,
+  sample,
+  SESSION,
+  settled
+} from './fakes';
+
+const HOSTILE = '<img src=x onerror="window.pwned=1">';
+
+beforeAll(() => {
+  // jsdom lays nothing out: lists would have no room for any row.
+  Object.defineProperty(HTMLElement.prototype, 'clientHeight', { get: () => 400 });
+  Object.defineProperty(HTMLElement.prototype, 'clientWidth', { get: () => 340 });
+});
+
+afterEach(() => {
+  cleanup();
+  expect((window as { pwned?: number }).pwned).toBeUndefined();
+  expect(document.querySelectorAll('img, script')).toHaveLength(0);
+});
+
+async function show(prepare?: (api: FakeApi, front: FakeFront) => void): Promise<IBench> {
+  const made = await bench(prepare);
+  render(
+    <Provider value={made.context}>
+      <PanelView />
+    </Provider>
+  );
+  await act(settled);
+  return made;
+}
+
+async function tab(name: string): Promise<void> {
+  fireEvent.click(screen.getByRole('tab', { name }));
+  await act(settled);
+}
+
+describe('the panel', () => {
+  it('says what to do when no notebook is in front', async () => {
+    await show((_, front) => {
+      front.current = null;
+    });
+    expect(screen.getByText('No notebook is in front')).toBeTruthy();
+  });
+
+  it('gives a notebook of another kernel a hint and no error', async () => {
+    await show((_, front) => {
+      front.current = { ...front.current!, kernel: 'other', kernelName: 'Python 3' };
+    });
+    expect(screen.getByText(/Its kernel is “Python 3”/)).toBeTruthy();
+    expect(screen.queryByRole('alert')).toBeNull();
+  });
+
+  it('says that the server cannot be reached and keeps what it had', async () => {
+    const { events } = await show(api => {
+      api.allLayers = [layer(1, null)];
+    });
+    act(() => events.become('lost'));
+    expect(screen.getByText(/cannot be reached/)).toBeTruthy();
+    expect(screen.getByText('x = 1')).toBeTruthy();
+  });
+
+  it('shows an error with its hint, and tries again', async () => {
+    const { api } = await show(api => {
+      api.failure = new ApiError('the store is broken', 'Run cellstack doctor', 500);
+    });
+    expect(screen.getByRole('alert').textContent).toContain(
+      'the store is brokenRun cellstack doctor'
+    );
+    api.failure = null;
+    fireEvent.click(screen.getByRole('button', { name: 'Try again' }));
+    await act(settled);
+    expect(screen.queryByRole('alert')).toBeNull();
+  });
+
+  it('goes from section to section by the arrow keys', async () => {
+    const { model } = await show();
+    fireEvent.keyDown(screen.getByRole('tab', { name: 'Layers' }), { key: 'ArrowRight' });
+    expect(model.selection.value.tab).toBe('containers');
+    expect(screen.getByRole('tabpanel').getAttribute('aria-labelledby')).toBe(
+      'cellstack-tab-containers'
+    );
+  });
+});
+
+describe('layers', () => {
+  it('are a list that keys go through', async () => {
+    const { model } = await show(api => {
+      api.allLayers = [layer(1, null), layer(2, 1), layer(3, 2, { status: 'error' })];
+      api.session = { ...SESSION, head: id(3) };
+    });
+    const list = screen.getByRole('listbox', { name: /Layers/ });
+    expect(screen.getAllByRole('option')).toHaveLength(3);
+    expect(screen.getAllByRole('option')[0].textContent).toContain('head');
+    expect(screen.getAllByRole('option')[0].textContent).toContain('error');
+    fireEvent.keyDown(list, { key: 'ArrowDown' });
+    fireEvent.keyDown(list, { key: 'ArrowDown' });
+    expect(model.selection.value.layer).toBe(id(2));
+    await act(settled);
+    fireEvent.click(screen.getByRole('button', { name: 'Check out' }));
+    await act(settled);
+    expect(screen.getByText(`did %checkout ${id(2)}`)).toBeTruthy();
+  });
+
+  it('of a thousand only have the rows in the page that can be seen', async () => {
+    await show(api => {
+      api.allLayers = Array.from({ length: 1000 }, (_, i) => layer(i + 1, i || null));
+    });
+    const rows = screen.getAllByRole('option');
+    expect(rows.length).toBeLessThan(40);
+    expect(rows[0].getAttribute('aria-setsize')).toBe('1000');
+  });
+
+  it('show names that look like markup as text', async () => {
+    const { model, opened } = await show(api => {
+      api.allLayers = [layer(1, null, { code: HOSTILE, tags: [HOSTILE] })];
+    });
+    expect(screen.getAllByText(HOSTILE)).toHaveLength(2);
+    act(() => model.select({ layer: id(1) }));
+    await act(settled);
+    expect(screen.getByText(/\/work\/<img/)).toBeTruthy();
+    fireEvent.doubleClick(screen.getByText(/\/work\/<img/));
+    expect(opened[0]).toContain(`${id(1)} /work/<img`);
+    fireEvent.click(screen.getByRole('tab', { name: /Variables/ }));
+    expect(screen.getByText(/not carried: <img/)).toBeTruthy();
+  });
+
+  it('wait for the image that a new kernel makes', async () => {
+    await show(api => {
+      api.session = { ...SESSION, image: '' };
+      api.imageOfSession = null;
+    });
+    expect(screen.getByText('The image is being made…')).toBeTruthy();
+  });
+
+  it('cannot be moved on while no kernel of ours runs', async () => {
+    const { model } = await show((api, front) => {
+      api.allLayers = [layer(1, null)];
+      api.session = { ...SESSION, head: id(1), kernel_id: null };
+      front.current = { ...front.current!, kernel: 'none', kernelId: null };
+    });
+    await act(() => model.refresh());
+    expect(screen.getByRole('button', { name: /Undo/ }).hasAttribute('disabled')).toBe(true);
+  });
+});
+
+describe('containers', () => {
+  it('show what they use, and are killed', async () => {
+    const { api, events } = await show(api => {
+      api.allContainers = [container('c0ffee', { command: HOSTILE })];
+    });
+    await tab('Containers');
+    expect(events.last?.containers).toBe('all');
+    act(() =>
+      events.tell({ type: 'metrics', metrics: [sample('c0ffee', 1), sample('c0ffee', 2)] })
+    );
+    expect(screen.getByRole('option').textContent).toContain('100 MiB');
+    fireEvent.click(screen.getByRole('option'));
+    await act(settled);
+    expect(screen.getByRole('img', { name: 'memory: 100 MiB / 1 GiB' })).toBeTruthy();
+    fireEvent.click(screen.getByRole('button', { name: 'Kill' }));
+    await act(settled);
+    expect(api.calls).toContain('kill c0ffee');
+  });
+
+  it('take new limits, and no wrong ones', async () => {
+    const { api } = await show(api => {
+      api.allContainers = [container('c0ffee')];
+    });
+    await tab('Containers');
+    fireEvent.click(screen.getByRole('option'));
+    await act(settled);
+    fireEvent.click(screen.getByRole('button', { name: 'Limits…' }));
+    const memory = screen.getByLabelText('Memory');
+    fireEvent.change(memory, { target: { value: 'much' } });
+    expect(screen.getByRole('button', { name: 'Apply at once' }).hasAttribute('disabled')).toBe(
+      true
+    );
+    fireEvent.change(memory, { target: { value: '2g' } });
+    fireEvent.click(screen.getByRole('button', { name: 'Apply at once' }));
+    await act(settled);
+    expect(api.calls).toContain(`limits c0ffee ${JSON.stringify({ memory: 2 ** 31 })}`);
+  });
+
+  it('are not measured any more when another section is open', async () => {
+    const { events } = await show(api => {
+      api.allContainers = [container('c0ffee')];
+    });
+    await tab('Containers');
+    expect(events.last?.containers).toBe('all');
+    await tab('Layers');
+    expect(events.last?.containers).toEqual([]);
+  });
+});
+
+describe('namespaces', () => {
+  it('open to what is inside, as text', async () => {
+    await show(api => {
+      api.allContainers = [container('c0ffee')];
+      api.detail = {
+        namespaces: [
+          {
+            kind: 'uts',
+            inode: 3,
+            host_inode: 1,
+            previous_inode: 2,
+            isolates: 'the host name',
+            inside: { hostname: HOSTILE }
+          },
+          {
+            kind: 'net',
+            inode: 1,
+            host_inode: 1,
+            previous_inode: 1,
+            isolates: 'networks',
+            inside: { interfaces: [{ name: 'lo', addresses: ['127.0.0.1'], up: true }] }
+          }
+        ]
+      };
+    });
+    await tab('Namespaces');
+    expect(screen.getByText('This cell has 1 of 2 namespaces of its own.')).toBeTruthy();
+    expect(screen.getByText(HOSTILE)).toBeTruthy();
+    const button = screen.getByRole('button', { name: 'net' });
+    fireEvent.click(button);
+    expect(button.getAttribute('aria-expanded')).toBe('true');
+    expect(screen.getByText('127.0.0.1')).toBeTruthy();
+  });
+});
+
+describe('the line under a cell', () => {
+  function line(state: ILineState, done: string[] = []): ICellLine {
+    return {
+      id: 'cell',
+      state: new Store(state),
+      fields: new Store<ILineFields>(DEFAULTS.cellLine),
+      showLayer: name => done.push(`layer ${name}`),
+      showContainer: name => done.push(`container ${name}`),
+      raiseAndRun: option => done.push(`raise ${option}`)
+    };
+  }
+
+  const record = {
+    status: 'ok' as const,
+    number: 1,
+    container: 'c0ffee',
+    layer: id(1),
+    committed: true,
+    changes: { added: 2, changed: 0, deleted: 1 },
+    wall_seconds: 0.5,
+    memory_peak_bytes: 2 ** 29,
+    memory_limit: 2 ** 30,
+    reason: 'finished',
+    signal: null,
+    limit: null,
+    cache: 'miss' as const
+  };
+
+  async function showLine(entry: ICellLine, prepare?: (api: FakeApi) => void): Promise<IBench> {
+    const made = await bench(prepare);
+    render(
+      <Provider value={made.context}>
+        <CellLineView line={entry} />
+      </Provider>
+    );
+    return made;
+  }
+
+  it('says how the run was and leads to its layer', async () => {
+    const done: string[] = [];
+    await showLine(line({ record, runs: false }, done));
+    const text = screen.getByRole('group').textContent;
+    for (const part of ['c0ffee', 'ok', '500 ms', '512 MiB', '+2', '−1', 'run']) {
+      expect(text).toContain(part);
+    }
+    expect(screen.getByRole('meter').getAttribute('aria-valuenow')).toBe('50');
+    fireEvent.click(screen.getByRole('button', { name: /layer/ }));
+    expect(done).toEqual([`layer ${id(1)}`]);
+  });
+
+  it('of a killed cell names the limit and offers a higher one', async () => {
+    const done: string[] = [];
+    const killed = {
+      ...record,
+      status: 'killed' as const,
+      reason: 'oom',
+      limit: 2 ** 27,
+      committed: false
+    };
+    await showLine(line({ record: killed, runs: false }, done));
+    expect(screen.getByText('killed at its memory limit of 128 MiB')).toBeTruthy();
+    fireEvent.click(screen.getByRole('button', { name: 'Raise to 256 MiB and run again' }));
+    expect(done).toEqual(['raise memory=256m']);
+  });
+
+  it('of a running cell asks for the metrics of its container, and shows them', async () => {
+    const { events } = await showLine(line({ record: null, runs: true }), api => {
+      api.allContainers = [container('c0ffee')];
+    });
+    expect(events.last?.containers).toEqual(['c0ffee']);
+    act(() => events.tell({ type: 'metrics', metrics: [sample('c0ffee', 1)] }));
+    act(() => events.tell({ type: 'metrics', metrics: [sample('c0ffee', 2)] }));
+    expect(screen.getByRole('group').textContent).toContain('100 MiB');
+    expect(screen.getByRole('group').textContent).toContain('cpu 50 %');
+    cleanup();
+    expect(events.last?.containers).toEqual([]);
+  });
+});

@@ -1,0 +1,178 @@
+import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
+import {
+  Clipboard,
+  Dialog,
+  ICommandPalette,
+  InputDialog,
+  MainAreaWidget,
+  showDialog
+} from '@jupyterlab/apputils';
+import { INotebookTracker } from '@jupyterlab/notebook';
+import { ServerConnection } from '@jupyterlab/services';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStateDB } from '@jupyterlab/statedb';
+import { IStatusBar } from '@jupyterlab/statusbar';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { Api } from './api/client';
+import { Events } from './api/events';
+import { IFileText } from './api/types';
+import { addCommands, CommandIDs, IN_PALETTE } from './commands';
+import { applyDefaults } from './defaults';
+import { baseName } from './model/format';
+import { ISelection, Model } from './model/model';
+import { Fetched, problemOf, Store } from './model/store';
+import { Ask, NotebookFront } from './notebook/front';
+import { CellLines, ILineFields } from './notebook/lines';
+import { DEFAULTS, Settings } from './settings';
+import { bundle, IContext, IHost } from './views/host';
+import { layersIcon } from './views/icons';
+import { cellLineWidget, differenceWidget, PanelWidget, statusWidget } from './widgets';
+
+const ID = 'cellstack:plugin';
+const PANEL_ID = 'cellstack-panel';
+const STATE = 'cellstack:selection';
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: ID,
+  description: 'Layers, containers, namespaces and images of Cellstack notebooks.',
+  autoStart: true,
+  requires: [INotebookTracker],
+  optional: [ILayoutRestorer, ICommandPalette, ISettingRegistry, IStateDB, IStatusBar, ITranslator],
+  activate
+};
+
+export default plugin;
+
+function activate(
+  app: JupyterFrontEnd,
+  tracker: INotebookTracker,
+  restorer: ILayoutRestorer | null,
+  palette: ICommandPalette | null,
+  registry: ISettingRegistry | null,
+  state: IStateDB | null,
+  statusBar: IStatusBar | null,
+  translator: ITranslator | null
+): void {
+  const trans = bundle(translator ?? nullTranslator);
+  const connection: ServerConnection.ISettings = app.serviceManager.serverSettings;
+  const api = new Api(connection);
+
+  const ask: Ask = async (prompt, password) => {
+    const title = trans.__('The kernel asks');
+    const options = { title, label: prompt };
+    const answer = password
+      ? await InputDialog.getPassword(options)
+      : await InputDialog.getText(options);
+    return answer.button.accept ? (answer.value ?? '') : null;
+  };
+  const front = new NotebookFront(tracker, trans, ask);
+  const model = new Model(api, new Events(connection), front);
+
+  const show = (): void => app.shell.activateById(PANEL_ID);
+  const host: IHost = {
+    openFile: (layer, path, from) => openFile(layer, path, from),
+    download: url => {
+      const anchor = document.createElement('a');
+      anchor.href = url;
+      anchor.download = '';
+      anchor.click();
+    },
+    askText: async (title, label, text) => {
+      const answer = await InputDialog.getText({ title, label, text });
+      return answer.button.accept && answer.value?.trim() ? answer.value.trim() : null;
+    },
+    confirm: async (title, body, label) => {
+      const buttons = [Dialog.cancelButton(), Dialog.warnButton({ label })];
+      return (await showDialog({ title, body, buttons })).button.accept;
+    },
+    copy: text => Clipboard.copyToSystem(text)
+  };
+  const context: IContext = { model, host, trans };
+
+  const openFile = (layer: string, path: string, from: string | null): void => {
+    const session = model.session.value?.id;
+    if (!session) {
+      return;
+    }
+    const file = new Fetched<IFileText>();
+    const load = (): void => void file.load(() => api.file(layer, path, session, from));
+    load();
+    const widget = new MainAreaWidget({ content: differenceWidget(context, file, load) });
+    widget.title.label = baseName(path);
+    widget.title.caption = path;
+    widget.title.icon = layersIcon;
+    app.shell.add(widget, 'main');
+  };
+
+  const panel = new PanelWidget(context, model);
+  panel.id = PANEL_ID;
+  panel.title.icon = layersIcon;
+  panel.title.caption = trans.__('Cellstack');
+  panel.node.setAttribute('role', 'region');
+  panel.node.setAttribute('aria-label', trans.__('Cellstack'));
+  app.shell.add(panel, 'right', { rank: 300, type: 'Cellstack' });
+  restorer?.add(panel, PANEL_ID);
+
+  const settings = new Settings();
+  const fields = new Store<ILineFields>(DEFAULTS.cellLine);
+  const isShown = new Store(DEFAULTS.cellLine.show);
+  const fail = (error: unknown): void => {
+    model.tell({ kind: 'failed', ...problemOf(error) });
+    show();
+  };
+  new CellLines(tracker, {
+    ask,
+    fields,
+    isShown,
+    fail,
+    render: line => cellLineWidget(context, line),
+    showLayer: layer => {
+      show();
+      model.select({ tab: 'layers', layer, against: null });
+    },
+    showContainer: container => {
+      show();
+      model.select({ tab: 'containers', container });
+    }
+  });
+  applyDefaults(tracker, settings, api, ask, fail);
+  addCommands(app, model, host, tracker, trans, show);
+  for (const { command, args } of IN_PALETTE) {
+    palette?.addItem({
+      command,
+      args: { ...args, isPalette: true },
+      category: trans.__('Cellstack')
+    });
+  }
+
+  const inStatusBar = new Store(DEFAULTS.statusBar);
+  const item = statusWidget(context, inStatusBar, () => {
+    void app.commands.execute(CommandIDs.show, { tab: 'layers' });
+  });
+  statusBar?.registerStatusItem(ID, { item, align: 'left', rank: 5 });
+
+  settings.changed.connect((_, value) => {
+    fields.set(value.cellLine);
+    isShown.set(value.cellLine.show);
+    inStatusBar.set(value.statusBar);
+    model.interests.setInterval(value.refreshInterval);
+  });
+  void registry?.load(ID).then(loaded => settings.follow(loaded));
+
+  document.addEventListener('visibilitychange', () =>
+    model.interests.setVisible(document.visibilityState === 'visible')
+  );
+  void restoreSelection(model, state);
+}
+
+/** Bring back what was selected before a reload, and keep what is selected from now on. */
+async function restoreSelection(model: Model, state: IStateDB | null): Promise<void> {
+  const kept = await state?.fetch(STATE);
+  if (kept && typeof kept === 'object') {
+    model.restore(kept as Partial<ISelection>);
+  }
+  model.selection.changed.connect((_, selection) => {
+    void state?.save(STATE, { ...selection });
+  });
+}

@@ -1,0 +1,38 @@
+import { ISignal } from '@lumino/signaling';
+
+/**
+ * What the model needs to know of the notebook in front.
+ *
+ * kernel: "ours", another one ("other"), not known yet ("starting"), or "none".
+ */
+export interface IFrontNotebook {
+  readonly path: string;
+  readonly kernel: 'ours' | 'other' | 'starting' | 'none';
+  readonly kernelId: string | null;
+  readonly kernelName: string;
+  readonly busy: boolean;
+}
+
+/** The notebook in front, and its kernel. */
+export interface IFront {
+  readonly current: IFrontNotebook | null;
+  readonly changed: ISignal<unknown, void>;
+  /**
+   * Let the kernel of the notebook in front answer a magic, and return what it showed, as text.
+   *
+   * Rejects with a KernelError that has the kernel's own sentence.
+   */
+  run(magic: string): Promise<string>;
+  /** Run the cells of the notebook in front that are below the one whose result `layer` is. */
+  runBelow(layer: string): Promise<void>;
+}
+
+/** The kernel said no, in a sentence. */
+export class KernelError extends Error {
+  readonly hint: string | null = null;
+
+  constructor(message: string) {
+    super(message);
+    this.name = 'KernelError';
+  }
+}

@@ -1,0 +1,62 @@
+import { ISubscription } from '../api/types';
+
+/** What one view wants to be told about. */
+export interface IInterest {
+  /** Sessions, their layers and containers. */
+  sessions?: boolean;
+  /** Containers whose metrics it draws. */
+  containers?: readonly string[] | 'all';
+}
+
+/**
+ * Who looks at what. The server is asked for what somebody looks at, and for nothing in a hidden window.
+ */
+export class Interests {
+  constructor(private readonly _say: (wanted: ISubscription) => void) {}
+
+  /** Say what the view `who` wants from now on; null for nothing. */
+  set(who: string, wanted: IInterest | null): void {
+    if (wanted === null) {
+      this._wanted.delete(who);
+    } else {
+      this._wanted.set(who, wanted);
+    }
+    this._update();
+  }
+
+  /** Whether the window can be seen. */
+  setVisible(visible: boolean): void {
+    this._visible = visible;
+    this._update();
+  }
+
+  setInterval(seconds: number): void {
+    this._interval = Math.min(60, Math.max(0.5, seconds));
+    this._update();
+  }
+
+  private _update(): void {
+    const wanted = this._merged();
+    const text = JSON.stringify(wanted);
+    if (text !== this._said) {
+      this._said = text;
+      this._say(wanted);
+    }
+  }
+
+  private _merged(): ISubscription {
+    const views = this._visible ? [...this._wanted.values()] : [];
+    const all = views.some(view => view.containers === 'all');
+    const ids = new Set(views.flatMap(view => (view.containers as readonly string[]) ?? []));
+    return {
+      sessions: views.some(view => view.sessions) ? 'all' : [],
+      containers: all ? 'all' : [...ids].sort(),
+      interval: this._interval
+    };
+  }
+
+  private _interval = 1;
+  private _said = '';
+  private _visible = true;
+  private _wanted = new Map<string, IInterest>();
+}

@@ -1,0 +1,564 @@
+import { IDisposable } from '@lumino/disposable';
+import { Signal } from '@lumino/signaling';
+
+import { ContainerAction, IApi, ILimitChange } from '../api/client';
+import { ConnectionStatus, IEvents } from '../api/events';
+import {
+  ContainerStatus,
+  IContainer,
+  IContainerDetail,
+  IDiff,
+  IImage,
+  IImageDetail,
+  IInfo,
+  ILayer,
+  ILayerDetail,
+  IMetrics,
+  ISession,
+  ISessionLayers,
+  ISubscription,
+  ServerEvent
+} from '../api/types';
+import { asOption } from './format';
+import { IFront, IFrontNotebook } from './front';
+import { pathOf } from './graph';
+import { Interests } from './interest';
+import { extended, History } from './metrics';
+import { Fetched, ILoadable, IProblem, IReadable, problemOf, Store } from './store';
+
+export const TABS = ['layers', 'containers', 'namespaces', 'images'] as const;
+export type Tab = (typeof TABS)[number];
+
+/** What is open and selected: what a reload brings back. */
+export interface ISelection {
+  readonly tab: Tab;
+  readonly layer: string | null;
+  /** A second layer, that `layer` is compared with. */
+  readonly against: string | null;
+  readonly container: string | null;
+  readonly image: string | null;
+}
+
+export interface INotice extends IProblem {
+  readonly kind: 'done' | 'failed';
+}
+
+/** The image in `diff?from=`: the comparison starts below all layers. */
+export const FROM_IMAGE = 'image';
+
+const ENDED_KEPT = 50;
+const NOTHING_SELECTED: ISelection = {
+  tab: 'layers',
+  layer: null,
+  against: null,
+  container: null,
+  image: null
+};
+
+/**
+ * What the panel, the lines under cells and the status bar show.
+ *
+ * It reads from the server and is told of news by it; what changes a session goes through the notebook's kernel, which
+ * owns it.
+ */
+export class Model implements IDisposable {
+  constructor(
+    readonly api: IApi,
+    private readonly _events: IEvents,
+    private readonly _front: IFront
+  ) {
+    this._interests = new Interests(wanted => this._subscribe(wanted));
+    _events.received.connect(this._onEvent, this);
+    _events.statusChanged.connect(this._onStatus, this);
+    _front.changed.connect(this._onFront, this);
+    this._onFront();
+  }
+
+  // -- what views read
+
+  get connection(): IReadable<ConnectionStatus> {
+    return this._connection;
+  }
+
+  get notebook(): IReadable<IFrontNotebook | null> {
+    return this._notebook;
+  }
+
+  get info(): IReadable<ILoadable<IInfo>> {
+    return this._info.store;
+  }
+
+  get sessions(): IReadable<ILoadable<ISession[]>> {
+    return this._sessions.store;
+  }
+
+  /** The session of the notebook in front; null when it has none yet. */
+  get session(): IReadable<ISession | null> {
+    return this._session;
+  }
+
+  get layers(): IReadable<ILoadable<ISessionLayers>> {
+    return this._layers.store;
+  }
+
+  /** The selected layer, or what is different between it and the one it is compared with. */
+  get layer(): IReadable<ILoadable<ILayerDetail>> {
+    return this._layer.store;
+  }
+
+  get diff(): IReadable<ILoadable<IDiff>> {
+    return this._diff.store;
+  }
+
+  get containers(): IReadable<ILoadable<IContainer[]>> {
+    return this._containers.store;
+  }
+
+  get container(): IReadable<ILoadable<IContainerDetail>> {
+    return this._container.store;
+  }
+
+  get metrics(): IReadable<ReadonlyMap<string, History>> {
+    return this._metrics;
+  }
+
+  get images(): IReadable<ILoadable<IImage[]>> {
+    return this._images.store;
+  }
+
+  get image(): IReadable<ILoadable<IImageDetail>> {
+    return this._image.store;
+  }
+
+  get selection(): IReadable<ISelection> {
+    return this._selection;
+  }
+
+  get notice(): IReadable<INotice | null> {
+    return this._notice;
+  }
+
+  /** What is being done; null when nothing is. */
+  get doing(): IReadable<string | null> {
+    return this._doing;
+  }
+
+  get interests(): Interests {
+    return this._interests;
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  dispose(): void {
+    if (!this._isDisposed) {
+      this._isDisposed = true;
+      Signal.clearData(this);
+      this._events.dispose();
+    }
+  }
+
+  // -- what views do
+
+  select(change: Partial<ISelection>): void {
+    const before = this._selection.value;
+    this._selection.set({ ...before, ...change });
+    const { layer, against, container, image } = this._selection.value;
+    if (layer !== before.layer || against !== before.against) {
+      this._loadLayer();
+    }
+    if (container !== before.container) {
+      this._container.clear();
+      void this.reloadContainer();
+    }
+    if (image !== before.image) {
+      this._image.clear();
+      this._loadImage();
+    }
+  }
+
+  /** Select what was selected before a reload; what is there no more is left out when its list comes. */
+  restore(selection: Partial<ISelection>): void {
+    this.select({ ...NOTHING_SELECTED, ...selection });
+  }
+
+  clearNotice(): void {
+    this._notice.set(null);
+  }
+
+  /** Fetch everything that is shown anew. */
+  async refresh(): Promise<void> {
+    await Promise.all([
+      this._info.load(() => this.api.info()),
+      this._loadSessions(),
+      this._containers.load(async () => sorted(await this.api.containers())),
+      this._images.store.value.data || this._selection.value.tab === 'images'
+        ? this.reloadImages()
+        : undefined,
+      this.reloadContainer()
+    ]);
+  }
+
+  async reloadImages(): Promise<void> {
+    await this._images.load(() => this.api.images());
+    this._loadImage();
+  }
+
+  async reloadContainer(): Promise<void> {
+    const { container } = this._selection.value;
+    if (container !== null) {
+      await this._container.load(() => this.api.container(container));
+    }
+  }
+
+  checkout(layer: string): Promise<boolean> {
+    return this._magic(() => `%checkout ${word(layer)}`);
+  }
+
+  undo(): Promise<boolean> {
+    return this._magic(() => '%undo');
+  }
+
+  /** Make a layer an image with a name: %tag names head, so head moves there and back. */
+  async tag(layer: string, name: string): Promise<boolean> {
+    const head = this._layers.store.value.data?.head ?? null;
+    if (layer === head) {
+      return this._magic(() => `%tag ${word(name)}`);
+    }
+    return this._do('tag', async () => {
+      await this._front.run(`%checkout ${word(layer)}`);
+      try {
+        return await this._front.run(`%tag ${word(name)}`);
+      } finally {
+        await this._front.run(`%checkout ${head === null ? 'image' : word(head)}`);
+      }
+    });
+  }
+
+  /** Choose the image of the notebook's following cells. */
+  useImage(ref: string): Promise<boolean> {
+    return this._magic(() => `%image ${word(ref)}`);
+  }
+
+  /** Change the limits of the notebook's following cells; null is no limit. */
+  setLimits(change: ILimitChange & { timeout?: number | null }): Promise<boolean> {
+    const options = Object.entries(change).map(([name, value]) => {
+      const text = value === null ? 'none' : name === 'memory' ? asOption(value) : String(value);
+      return `${name}=${text}`;
+    });
+    return this._magic(() => `%limits ${options.join(' ')}`);
+  }
+
+  /** Go to a layer, and run the cells below the one that made it. */
+  async runFrom(layer: string): Promise<void> {
+    if (await this.checkout(layer)) {
+      await this._do('run', async () => {
+        await this._front.runBelow(layer);
+        return null;
+      });
+    }
+  }
+
+  act(container: string, action: ContainerAction): Promise<boolean> {
+    return this._do(action, async () => {
+      await this.api.act(container, action);
+      return null;
+    });
+  }
+
+  changeLimits(container: string, change: ILimitChange): Promise<boolean> {
+    return this._do('limits', async () => {
+      this._putContainer(await this.api.changeLimits(container, change));
+      return null;
+    });
+  }
+
+  async removeImage(id: string): Promise<boolean> {
+    const done = await this._do('remove', async () => {
+      await this.api.removeImage(id);
+      return null;
+    });
+    if (done) {
+      this.select({ image: null });
+      await this.reloadImages();
+    }
+    return done;
+  }
+
+  /** Show a sentence to the person. */
+  tell(notice: INotice): void {
+    this._notice.set(notice);
+  }
+
+  // -- actions
+
+  private _magic(code: () => string): Promise<boolean> {
+    return this._do('magic', async () => (await this._front.run(code())).trim() || null);
+  }
+
+  /** Do one thing at a time, and tell how it went. */
+  private async _do(what: string, action: () => Promise<string | null>): Promise<boolean> {
+    this._doing.set(what);
+    this._notice.set(null);
+    try {
+      const message = await action();
+      if (message) {
+        this._notice.set({ kind: 'done', message, hint: null });
+      }
+      return true;
+    } catch (error) {
+      this._notice.set({ kind: 'failed', ...problemOf(error) });
+      return false;
+    } finally {
+      this._doing.set(null);
+    }
+  }
+
+  // -- fetching
+
+  private async _loadSessions(): Promise<void> {
+    await this._sessions.load(() => this.api.sessions());
+    this._findSession();
+    const session = this._session.value;
+    if (session) {
+      await this._loadLayers(session.id);
+    }
+  }
+
+  private async _loadLayers(session: string): Promise<void> {
+    await this._layers.load(() => this.api.layers(session));
+    const { data } = this._layers.store.value;
+    const { layer, against } = this._selection.value;
+    if (data) {
+      const known = new Set(data.layers.map(entry => entry.id));
+      this.select({
+        layer: layer !== null && known.has(layer) ? layer : null,
+        against: against !== null && (known.has(against) || against === FROM_IMAGE) ? against : null
+      });
+      this._loadLayer();
+    }
+  }
+
+  private _loadLayer(): void {
+    const { layer, against } = this._selection.value;
+    const session = this._session.value?.id;
+    if (layer === null || !session) {
+      this._layer.clear();
+      this._diff.clear();
+      return;
+    }
+    if (this._layer.store.value.data?.id !== layer) {
+      this._layer.clear();
+    }
+    void this._layer.load(() => this.api.layer(layer, session));
+    if (against === null) {
+      this._diff.clear();
+    } else {
+      void this._diff.load(() => this.api.diff(layer, against, session));
+    }
+  }
+
+  private _loadImage(): void {
+    const { image } = this._selection.value;
+    if (image !== null) {
+      void this._image.load(() => this.api.image(image));
+    }
+  }
+
+  // -- news
+
+  private _onFront(): void {
+    const before = this._notebook.value;
+    const now = this._front.current;
+    this._notebook.set(now);
+    const isOurs = now?.kernel === 'ours';
+    this._interests.set('front', isOurs ? { sessions: true } : null);
+    if (isOurs && before?.kernelId !== now.kernelId) {
+      void this.refresh();
+    }
+    if (now?.path !== before?.path || now?.kernelId !== before?.kernelId) {
+      this._findSession();
+    }
+  }
+
+  /** Find the session of the notebook in front: its kernel's, else the last one that its file had. */
+  private _findSession(): void {
+    const notebook = this._notebook.value;
+    const found =
+      notebook === null || notebook.kernel === 'other'
+        ? null
+        : sessionOf(notebook, this._sessions.store.value.data ?? []);
+    const before = this._session.value;
+    this._session.set(found);
+    if (found?.id !== before?.id) {
+      this._layers.clear();
+      this._loadLayer();
+      if (found) {
+        void this._loadLayers(found.id);
+      }
+    }
+  }
+
+  private _subscribe(wanted: ISubscription): void {
+    const isTold = wanted.sessions === 'all';
+    this._missed = this._missed || (isTold && !this._isTold);
+    this._isTold = isTold;
+    this._events.subscribe(wanted);
+  }
+
+  private _onStatus(_: IEvents, status: ConnectionStatus): void {
+    this._connection.set(status);
+    this._missed = this._missed || status === 'lost';
+  }
+
+  private _onEvent(_: IEvents, event: ServerEvent): void {
+    switch (event.type) {
+      case 'session':
+        this._putSession(event.session);
+        break;
+      case 'layer':
+        this._putLayer(event.session, event.layer, event.head);
+        break;
+      case 'container':
+        this._putContainer(event.container);
+        break;
+      case 'metrics':
+        this._putMetrics(event.metrics);
+        break;
+      case 'subscribed':
+        if (this._missed && this._isTold) {
+          this._missed = false;
+          void this.refresh();
+        }
+        break;
+      case 'reset':
+        void this.refresh();
+        break;
+    }
+  }
+
+  private _putSession(session: ISession): void {
+    this._sessions.amend(all => [session, ...all.filter(other => other.id !== session.id)]);
+    this._findSession();
+    this._layers.amend(data =>
+      data.session.id === session.id ? withHead({ ...data, session }, session.head) : data
+    );
+    const { data } = this._layers.store.value;
+    if (data?.session.id === session.id && session.image && data.image?.id !== session.image) {
+      void this._loadLayers(session.id);
+    }
+  }
+
+  private _putLayer(session: string, layer: ILayer, head: string | null): void {
+    this._layers.amend(data =>
+      data.session.id === session
+        ? withHead(
+            { ...data, layers: [...data.layers.filter(old => old.id !== layer.id), layer] },
+            head
+          )
+        : data
+    );
+    const known = this._session.value;
+    if (known?.id === session) {
+      this._session.set({ ...known, head });
+    }
+  }
+
+  private _putContainer(container: IContainer): void {
+    this._containers.amend(all => {
+      const there = all.some(other => other.id === container.id);
+      const next = there
+        ? all.map(other => (other.id === container.id ? container : other))
+        : [container, ...all];
+      return sorted(next);
+    });
+    if (container.id === this._selection.value.container) {
+      if (container.status === 'ended') {
+        this._container.amend(detail => ({ ...detail, ...container, processes: [] }));
+      } else {
+        void this.reloadContainer();
+      }
+    }
+  }
+
+  private _putMetrics(samples: readonly IMetrics[]): void {
+    const metrics = new Map(this._metrics.value);
+    for (const sample of samples) {
+      metrics.set(sample.id, extended(metrics.get(sample.id) ?? [], sample));
+    }
+    const known = this._containers.store.value.data;
+    if (known) {
+      const ids = new Set(known.map(container => container.id));
+      for (const id of metrics.keys()) {
+        if (!ids.has(id)) {
+          metrics.delete(id);
+        }
+      }
+    }
+    this._metrics.set(metrics);
+  }
+
+  private _connection = new Store<ConnectionStatus>('connecting');
+  private _container = new Fetched<IContainerDetail>();
+  private _containers = new Fetched<IContainer[]>();
+  private _diff = new Fetched<IDiff>();
+  private _doing = new Store<string | null>(null);
+  private _image = new Fetched<IImageDetail>();
+  private _images = new Fetched<IImage[]>();
+  private _info = new Fetched<IInfo>();
+  private _interests: Interests;
+  private _isDisposed = false;
+  /** Whether the server tells of sessions, and whether there may be some that it has not told of. */
+  private _isTold = false;
+  private _missed = false;
+  private _layer = new Fetched<ILayerDetail>();
+  private _layers = new Fetched<ISessionLayers>();
+  private _metrics = new Store<ReadonlyMap<string, History>>(new Map());
+  private _notebook = new Store<IFrontNotebook | null>(null);
+  private _notice = new Store<INotice | null>(null);
+  private _selection = new Store<ISelection>(NOTHING_SELECTED);
+  private _session = new Store<ISession | null>(null);
+  private _sessions = new Fetched<ISession[]>();
+}
+
+/** Return the session that a notebook's kernel has, else the last one of its file; null when there is none. */
+export function sessionOf(notebook: IFrontNotebook, all: readonly ISession[]): ISession | null {
+  const last = (found: ISession[]): ISession | null =>
+    found.sort(
+      (a, b) => Number(b.live) - Number(a.live) || b.created.localeCompare(a.created)
+    )[0] ?? null;
+  const { kernelId, path } = notebook;
+  const own = kernelId === null ? [] : all.filter(session => session.kernel_id === kernelId);
+  return last(own) ?? last(all.filter(session => session.notebook === path));
+}
+
+/** Return the session's layers with head where it is now. */
+function withHead(data: ISessionLayers, head: string | null): ISessionLayers {
+  const path = pathOf(data.layers, head);
+  const layers = data.layers.map(layer =>
+    layer.on_path === path.has(layer.id) ? layer : { ...layer, on_path: path.has(layer.id) }
+  );
+  return { ...data, head, layers };
+}
+
+/** Return containers, those that run first, each kind with the newest first; of ended ones only the last. */
+function sorted(all: IContainer[]): IContainer[] {
+  const of = (status: ContainerStatus): IContainer[] =>
+    all.filter(container => container.status === status).sort(newest);
+  // One that was prepared and thrown away before a cell came is of no interest.
+  const ended = of('ended').filter(container => container.started !== null);
+  return [...of('running'), ...of('paused'), ...of('waiting'), ...ended.slice(0, ENDED_KEPT)];
+}
+
+function newest(a: IContainer, b: IContainer): number {
+  return b.created.localeCompare(a.created);
+}
+
+/** Return a text as one word of a magic; an Error for what could end its line. */
+export function word(text: string): string {
+  if (!/^[\w.:/@~-]+$/.test(text) || text.startsWith('-')) {
+    throw new Error(`${JSON.stringify(text)} is not a name`);
+  }
+  return text;
+}

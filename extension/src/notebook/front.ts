@@ -1,0 +1,171 @@
+import { ISessionContext } from '@jupyterlab/apputils';
+import { Cell, CodeCell } from '@jupyterlab/cells';
+import { INotebookTracker, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
+import { Kernel, KernelMessage } from '@jupyterlab/services';
+import { TranslationBundle } from '@jupyterlab/translation';
+import { ISignal, Signal } from '@lumino/signaling';
+
+import { IFront, IFrontNotebook, KernelError } from '../model/front';
+import { recordOf } from './record';
+
+/** What the kernel calls itself in its answer to kernel_info_request. */
+const IMPLEMENTATION = 'cellstack';
+
+/** Asks the person what the kernel wants to know; null when the person does not answer. */
+export type Ask = (prompt: string, password: boolean) => Promise<string | null>;
+
+/** The notebook in front of JupyterLab's window. */
+export class NotebookFront implements IFront {
+  constructor(
+    private readonly _tracker: INotebookTracker,
+    private readonly _trans: TranslationBundle,
+    private readonly _ask: Ask
+  ) {
+    _tracker.currentChanged.connect(this._onCurrent, this);
+    this._onCurrent();
+  }
+
+  get current(): IFrontNotebook | null {
+    return this._current;
+  }
+
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  async run(magic: string): Promise<string> {
+    const kernel = this._context?.session?.kernel;
+    if (!kernel || this._current?.kernel !== 'ours') {
+      throw new KernelError(
+        this._trans.__('The notebook in front has no Cellstack kernel that runs')
+      );
+    }
+    return runMagic(kernel, magic, this._ask);
+  }
+
+  async runBelow(layer: string): Promise<void> {
+    const notebook = this._panel?.content;
+    const index = notebook?.widgets.findIndex(cell => layerOf(cell) === layer) ?? -1;
+    if (!notebook || index === -1) {
+      throw new KernelError(
+        this._trans.__('No cell of this notebook has that layer as its result')
+      );
+    }
+    if (index + 1 < notebook.widgets.length) {
+      notebook.deselectAll();
+      notebook.activeCellIndex = index + 1;
+      await NotebookActions.runAllBelow(notebook, this._context ?? undefined);
+    }
+  }
+
+  private get _panel(): NotebookPanel | null {
+    return this._tracker.currentWidget;
+  }
+
+  private _onCurrent(): void {
+    const context = this._panel?.sessionContext ?? null;
+    if (context !== this._context) {
+      this._disconnect();
+      this._context = context;
+      context?.kernelChanged.connect(this._onKernel, this);
+      context?.statusChanged.connect(this._update, this);
+      context?.disposed.connect(this._disconnect, this);
+    }
+    this._onKernel();
+  }
+
+  private _disconnect(): void {
+    this._context?.kernelChanged.disconnect(this._onKernel, this);
+    this._context?.statusChanged.disconnect(this._update, this);
+    this._context?.disposed.disconnect(this._disconnect, this);
+    this._context = null;
+  }
+
+  private _onKernel(): void {
+    const kernel = this._context?.session?.kernel ?? null;
+    if (kernel?.id !== this._asked) {
+      this._asked = kernel?.id;
+      this._kind = 'starting';
+      void isOurs(kernel).then(ours => {
+        if (kernel?.id === this._asked) {
+          this._kind = kernel === null ? 'none' : ours ? 'ours' : 'other';
+          this._update();
+        }
+      });
+    }
+    this._update();
+  }
+
+  private _update(): void {
+    const panel = this._panel;
+    const kernel = this._context?.session?.kernel ?? null;
+    const next: IFrontNotebook | null = panel && {
+      path: panel.context.localPath,
+      kernel: kernel === null ? 'none' : this._kind,
+      kernelId: kernel?.id ?? null,
+      kernelName: this._context?.kernelDisplayName ?? '',
+      busy: kernel?.status === 'busy'
+    };
+    if (JSON.stringify(next) !== JSON.stringify(this._current)) {
+      this._current = next;
+      this._changed.emit();
+    }
+  }
+
+  private _asked: string | null | undefined;
+  private _changed = new Signal<this, void>(this);
+  private _context: ISessionContext | null = null;
+  private _current: IFrontNotebook | null = null;
+  private _kind: 'ours' | 'other' | 'starting' | 'none' = 'none';
+}
+
+/** Whether a kernel is one of ours; waits until it has said what it is. */
+export async function isOurs(kernel: Kernel.IKernelConnection | null): Promise<boolean> {
+  return kernel !== null && (await kernel.info).implementation === IMPLEMENTATION;
+}
+
+/** Return the layer that a cell's last run made; null when there is none. */
+function layerOf(cell: Cell): string | null {
+  return cell instanceof CodeCell ? (recordOf(cell.model)?.layer ?? null) : null;
+}
+
+/**
+ * Let a kernel answer a magic, outside of the notebook's cells and of its history.
+ *
+ * Returns what it showed, as text. Rejects with a KernelError that has the kernel's own sentence.
+ */
+export async function runMagic(
+  kernel: Kernel.IKernelConnection,
+  code: string,
+  ask: Ask
+): Promise<string> {
+  const future = kernel.requestExecute({
+    code,
+    silent: false,
+    store_history: false,
+    allow_stdin: true,
+    stop_on_error: false
+  });
+  const shown: string[] = [];
+  future.onIOPub = message => {
+    if (KernelMessage.isDisplayDataMsg(message)) {
+      const text = message.content.data['text/plain'];
+      shown.push(Array.isArray(text) ? text.join('') : String(text ?? ''));
+    }
+  };
+  future.onStdin = async message => {
+    if (KernelMessage.isInputRequestMsg(message)) {
+      const { prompt, password } = message.content;
+      const value = (await ask(prompt, password)) ?? '';
+      future.sendInputReply({ status: 'ok', value }, message.header);
+    }
+  };
+  const { content } = await future.done;
+  if (content.status === 'error') {
+    throw new KernelError(content.evalue);
+  }
+  if (content.status !== 'ok') {
+    throw new KernelError(`${code.split(' ')[0]}: ${content.status}`);
+  }
+  return shown.join('\n');
+}

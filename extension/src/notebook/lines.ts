@@ -1,0 +1,313 @@
+import { CodeCell, Cell } from '@jupyterlab/cells';
+import { INotebookTracker, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
+import { Kernel, KernelMessage } from '@jupyterlab/services';
+import { ReactWidget } from '@jupyterlab/ui-components';
+import { DisposableDelegate, DisposableSet, IDisposable } from '@lumino/disposable';
+import { PanelLayout } from '@lumino/widgets';
+
+import { IRecord } from '../api/types';
+import { IReadable, Store } from '../model/store';
+import { Ask, isOurs, runMagic } from './front';
+import { IKeptRecord, kept, METADATA, recordOf } from './record';
+
+/** What lines show, beside how the run ended. */
+export interface ILineFields {
+  container: boolean;
+  time: boolean;
+  memory: boolean;
+  files: boolean;
+  layer: boolean;
+  cache: boolean;
+}
+
+export interface ILineState {
+  record: IKeptRecord | null;
+  /** A run of the cell is on, or waits for its turn. */
+  runs: boolean;
+}
+
+/** The line under one cell, as its view knows it. */
+export interface ICellLine {
+  readonly id: string;
+  readonly state: IReadable<ILineState>;
+  readonly fields: IReadable<ILineFields>;
+  showLayer(layer: string): void;
+  showContainer(container: string): void;
+  /** Raise a limit of the notebook ("memory=1g") and run the cell again. */
+  raiseAndRun(option: string): void;
+}
+
+/** What lines ask of the window around them. */
+export interface ILinesHost {
+  ask: Ask;
+  fields: IReadable<ILineFields>;
+  isShown: IReadable<boolean>;
+  render(line: ICellLine): ReactWidget;
+  showLayer(layer: string): void;
+  showContainer(container: string): void;
+  fail(error: unknown): void;
+}
+
+/** Keeps what the kernel says of each run in the cell's metadata, and shows it in a line under the cell. */
+export class CellLines implements IDisposable {
+  constructor(tracker: INotebookTracker, host: ILinesHost) {
+    const add = (panel: NotebookPanel): void => {
+      const lines = new NotebookLines(panel, host);
+      this._all.add(lines);
+      panel.disposed.connect(() => {
+        this._all.remove(lines);
+        lines.dispose();
+      });
+    };
+    const onAdded = (_: INotebookTracker, panel: NotebookPanel): void => add(panel);
+    tracker.forEach(add);
+    tracker.widgetAdded.connect(onAdded);
+    this._all.add(new DisposableDelegate(() => tracker.widgetAdded.disconnect(onAdded)));
+  }
+
+  get isDisposed(): boolean {
+    return this._all.isDisposed;
+  }
+
+  dispose(): void {
+    this._all.dispose();
+  }
+
+  private _all = new DisposableSet();
+}
+
+/** The lines of one notebook. */
+class NotebookLines implements IDisposable {
+  constructor(
+    private readonly _panel: NotebookPanel,
+    private readonly _host: ILinesHost
+  ) {
+    _panel.sessionContext.kernelChanged.connect(this._onKernel, this);
+    _panel.content.modelContentChanged.connect(this._update, this);
+    _host.isShown.changed.connect(this._update, this);
+    void _panel.context.ready.then(() => this._update());
+    this._onKernel();
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  dispose(): void {
+    if (this._isDisposed) {
+      return;
+    }
+    this._isDisposed = true;
+    this._host.isShown.changed.disconnect(this._update, this);
+    this._leave();
+    for (const line of this._lines.values()) {
+      line.dispose();
+    }
+    this._lines.clear();
+  }
+
+  private _leave(): void {
+    this._kernel?.anyMessage.disconnect(this._onMessage, this);
+    this._kernel?.statusChanged.disconnect(this._onStatus, this);
+    this._kernel = null;
+  }
+
+  private _onKernel(): void {
+    const kernel = this._panel.sessionContext.session?.kernel ?? null;
+    this._leave();
+    this._cellOf.clear();
+    for (const line of this._lines.values()) {
+      line.setRuns(false);
+    }
+    this._isOurs = false;
+    if (kernel) {
+      // Connected before it has said what it is: a cell may be run at once.
+      this._kernel = kernel;
+      kernel.anyMessage.connect(this._onMessage, this);
+      kernel.statusChanged.connect(this._onStatus, this);
+      void isOurs(kernel).then(ours => {
+        if (ours && kernel === this._kernel) {
+          this._isOurs = true;
+          new Set(this._cellOf.values()).forEach(cell => this._lineOf(cell)?.setRuns(true));
+        }
+      });
+    }
+  }
+
+  /** A kernel that restarts or dies answers nothing that was asked before. */
+  private _onStatus(kernel: Kernel.IKernelConnection, status: Kernel.Status): void {
+    if (kernel === this._kernel && /restarting|dead/.test(status)) {
+      this._cellOf.clear();
+      for (const line of this._lines.values()) {
+        line.setRuns(false);
+      }
+    }
+  }
+
+  private _onMessage(
+    _: Kernel.IKernelConnection,
+    { msg, direction }: Kernel.IAnyMessageArgs
+  ): void {
+    if (direction === 'send' && msg.header.msg_type === 'execute_request') {
+      const cell = (msg.metadata as { cellId?: unknown }).cellId;
+      if (typeof cell === 'string') {
+        this._cellOf.set(msg.header.msg_id, cell);
+        if (this._isOurs) {
+          this._lineOf(cell)?.setRuns(true);
+        }
+      }
+    } else if (direction === 'recv' && msg.header.msg_type === 'execute_reply') {
+      const request = (msg.parent_header as KernelMessage.IHeader).msg_id;
+      const cell = this._cellOf.get(request);
+      this._cellOf.delete(request);
+      if (cell !== undefined) {
+        const { status } = msg.content as { status: string };
+        const { cellstack } = msg.metadata as { cellstack?: IRecord };
+        this._keep(cell, status === 'aborted' ? null : (cellstack ?? null));
+      }
+    }
+  }
+
+  private _keep(id: string, found: IRecord | null): void {
+    const cell = this._cell(id);
+    const line = this._lineOf(id);
+    if (!cell) {
+      return;
+    }
+    const record = found && kept(found);
+    if (record) {
+      cell.model.setMetadata(METADATA, record);
+    } else {
+      cell.model.deleteMetadata(METADATA);
+    }
+    line?.setRecord(record);
+    line?.setRuns([...this._cellOf.values()].includes(id));
+  }
+
+  private _cell(id: string): CodeCell | undefined {
+    return this._panel.content.widgets.find(
+      (cell): cell is CodeCell => cell instanceof CodeCell && cell.model.id === id
+    );
+  }
+
+  private _lineOf(id: string): Line | undefined {
+    const cell = this._cell(id);
+    return cell && this._lines.get(cell);
+  }
+
+  /** Give each code cell its line, once the cell itself is in the page; take away what is not wanted. */
+  private _update(): void {
+    if (this._isDisposed) {
+      return;
+    }
+    const cells = new Set<Cell>(this._panel.content.widgets);
+    for (const [cell, line] of this._lines) {
+      if (!cells.has(cell) || !this._host.isShown.value) {
+        line.dispose();
+        this._lines.delete(cell);
+      }
+    }
+    for (const cell of cells) {
+      if (cell instanceof CodeCell && this._host.isShown.value && !this._lines.has(cell)) {
+        this._lines.set(cell, new Line(cell, this._panel, this._host));
+      }
+    }
+  }
+
+  private _cellOf = new Map<string, string>();
+  private _isDisposed = false;
+  private _isOurs = false;
+  private _kernel: Kernel.IKernelConnection | null = null;
+  private _lines = new Map<Cell, Line>();
+}
+
+class Line implements ICellLine, IDisposable {
+  constructor(
+    private readonly _cell: CodeCell,
+    private readonly _panel: NotebookPanel,
+    private readonly _host: ILinesHost
+  ) {
+    this._state = new Store<ILineState>({ record: recordOf(_cell.model), runs: false });
+    void _cell.ready.then(() => this._attach());
+    _cell.model.metadataChanged.connect(this._onMetadata, this);
+    this._state.changed.connect(this._attach, this);
+  }
+
+  get id(): string {
+    return this._cell.model.id;
+  }
+
+  get state(): IReadable<ILineState> {
+    return this._state;
+  }
+
+  get fields(): IReadable<ILineFields> {
+    return this._host.fields;
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  dispose(): void {
+    if (!this._isDisposed) {
+      this._isDisposed = true;
+      this._cell.model?.metadataChanged.disconnect(this._onMetadata, this);
+      this._widget?.dispose();
+    }
+  }
+
+  setRuns(runs: boolean): void {
+    this._state.update(state => (state.runs === runs ? state : { ...state, runs }));
+  }
+
+  setRecord(record: IKeptRecord | null): void {
+    this._state.update(state => ({ ...state, record }));
+  }
+
+  showLayer(layer: string): void {
+    this._host.showLayer(layer);
+  }
+
+  showContainer(container: string): void {
+    this._host.showContainer(container);
+  }
+
+  raiseAndRun(option: string): void {
+    void this._raiseAndRun(option).catch(error => this._host.fail(error));
+  }
+
+  private async _raiseAndRun(option: string): Promise<void> {
+    const { content, sessionContext } = this._panel;
+    const kernel = sessionContext.session?.kernel;
+    if (!kernel) {
+      return;
+    }
+    await runMagic(kernel, `%limits ${option}`, this._host.ask);
+    content.deselectAll();
+    content.activeCellIndex = content.widgets.indexOf(this._cell);
+    await NotebookActions.run(content, sessionContext);
+  }
+
+  /** Outputs that are cleared by hand are of no run any more; other changes are ours. */
+  private _onMetadata(): void {
+    const record = recordOf(this._cell.model);
+    if (JSON.stringify(record) !== JSON.stringify(this._state.value.record)) {
+      this.setRecord(record);
+    }
+  }
+
+  /** A cell that has nothing to show has no line in the page. */
+  private _attach(): void {
+    const { record, runs } = this._state.value;
+    const isInPage = !this._isDisposed && !this._cell.isDisposed && !this._cell.isPlaceholder();
+    if (isInPage && this._widget === null && (record !== null || runs)) {
+      this._widget = this._host.render(this);
+      (this._cell.layout as PanelLayout).addWidget(this._widget);
+    }
+  }
+
+  private _isDisposed = false;
+  private _state: Store<ILineState>;
+  private _widget: ReactWidget | null = null;
+}

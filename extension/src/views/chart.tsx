@@ -1,0 +1,77 @@
+import * as React from 'react';
+
+import { IPoint } from '../model/metrics';
+
+const WIDTH = 240;
+const HEIGHT = 56;
+/** Room above the limit's line, so that it can be seen. */
+const HEADROOM = 1.12;
+/** A limit that is as many times the largest value is far: with its scale, nothing could be seen of the values. */
+const FAR = 6;
+
+/**
+ * A measure over the last `seconds`, with its limit as a line.
+ *
+ * With a limit the scale is the limit's; with one that is far, and without one, it is that of the largest value, and at
+ * least `least`. The line of a limit that is far is at the upper edge, with an arrow.
+ */
+export function Chart(props: {
+  label: string;
+  points: readonly IPoint[];
+  limit: number | null;
+  least: number;
+  seconds: number;
+  format: (value: number) => string;
+  noData: string;
+}): React.ReactElement {
+  const { label, points, limit, least, seconds, format, noData } = props;
+  const last = points[points.length - 1];
+  const peak = points.reduce((most, point) => Math.max(most, point.value), 0);
+  const isFar = limit !== null && Math.max(peak, least) * FAR < limit;
+  const top = Math.max(isFar ? least : (limit ?? least), peak) * HEADROOM;
+  const now = last?.time ?? 0;
+  const shown = points.filter(point => point.time >= now - seconds);
+  const y = (value: number): number => HEIGHT - (value / top) * HEIGHT;
+  const line = shown
+    .map(
+      point =>
+        `${(WIDTH - ((now - point.time) / seconds) * WIDTH).toFixed(1)} ${y(point.value).toFixed(1)}`
+    )
+    .join('L');
+  const first = shown[0] && WIDTH - ((now - shown[0].time) / seconds) * WIDTH;
+  const value = last ? format(last.value) : noData;
+  const isHigh = limit !== null && last !== undefined && last.value > limit * 0.9;
+  return (
+    <figure className={`cs-Chart${isHigh ? ' cs-mod-high' : ''}`}>
+      <figcaption>
+        <span className="cs-Chart-label">{label}</span>
+        <span className="cs-Chart-value">{value}</span>
+      </figcaption>
+      {limit !== null && (
+        <span className="cs-Chart-limitText" aria-hidden="true">
+          {isFar && '↑ '}
+          {format(limit)}
+        </span>
+      )}
+      <svg
+        role="img"
+        aria-label={limit === null ? `${label}: ${value}` : `${label}: ${value} / ${format(limit)}`}
+        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+        preserveAspectRatio="none"
+      >
+        {limit !== null && (
+          <path
+            className={`cs-Chart-limit${isFar ? ' cs-mod-far' : ''}`}
+            d={`M0 ${isFar ? 1 : y(limit)}H${WIDTH}`}
+          />
+        )}
+        {shown.length > 1 && (
+          <>
+            <path className="cs-Chart-area" d={`M${line}V${HEIGHT}H${first.toFixed(1)}Z`} />
+            <path className="cs-Chart-line" d={`M${line}`} />
+          </>
+        )}
+      </svg>
+    </figure>
+  );
+}

@@ -1,0 +1,379 @@
+import { closeIcon, stopIcon } from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import { IContainer, IProcess } from '../api/types';
+import { asOption, baseName, duration, parseSize, short, size } from '../model/format';
+import { cpuUse, History, ioRate, memoryUse, processCount } from '../model/metrics';
+import { useStore } from '../model/store';
+import { Chart } from './chart';
+import { percent, useStates } from './containers';
+import { useCellstack } from './host';
+import { limitsIcon, namespaceIcon } from './icons';
+import { Button, Empty, Loading, Problem } from './parts';
+
+const NO_HISTORY: History = [];
+/** How far back charts go. */
+const SECONDS = 60;
+
+/** One container: what can be done with it, charts, pressure and processes. */
+export function ContainerDetails(props: { id: string }): React.ReactElement {
+  const { id } = props;
+  const { model, trans } = useCellstack();
+  const containers = useStore(model.containers);
+  const detail = useStore(model.container);
+  const [changing, setChanging] = React.useState(false);
+  const container = containers.data?.find(entry => entry.id === id) ?? detail.data;
+  if (!container) {
+    return detail.loading ? (
+      <Loading label={trans.__('Loading the container')} />
+    ) : (
+      <Empty title={trans.__('Container %1 is there no more', short(id))} />
+    );
+  }
+  const isLive = container.status !== 'ended';
+  return (
+    <div
+      className="cs-Column cs-mod-scroll"
+      tabIndex={0}
+      role="group"
+      aria-label={trans.__('Container %1', short(id))}
+    >
+      <ContainerHead
+        container={container}
+        onLimits={() => setChanging(!changing)}
+        changing={changing}
+      />
+      {changing && isLive && <LimitsForm container={container} onDone={() => setChanging(false)} />}
+      <Facts container={container} />
+      <Charts id={id} isLive={isLive} />
+      {detail.error && isLive && <Problem problem={detail.error} />}
+      {isLive && detail.data?.id === id && <Processes processes={detail.data.processes} />}
+    </div>
+  );
+}
+
+function ContainerHead(props: {
+  container: IContainer;
+  changing: boolean;
+  onLimits: () => void;
+}): React.ReactElement {
+  const { model, trans } = useCellstack();
+  const { container, changing, onLimits } = props;
+  const doing = useStore(model.doing) !== null;
+  const { id, status } = container;
+  const isLive = status !== 'ended';
+  return (
+    <>
+      <div className="cs-Head">
+        <code className="cs-Head-id">{short(id)}</code>
+        <span className={`cs-Chip cs-mod-${status}`}>{useStates()[status]}</span>
+        <span className="cs-spacer" />
+        <Button
+          iconOnly
+          icon={namespaceIcon}
+          label={trans.__('Show its namespaces')}
+          disabled={!isLive}
+          onClick={() => model.select({ tab: 'namespaces' })}
+        />
+        <Button
+          iconOnly
+          icon={closeIcon}
+          label={trans.__('Close the container')}
+          onClick={() => model.select({ container: null })}
+        />
+      </div>
+      {isLive && (
+        <div
+          className="cs-Actions"
+          role="group"
+          aria-label={trans.__('What to do with the container')}
+        >
+          <Button
+            icon={stopIcon}
+            label={trans.__('Stop')}
+            disabled={doing}
+            onClick={() => void model.act(id, 'stop')}
+          />
+          <Button
+            kind="danger"
+            label={trans.__('Kill')}
+            disabled={doing}
+            onClick={() => void model.act(id, 'kill')}
+          />
+          {status === 'paused' ? (
+            <Button
+              label={trans.__('Go on')}
+              disabled={doing}
+              onClick={() => void model.act(id, 'unpause')}
+            />
+          ) : (
+            <Button
+              label={trans.__('Pause')}
+              disabled={doing || status !== 'running'}
+              onClick={() => void model.act(id, 'pause')}
+            />
+          )}
+          <Button
+            icon={limitsIcon}
+            label={trans.__('Limits…')}
+            pressed={changing}
+            disabled={doing}
+            onClick={onLimits}
+          />
+        </div>
+      )}
+    </>
+  );
+}
+
+/** Changes the limits of a container that runs. */
+function LimitsForm(props: { container: IContainer; onDone: () => void }): React.ReactElement {
+  const { model, trans } = useCellstack();
+  const { container, onDone } = props;
+  const { limits } = container;
+  const [memory, setMemory] = React.useState(limits.memory === null ? '' : asOption(limits.memory));
+  const [cpus, setCpus] = React.useState(limits.cpus === null ? '' : String(limits.cpus));
+  const [pids, setPids] = React.useState(limits.pids === null ? '' : String(limits.pids));
+  const wanted = {
+    memory: memory.trim() ? parseSize(memory) : undefined,
+    cpus: cpus.trim() ? positive(cpus) : undefined,
+    pids: pids.trim() ? positive(pids) : undefined
+  };
+  const isWrong = Object.values(wanted).some(value => value === null);
+  const submit = async (event: React.FormEvent): Promise<void> => {
+    event.preventDefault();
+    const changed = Object.fromEntries(
+      Object.entries(wanted).filter(
+        ([name, value]) => value !== undefined && value !== limits[name as keyof typeof wanted]
+      )
+    );
+    if (Object.keys(changed).length === 0 || (await model.changeLimits(container.id, changed))) {
+      onDone();
+    }
+  };
+  const fields = [
+    {
+      label: trans.__('Memory'),
+      value: memory,
+      set: setMemory,
+      hint: '512m',
+      bad: wanted.memory === null
+    },
+    {
+      label: trans.__('Processors'),
+      value: cpus,
+      set: setCpus,
+      hint: '1.5',
+      bad: wanted.cpus === null
+    },
+    {
+      label: trans.__('Processes'),
+      value: pids,
+      set: setPids,
+      hint: '256',
+      bad: wanted.pids === null
+    }
+  ];
+  return (
+    <form className="cs-Form" onSubmit={event => void submit(event)}>
+      {fields.map(field => (
+        <label key={field.label}>
+          <span>{field.label}</span>
+          <input
+            className="cs-Input"
+            value={field.value}
+            placeholder={field.hint}
+            aria-invalid={field.bad}
+            onChange={event => field.set(event.target.value)}
+          />
+        </label>
+      ))}
+      <button type="submit" className="cs-Button cs-mod-accept" disabled={isWrong}>
+        {trans.__('Apply at once')}
+      </button>
+    </form>
+  );
+}
+
+function positive(text: string): number | null {
+  const value = Number(text);
+  return isFinite(value) && value > 0 ? value : null;
+}
+
+function Facts(props: { container: IContainer }): React.ReactElement {
+  const { trans } = useCellstack();
+  const { limits, notebook, image, command } = props.container;
+  const facts: [string, string][] = [
+    [trans.__('notebook'), notebook ? baseName(notebook) : trans.__('none')],
+    [trans.__('image'), short(image)],
+    [trans.__('time limit'), limits.timeout === null ? trans.__('none') : duration(limits.timeout)],
+    [trans.__('network'), limits.network],
+    [trans.__('limits held by'), [...new Set(Object.values(limits.enforced_by))].join(', ') || '–']
+  ];
+  return (
+    <>
+      <dl className="cs-Facts">
+        {facts.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      {command && (
+        <pre className="cs-Code cs-mod-short" tabIndex={0} aria-label={trans.__('what it runs')}>
+          {command}
+        </pre>
+      )}
+    </>
+  );
+}
+
+function Charts(props: { id: string; isLive: boolean }): React.ReactElement | null {
+  const { model, trans } = useCellstack();
+  const history = useStore(model.metrics).get(props.id) ?? NO_HISTORY;
+  const last = history[history.length - 1];
+  if (!last) {
+    return props.isLive ? <Loading label={trans.__('Waiting for the first measurement')} /> : null;
+  }
+  const common = { seconds: SECONDS, noData: '–' };
+  return (
+    <>
+      <div className="cs-Charts">
+        <Chart
+          {...common}
+          label={trans.__('memory')}
+          points={memoryUse(history)}
+          limit={last.memory.limit}
+          least={2 ** 20}
+          format={size}
+        />
+        <Chart
+          {...common}
+          label={trans.__('cpu')}
+          points={cpuUse(history)}
+          limit={last.cpu.limit}
+          least={1}
+          format={percent}
+        />
+        <Chart
+          {...common}
+          label={trans.__('processes')}
+          points={processCount(history)}
+          limit={last.pids.limit}
+          least={4}
+          format={String}
+        />
+        {last.io && (
+          <Chart
+            {...common}
+            label={trans.__('disk')}
+            points={ioRate(history)}
+            limit={null}
+            least={2 ** 20}
+            format={rate => `${size(rate)}/s`}
+          />
+        )}
+      </div>
+      {last.pressure && <Pressure pressure={last.pressure} />}
+    </>
+  );
+}
+
+/** Pressure stall information: how long processes had to wait for what there was too little of. */
+function Pressure(props: {
+  pressure: { memory: number | null; cpu: number | null; io: number | null };
+}): React.ReactElement {
+  const { trans } = useCellstack();
+  const names = { cpu: trans.__('cpu'), memory: trans.__('memory'), io: trans.__('disk') };
+  return (
+    <div className="cs-Pressure">
+      <span
+        title={trans.__(
+          'Pressure (PSI): the share of the last 10 seconds in which a process had to wait'
+        )}
+      >
+        {trans.__('pressure')}
+      </span>
+      {(['cpu', 'memory', 'io'] as const).map(name => {
+        const value = props.pressure[name];
+        return (
+          value !== null && (
+            <span key={name} className="cs-Pressure-item">
+              <span className="cs-muted">{names[name]}</span>
+              <span className="cs-Pressure-bar" aria-hidden="true">
+                <span style={{ width: `${Math.min(100, value)}%` }} />
+              </span>
+              <span>{value.toFixed(value < 10 ? 1 : 0)} %</span>
+            </span>
+          )
+        );
+      })}
+    </div>
+  );
+}
+
+interface IBranch {
+  process: IProcess;
+  depth: number;
+}
+
+/** Return processes as a tree, each below the one that started it. */
+export function processTree(processes: readonly IProcess[]): IBranch[] {
+  const ids = new Set(processes.map(process => process.pid));
+  const children = new Map<number, IProcess[]>();
+  const roots: IProcess[] = [];
+  for (const process of processes) {
+    if (ids.has(process.ppid) && process.ppid !== process.pid) {
+      children.set(process.ppid, [...(children.get(process.ppid) ?? []), process]);
+    } else {
+      roots.push(process);
+    }
+  }
+  const tree: IBranch[] = [];
+  const add = (process: IProcess, depth: number): void => {
+    tree.push({ process, depth });
+    (children.get(process.pid) ?? []).forEach(child => add(child, depth + 1));
+  };
+  roots.forEach(root => add(root, 0));
+  return tree;
+}
+
+function Processes(props: { processes: readonly IProcess[] }): React.ReactElement | null {
+  const { trans } = useCellstack();
+  if (props.processes.length === 0) {
+    return null;
+  }
+  return (
+    <table className="cs-Table">
+      <caption>{trans.__('Processes')}</caption>
+      <thead>
+        <tr>
+          <th scope="col">{trans.__('inside')}</th>
+          <th scope="col">{trans.__('host')}</th>
+          <th scope="col">{trans.__('command')}</th>
+          <th scope="col">{trans.__('memory')}</th>
+          <th scope="col">{trans.__('cpu')}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {processTree(props.processes).map(({ process, depth }) => (
+          <tr key={process.pid}>
+            <td>{process.pid_inside ?? '–'}</td>
+            <td className="cs-muted">{process.pid}</td>
+            <td
+              className="cs-Process"
+              style={{ paddingLeft: 6 + depth * 12 }}
+              title={process.command}
+            >
+              {depth > 0 && <span aria-hidden="true">└ </span>}
+              {process.command}
+            </td>
+            <td>{process.memory === null ? '–' : size(process.memory)}</td>
+            <td>{process.cpu_seconds === null ? '–' : duration(process.cpu_seconds)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}

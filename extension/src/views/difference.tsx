@@ -1,0 +1,126 @@
+import { structuredPatch } from 'diff';
+import * as React from 'react';
+
+import { IFileText } from '../api/types';
+import { size } from '../model/format';
+import { Fetched, useStore } from '../model/store';
+import { useCellstack } from './host';
+import { Empty, Loading, Problem } from './parts';
+
+/** How many unchanged lines are shown around a change. */
+const CONTEXT = 3;
+/** Longer differences are cut: nobody reads them, and the browser would stand still. */
+const MOST_LINES = 5_000;
+/** Comparing gives up after as many changed lines. */
+const MOST_EDITS = 10_000;
+
+/** A file of a layer beside what it was before, as a difference of lines. */
+export function DifferenceView(props: {
+  file: Fetched<IFileText>;
+  onRetry: () => void;
+}): React.ReactElement {
+  const { trans } = useCellstack();
+  const { data, error } = useStore(props.file.store);
+  if (error) {
+    return <Problem problem={error} onRetry={props.onRetry} />;
+  }
+  if (data === null) {
+    return <Loading label={trans.__('Loading the file')} />;
+  }
+  return (
+    <div className="cs-Column">
+      <div className="cs-Head">
+        <code className="cs-Layer-code">{data.path}</code>
+        <span className="cs-spacer" />
+        <span className="cs-muted">
+          {data.size === null ? trans.__('deleted') : size(data.size)}
+        </span>
+      </div>
+      {data.truncated && (
+        <p className="cs-Note">{trans.__('Only the beginning is compared: the file is large.')}</p>
+      )}
+      {data.binary ? (
+        <Empty title={trans.__('The file is not text')}>
+          {trans.__('It can be downloaded from its layer in the panel.')}
+        </Empty>
+      ) : (
+        <Lines before={data.before ?? ''} after={data.text ?? ''} />
+      )}
+    </div>
+  );
+}
+
+interface ILine {
+  kind: 'added' | 'deleted' | 'same' | 'gap';
+  before: number | null;
+  after: number | null;
+  text: string;
+}
+
+/** Return the lines of a difference, with their numbers; null when there is too much of it. */
+export function differences(before: string, after: string): ILine[] | null {
+  const patch = structuredPatch('', '', before, after, '', '', {
+    context: CONTEXT,
+    maxEditLength: MOST_EDITS
+  });
+  if (!patch) {
+    return null;
+  }
+  const lines: ILine[] = [];
+  for (const hunk of patch.hunks) {
+    let [old, now] = [hunk.oldStart, hunk.newStart];
+    if (old > 1 || now > 1) {
+      lines.push({ kind: 'gap', before: null, after: null, text: '⋯' });
+    }
+    for (const line of hunk.lines) {
+      const text = line.slice(1);
+      if (line[0] === '+') {
+        lines.push({ kind: 'added', before: null, after: now++, text });
+      } else if (line[0] === '-') {
+        lines.push({ kind: 'deleted', before: old++, after: null, text });
+      } else if (line[0] === ' ') {
+        lines.push({ kind: 'same', before: old++, after: now++, text });
+      }
+    }
+  }
+  return lines;
+}
+
+const SIGN = { added: '+', deleted: '−', same: ' ', gap: ' ' } as const;
+
+function Lines(props: { before: string; after: string }): React.ReactElement {
+  const { trans } = useCellstack();
+  const { before, after } = props;
+  const lines = React.useMemo(() => differences(before, after), [before, after]);
+  if (lines === null) {
+    return <Empty title={trans.__('Too much is different to be shown')} />;
+  }
+  if (lines.length === 0) {
+    return <Empty title={trans.__('No line is different')} />;
+  }
+  const kinds = { added: trans.__('added'), deleted: trans.__('deleted'), same: '', gap: '' };
+  return (
+    <div className="cs-Difference" tabIndex={0} role="group" aria-label={trans.__('Changed lines')}>
+      <table>
+        <tbody>
+          {lines.slice(0, MOST_LINES).map((line, index) => (
+            <tr key={index} className={`cs-mod-${line.kind}`}>
+              <td className="cs-Difference-number">{line.before}</td>
+              <td className="cs-Difference-number">{line.after}</td>
+              <td className="cs-Difference-sign">
+                <span aria-hidden="true">{SIGN[line.kind]}</span>
+                <span className="cs-visuallyHidden">{kinds[line.kind]}</span>
+              </td>
+              <td className="cs-Difference-text">{line.text}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {lines.length > MOST_LINES && (
+        <p className="cs-Note">
+          {trans.__('%1 more lines are not shown.', lines.length - MOST_LINES)}
+        </p>
+      )}
+    </div>
+  );
+}

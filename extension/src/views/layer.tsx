@@ -1,0 +1,289 @@
+import { closeIcon, copyIcon, downloadIcon, runIcon } from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import { IContents, IFile, ILayer, IVariable } from '../api/types';
+import { short, size } from '../model/format';
+import { FROM_IMAGE } from '../model/model';
+import { useStore } from '../model/store';
+import { useCellstack } from './host';
+import { checkoutIcon, compareIcon, tagIcon } from './icons';
+import { number } from './layers';
+import { VirtualList } from './list';
+import { Button, Empty, Loading, Problem, TabPanel, Tabs } from './parts';
+
+const PREFIX = 'cellstack-layer';
+const FILE_HEIGHT = 24;
+const VARIABLE_HEIGHT = 40;
+
+type Page = 'files' | 'variables' | 'code';
+
+/** The selected layer: what can be done with it, its files, variables and code. */
+export function LayerDetails(props: { id: string }): React.ReactElement {
+  const { model, trans } = useCellstack();
+  const { data } = useStore(model.layers);
+  const { against } = useStore(model.selection);
+  const detail = useStore(model.layer);
+  const diff = useStore(model.diff);
+  const [page, setPage] = React.useState<Page>('files');
+  const layer = data?.layers.find(entry => entry.id === props.id);
+  if (!layer) {
+    return <Empty title={trans.__('This layer is there no more')} />;
+  }
+  const shown = against === null ? detail : diff;
+  const contents: IContents | null = shown.data;
+  return (
+    <div className="cs-Column">
+      <LayerHead layer={layer} />
+      <CompareBar layer={layer} />
+      <Tabs<Page>
+        small
+        tabs={[
+          { id: 'files', label: trans.__('Files'), count: contents?.files_total },
+          { id: 'variables', label: trans.__('Variables'), count: contents?.variables.length },
+          { id: 'code', label: trans.__('Code') }
+        ]}
+        current={page}
+        label={trans.__('What the layer holds')}
+        prefix={PREFIX}
+        onSelect={setPage}
+      />
+      <TabPanel id={page} prefix={PREFIX} className="cs-Column">
+        {page === 'code' ? (
+          <pre className="cs-Code" tabIndex={0}>
+            {layer.code}
+          </pre>
+        ) : shown.error ? (
+          <Problem problem={shown.error} onRetry={() => void model.refresh()} />
+        ) : contents === null ? (
+          <Loading label={trans.__('Loading the layer')} />
+        ) : page === 'files' ? (
+          <Files layer={layer.id} from={against} contents={contents} />
+        ) : (
+          <Variables
+            variables={contents.variables}
+            error={contents.variables_error}
+            compared={against !== null}
+          />
+        )}
+      </TabPanel>
+    </div>
+  );
+}
+
+function LayerHead(props: { layer: ILayer }): React.ReactElement {
+  const { model, host, trans } = useCellstack();
+  const { layer } = props;
+  const notebook = useStore(model.notebook);
+  const layers = useStore(model.layers);
+  const doing = useStore(model.doing);
+  const disabled = notebook?.kernel !== 'ours' || doing !== null;
+  const isHead = layers.data?.head === layer.id;
+  const askTag = async (): Promise<void> => {
+    const name = await host.askText(
+      trans.__('Make this layer an image'),
+      trans.__('Its name, as NAME or NAME:TAG'),
+      ''
+    );
+    if (name) {
+      await model.tag(layer.id, name);
+    }
+  };
+  return (
+    <>
+      <div className="cs-Head">
+        <span className="cs-Layer-number">{number(layer)}</span>
+        <code className="cs-Head-id">{short(layer.id)}</code>
+        <Button
+          iconOnly
+          icon={copyIcon}
+          label={trans.__('Copy the id of the layer')}
+          onClick={() => host.copy(layer.id)}
+        />
+        <span className="cs-spacer" />
+        <Button
+          iconOnly
+          icon={closeIcon}
+          label={trans.__('Close the layer')}
+          onClick={() => model.select({ layer: null, against: null })}
+        />
+      </div>
+      <div className="cs-Actions" role="group" aria-label={trans.__('What to do with the layer')}>
+        <Button
+          icon={checkoutIcon}
+          kind={isHead ? 'plain' : 'accept'}
+          label={isHead ? trans.__('Checked out') : trans.__('Check out')}
+          disabled={disabled || isHead}
+          onClick={() => void model.checkout(layer.id)}
+        />
+        <Button
+          icon={runIcon}
+          label={trans.__('Run from here')}
+          disabled={disabled}
+          onClick={() => void model.runFrom(layer.id)}
+        />
+        <Button
+          icon={tagIcon}
+          label={trans.__('Tag…')}
+          disabled={disabled}
+          onClick={() => void askTag()}
+        />
+      </div>
+    </>
+  );
+}
+
+/** Chooses what the layer is compared with: nothing is its parent. */
+function CompareBar(props: { layer: ILayer }): React.ReactElement {
+  const { model, trans } = useCellstack();
+  const { layer } = props;
+  const { data } = useStore(model.layers);
+  const { against } = useStore(model.selection);
+  const others = (data?.layers ?? []).filter(other => other.id !== layer.id);
+  const Compare = compareIcon;
+  return (
+    <label className="cs-Compare">
+      <Compare.react tag="span" width="14px" height="14px" />
+      <span>{trans.__('Compared with')}</span>
+      <select
+        className="cs-Select"
+        value={against ?? ''}
+        onChange={event => model.select({ against: event.target.value || null })}
+      >
+        <option value="">{trans.__('the layer before it')}</option>
+        <option value={FROM_IMAGE}>{trans.__('the image')}</option>
+        {others.reverse().map(other => (
+          <option key={other.id} value={other.id}>
+            {`${number(other)} ${short(other.id)}${other.id === data?.head ? trans.__(' (head)') : ''}`}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+const SIGN = { added: '+', changed: '~', deleted: '−' } as const;
+
+function Files(props: {
+  layer: string;
+  from: string | null;
+  contents: IContents;
+}): React.ReactElement {
+  const { model, host, trans } = useCellstack();
+  const { layer, from, contents } = props;
+  const session = useStore(model.session);
+  const [selected, setSelected] = React.useState<string | null>(null);
+  if (contents.files.length === 0) {
+    return <Empty title={trans.__('No file is different')} />;
+  }
+  const kinds = {
+    added: trans.__('added'),
+    changed: trans.__('changed'),
+    deleted: trans.__('deleted')
+  };
+  const file = contents.files.find(entry => entry.path === selected);
+  const open = (entry: IFile): void => {
+    if (entry.type === 'file') {
+      host.openFile(layer, entry.path, from);
+    }
+  };
+  const left = contents.files_total - contents.files.length;
+  return (
+    <>
+      <VirtualList
+        className="cs-Files"
+        label={trans.__('Files that are different')}
+        items={contents.files}
+        keyOf={entry => entry.path}
+        rowHeight={FILE_HEIGHT}
+        selected={selected}
+        onSelect={entry => setSelected(entry.path)}
+        onOpen={open}
+        render={entry => (
+          <div className={`cs-File cs-mod-${entry.kind}`} title={entry.path}>
+            <span className="cs-File-sign" aria-hidden="true">
+              {SIGN[entry.kind]}
+            </span>
+            <span className="cs-visuallyHidden">{kinds[entry.kind]}</span>
+            <span className="cs-File-path">
+              <bdi>{entry.path}</bdi>
+              {entry.type === 'directory' && '/'}
+            </span>
+            <span className="cs-muted">{entry.size !== null && size(entry.size)}</span>
+          </div>
+        )}
+      />
+      {left > 0 && <p className="cs-Note">{trans.__('%1 more are not shown.', left)}</p>}
+      <div className="cs-Actions cs-mod-foot">
+        <Button
+          icon={compareIcon}
+          label={trans.__('Show the change')}
+          disabled={file?.type !== 'file'}
+          onClick={() => file && open(file)}
+        />
+        <Button
+          icon={downloadIcon}
+          label={trans.__('Download')}
+          disabled={file?.type !== 'file' || file.kind === 'deleted' || !session}
+          onClick={() =>
+            file && session && host.download(model.api.downloadUrl(layer, file.path, session.id))
+          }
+        />
+      </div>
+    </>
+  );
+}
+
+function Variables(props: {
+  variables: readonly IVariable[];
+  error: string | null;
+  compared: boolean;
+}): React.ReactElement {
+  const { trans } = useCellstack();
+  const [selected, setSelected] = React.useState<string | null>(null);
+  const { variables, error, compared } = props;
+  if (error !== null) {
+    return <Problem problem={{ message: error, hint: null }} />;
+  }
+  if (variables.length === 0) {
+    return (
+      <Empty
+        title={compared ? trans.__('No variable is different') : trans.__('No variable is there')}
+      />
+    );
+  }
+  return (
+    <VirtualList
+      className="cs-Variables"
+      label={trans.__('Variables')}
+      items={variables}
+      keyOf={variable => variable.name}
+      rowHeight={VARIABLE_HEIGHT}
+      selected={selected}
+      onSelect={variable => setSelected(variable.name)}
+      render={variable => (
+        <div className={`cs-Variable${variable.not_carried ? ' cs-mod-lost' : ''}`}>
+          <div className="cs-Variable-line">
+            {variable.kind && (
+              <span className={`cs-File-sign cs-mod-${variable.kind}`}>{SIGN[variable.kind]}</span>
+            )}
+            <code>{variable.name}</code>
+            <span className="cs-muted cs-Variable-type">{variable.type}</span>
+            <span className="cs-spacer" />
+            <span className="cs-muted">{variable.size !== null && size(variable.size)}</span>
+          </div>
+          <div className="cs-Variable-facts">
+            {variable.not_carried !== null && (
+              <span className="cs-mod-failed">
+                {trans.__('not carried: %1', variable.not_carried)}
+              </span>
+            )}
+            {variable.cell !== null && <span>{trans.__('made by [%1]', variable.cell)}</span>}
+            {variable.shared_with.length > 0 && (
+              <span>{trans.__('shares objects with %1', variable.shared_with.join(', '))}</span>
+            )}
+          </div>
+        </div>
+      )}
+    />
+  );
+}

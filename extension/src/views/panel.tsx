@@ -1,0 +1,88 @@
+import { refreshIcon } from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import { Tab } from '../model/model';
+import { useStore } from '../model/store';
+import { ContainersView } from './containers';
+import { useCellstack } from './host';
+import { containerIcon, imageIcon, layersIcon, namespaceIcon } from './icons';
+import { ImagesView } from './images';
+import { LayersView } from './layers';
+import { NamespacesView } from './namespaces';
+import { Button, ITab, TabPanel, Tabs } from './parts';
+
+const PREFIX = 'cellstack';
+
+/** The side panel: four sections over one model. */
+export function PanelView(): React.ReactElement {
+  const { model, trans } = useCellstack();
+  const { tab } = useStore(model.selection);
+  const tabs: ITab<Tab>[] = [
+    { id: 'layers', label: trans.__('Layers'), icon: layersIcon },
+    { id: 'containers', label: trans.__('Containers'), icon: containerIcon },
+    { id: 'namespaces', label: trans.__('Namespaces'), icon: namespaceIcon },
+    { id: 'images', label: trans.__('Images'), icon: imageIcon }
+  ];
+  return (
+    <>
+      <div className="cs-Bar">
+        <Tabs
+          tabs={tabs}
+          current={tab}
+          label={trans.__('Cellstack')}
+          prefix={PREFIX}
+          onSelect={id => model.select({ tab: id })}
+        />
+        <Button
+          iconOnly
+          icon={refreshIcon}
+          label={trans.__('Fetch everything anew')}
+          onClick={() => void model.refresh()}
+        />
+      </div>
+      <Messages />
+      <TabPanel id={tab} prefix={PREFIX} className="cs-Section">
+        {tab === 'layers' && <LayersView />}
+        {tab === 'containers' && <ContainersView />}
+        {tab === 'namespaces' && <NamespacesView />}
+        {tab === 'images' && <ImagesView />}
+      </TabPanel>
+    </>
+  );
+}
+
+/** What is being done, how it went, and whether the server still answers. */
+function Messages(): React.ReactElement {
+  const { model, trans } = useCellstack();
+  const connection = useStore(model.connection);
+  const notice = useStore(model.notice);
+  const doing = useStore(model.doing);
+  return (
+    <div className="cs-Messages">
+      {connection === 'lost' && (
+        <div className="cs-Message cs-mod-warn" role="status">
+          {trans.__('The server cannot be reached. What is shown is from before; trying again…')}
+        </div>
+      )}
+      {doing && <div className="cs-Progress" role="progressbar" aria-label={trans.__('Working')} />}
+      <div aria-live="polite">
+        {notice && (
+          <div className={`cs-Message cs-mod-${notice.kind}`}>
+            <div className="cs-Message-text">
+              {notice.message}
+              {notice.hint && <div className="cs-muted">{notice.hint}</div>}
+            </div>
+            <button
+              type="button"
+              className="cs-Message-close"
+              aria-label={trans.__('Close this message')}
+              onClick={() => model.clearNotice()}
+            >
+              ×
+            </button>
+          </div>
+        )}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,69 @@
+import { ReactWidget } from '@jupyterlab/ui-components';
+import * as React from 'react';
+
+import { IFileText } from './api/types';
+import { Model } from './model/model';
+import { Fetched, IReadable } from './model/store';
+import { ICellLine } from './notebook/lines';
+import { CellLineView } from './views/cellline';
+import { DifferenceView } from './views/difference';
+import { IContext, Provider } from './views/host';
+import { PanelView } from './views/panel';
+import { StatusView } from './views/status';
+
+/** A view of ours in a widget of JupyterLab's. */
+export class ViewWidget extends ReactWidget {
+  constructor(
+    private readonly _context: IContext,
+    private readonly _view: () => React.ReactElement
+  ) {
+    super();
+    this.addClass('cellstack');
+  }
+
+  protected render(): React.ReactElement {
+    return <Provider value={this._context}>{this._view()}</Provider>;
+  }
+}
+
+/** The side panel. Hidden, it asks the server for nothing. */
+export class PanelWidget extends ViewWidget {
+  constructor(
+    context: IContext,
+    private readonly _model: Model
+  ) {
+    super(context, () => <PanelView />);
+    this.addClass('cs-Panel');
+  }
+
+  protected onAfterShow(): void {
+    this._model.interests.set('panel', { sessions: true });
+    void this._model.refresh();
+  }
+
+  protected onAfterHide(): void {
+    this._model.interests.set('panel', null);
+  }
+}
+
+export function cellLineWidget(context: IContext, line: ICellLine): ReactWidget {
+  return new ViewWidget(context, () => <CellLineView line={line} />);
+}
+
+export function statusWidget(
+  context: IContext,
+  isShown: IReadable<boolean>,
+  onClick: () => void
+): ReactWidget {
+  return new ViewWidget(context, () => <StatusView isShown={isShown} onClick={onClick} />);
+}
+
+export function differenceWidget(
+  context: IContext,
+  file: Fetched<IFileText>,
+  onRetry: () => void
+): ReactWidget {
+  const widget = new ViewWidget(context, () => <DifferenceView file={file} onRetry={onRetry} />);
+  widget.addClass('cs-Document');
+  return widget;
+}

@@ -1,0 +1,136 @@
+"""What the person asks of a broker's containers from another process: stop, kill, pause, change limits, wait.
+
+The broker listens on `control` in its run's directory, which only the person may enter, and answers nobody who runs in
+a container. One message is one request, answered by one message; each end may close at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from cellstack_runtime.broker.channel import Channel, close_all
+from cellstack_runtime.broker.containers import ContainerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from cellstack_runtime.broker.containers import Container
+    from cellstack_runtime.broker.loop import Event
+    from cellstack_runtime.broker.server import Broker
+
+    Answer = Callable[[dict[str, Any]], None]
+    Steps = Generator[Event, Any, None]
+
+NAME = "control"
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7)
+
+
+class Control:
+    """Serves requests for the containers of `broker`."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        folder = os.open(broker.run_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._listener.bind(
+                f"/proc/self/fd/{folder}/{NAME}"
+            )  # the path itself may be longer than a socket's may be
+        finally:
+            os.close(folder)
+        self._listener.listen()
+        broker.loop.readable(self._listener.fileno(), self._on_connection)
+
+    def _on_connection(self) -> None:
+        sock, _ = self._listener.accept()
+        data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid, uid, _ = _CREDENTIALS.unpack(data)
+        # Whoever has a number in the broker's pid namespace is in it, as all containers are, and the person is not.
+        if uid != os.geteuid() or pid != 0:
+            sock.close()
+            return
+        channel = Channel(sock)
+        self._broker.loop.readable(channel.fileno(), lambda: self._on_message(channel))
+
+    def _on_message(self, channel: Channel) -> None:
+        try:
+            message, fds = channel.receive()
+        except (EOFError, ValueError, TypeError):
+            self._broker.loop.forget(channel.fileno())
+            channel.close()
+            return
+        close_all(fds)
+
+        def answer(what: dict[str, Any]) -> None:
+            with contextlib.suppress(EOFError, OSError):  # it has not waited
+                channel.send(what)
+
+        self._broker.loop.start(self._serve(message, answer))
+
+    def _serve(self, message: dict[str, Any], answer: Answer) -> Steps:
+        try:
+            container = self._running(message)
+            operations: dict[Any, Callable[[Container, dict[str, Any], Answer], Steps]] = {
+                "stop": self._stop,
+                "kill": self._kill,
+                "pause": self._pause,
+                "unpause": self._unpause,
+                "limits": self._limits,
+                "wait": self._wait,
+            }
+            yield from operations[message.get("op")](container, message, answer)
+        except Exception as error:  # noqa: BLE001  one request that fails must not end the containers
+            answer({"error": str(error) if isinstance(error, ContainerError) else f"{type(error).__name__}: {error}"})
+
+    def _running(self, message: dict[str, Any]) -> Container:
+        container = self._broker.containers.get(str(message.get("id")))
+        if container is None:
+            raise ContainerError("it has ended")
+        if container.started_at is None:
+            raise ContainerError("it waits for the next cell and runs nothing")
+        return container
+
+    def _stop(self, container: Container, message: dict[str, Any], answer: Answer) -> Steps:
+        """Ask the main process to end, and kill the container when it has not after `seconds`."""
+        container.blame("stop")
+        container.signal(signal.SIGTERM)
+        container.unpause()
+        self._broker.loop.later(float(message["seconds"]), container.kill)
+        yield container.ended
+        answer({})
+
+    def _kill(self, container: Container, message: dict[str, Any], answer: Answer) -> Steps:
+        number = int(message["signal"])
+        if number != signal.SIGKILL:
+            container.signal(number)
+        else:
+            container.kill("kill")
+            yield container.dead
+        answer({})
+
+    def _pause(self, container: Container, _message: dict[str, Any], answer: Answer) -> Steps:
+        if container.paused:
+            raise ContainerError("it is paused already")
+        container.pause()
+        answer({})
+        yield from ()
+
+    def _unpause(self, container: Container, _message: dict[str, Any], answer: Answer) -> Steps:
+        if not container.paused:
+            raise ContainerError("it is not paused")
+        container.unpause()
+        answer({})
+        yield from ()
+
+    def _limits(self, container: Container, message: dict[str, Any], answer: Answer) -> Steps:
+        container.change_limits({name: message[name] for name in ("memory", "cpus", "pids") if name in message})
+        answer({})
+        yield from ()
+
+    def _wait(self, container: Container, _message: dict[str, Any], answer: Answer) -> Steps:
+        answer({"code": (yield container.ended)})

@@ -1,0 +1,212 @@
+"""Containers that exist now, of all kernels and commands of a store: their records, and what can be done to them.
+
+A broker writes `runs/<broker>/containers/<id>.json` when a container begins, runs and is paused, and removes it when it
+has ended. Records of a broker that has died count for nothing. What is asked of a container is asked of its broker.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from cellstack_runtime.broker.channel import Channel, close_all
+from cellstack_runtime.broker.containers import RECORDS
+from cellstack_runtime.broker.control import NAME as CONTROL
+from cellstack_runtime.config import Config
+from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
+from cellstack_runtime.limits import Limits
+from cellstack_runtime.store.files import is_locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+STOP_SECONDS = 10.0  # as docker
+PATIENCE = 10.0  # seconds; a broker answers at once, unless it is stopped
+RUN = re.compile(r"[0-9a-f]{8}")
+FILE = re.compile(r"([0-9a-f]{12})\.json")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "image": (str,),
+    "session": (str,),
+    "created": (str,),
+    "started": (str, type(None)),
+    "status": (str,),
+    "command": (list,),
+    "limits": (dict,),
+    "enforced_by": (dict,),
+    "namespaces": (dict,),
+    "cgroup": (str, type(None)),
+    "cgroups": (dict,),
+    "pid": (int,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container that exists, as its broker has written it down.
+
+    status: "waiting" (for a cell), "running" or "paused". command: ["cell", first line of its code] or a program's
+    arguments. limits: as in a cell's record, with `enforced_by` beside it. namespaces: inode numbers by kind. cgroup:
+    the one a person is shown; cgroups: as `cgroups.open_group` takes them. pid: of its init, as the host numbers it.
+    run: the directory of its broker.
+    """
+
+    id: str
+    image: str
+    session: str
+    created: str
+    started: str | None
+    status: str
+    command: list[str]
+    limits: dict[str, Any]
+    enforced_by: dict[str, str]
+    namespaces: dict[str, int]
+    cgroup: str | None
+    cgroups: dict[str, str]
+    pid: int
+    run: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what programs are shown."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("cgroups", "run")}
+
+
+def make_run(path: str) -> None:
+    """Make the directory of a broker, all at once: who watches for it finds it whole."""
+    parent, name = os.path.split(path)
+    os.makedirs(f"{parent}/.{name}/{RECORDS}", mode=0o755)
+    os.rename(f"{parent}/.{name}", path)
+
+
+def is_alive(run: str) -> bool:
+    """Return whether the broker of the directory `run` lives."""
+    return is_locked(f"{run}/lock")
+
+
+def read_container(run: str, container_id: str) -> Container | None:
+    """Return a container of the broker of the directory `run`, which is known to live; None when it has ended."""
+    try:
+        with open(f"{run}/{RECORDS}/{container_id}.json", encoding="utf-8") as file:
+            data = json.load(file)
+    except FileNotFoundError:
+        return None
+    if not isinstance(data, dict) or any(type(data.get(name)) not in types for name, types in _TYPES.items()):
+        raise CellstackError(f"the record of container {container_id} is corrupt")
+    return Container(run=run, **{name: data[name] for name in _TYPES})
+
+
+def live_containers(home: str) -> list[Container]:
+    """Return the containers of the store at `home`, oldest first."""
+    found = [one for run in live_runs(home) for one in containers_of(run)]
+    return sorted(found, key=lambda one: (one.created, one.id))
+
+
+def containers_of(run: str) -> list[Container]:
+    """Return the containers of the broker of the directory `run`, which is known to live."""
+    try:
+        names = os.listdir(f"{run}/{RECORDS}")
+    except FileNotFoundError:  # it has just ended
+        return []
+    found = [read_container(run, match[1]) for name in names if (match := FILE.fullmatch(name))]
+    return [one for one in found if one is not None]
+
+
+def live_runs(home: str) -> Iterator[str]:
+    """Yield the directories of the brokers that live."""
+    for name in os.listdir(f"{home}/runs"):
+        run = f"{home}/runs/{name}"
+        if RUN.fullmatch(name) and is_alive(run):
+            yield run
+
+
+def find_container(home: str, prefix: str) -> Container:
+    """Return the container whose id starts with `prefix`; NotFoundError, or UsageError when several do."""
+    found = [one for one in live_containers(home) if prefix and one.id.startswith(prefix)]
+    if not found:
+        raise NotFoundError(f"no running container {prefix!r}", hint="`cellstack ps --all` lists them")
+    if len(found) > 1:
+        raise UsageError(f"container {prefix!r} could be any of {len(found)}", hint="Give more of its id")
+    return found[0]
+
+
+# -- what can be done to them ----------------------------------------------------------------------------------
+
+
+def stop(container: Container, seconds: float = STOP_SECONDS) -> None:
+    """Ask the main process to end by SIGTERM, and kill the container after `seconds`; returns when it has ended."""
+    _ask(container, "stop", patience=seconds + PATIENCE, seconds=seconds)
+
+
+def kill(container: Container, number: int = signal.SIGKILL) -> None:
+    """Kill all processes of the container, or send its main process another signal."""
+    _ask(container, "kill", signal=int(number))
+
+
+def pause(container: Container) -> None:
+    """Stop the container's processes where they are; the time of its limit is not counted meanwhile."""
+    _ask(container, "pause")
+
+
+def unpause(container: Container) -> None:
+    """Let a paused container go on."""
+    _ask(container, "unpause")
+
+
+def wait(container: Container) -> int:
+    """Wait until the container has ended; return its exit code, 128 and the signal's number when one has ended it."""
+    try:
+        code: int = _ask(container, "wait", patience=None)["code"]
+    except EOFError:
+        return 128 + signal.SIGKILL  # its broker has died, and so has it
+    return code
+
+
+def change_limits(container: Container, home: str, changes: Mapping[str, Any]) -> Container:
+    """Change "memory" (bytes), "cpus" or "pids" of a container now; return it as it is then.
+
+    UsageError when that is above the person's ceiling.
+    """
+    held = {name: container.limits.get(name) for name in ("memory", "cpus", "pids")}
+    wanted = Limits(**{**held, **changes})
+    for name in Config(home).beyond(wanted):
+        if name in changes:
+            raise UsageError(
+                f"{name} above the ceiling of {home}/config.toml", hint="Raise it there, under [ceiling], first"
+            )
+    _ask(container, "limits", **changes)
+    return replace(container, limits={**container.limits, **changes})
+
+
+def _ask(container: Container, op: str, *, patience: float | None = PATIENCE, **fields: Any) -> dict[str, Any]:
+    """Ask a container's broker. CellstackError says why it could not be done."""
+    gone = NotFoundError(f"container {container.id} has ended", hint="`cellstack ps` lists those that run")
+    try:
+        folder = os.open(container.run, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise gone from None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.settimeout(patience)
+        try:
+            sock.connect(f"/proc/self/fd/{folder}/{CONTROL}")
+            channel = Channel(sock)
+            channel.send({"op": op, "id": container.id, **fields})
+            answer, fds = channel.receive()
+        except TimeoutError:
+            raise CellstackError(f"container {container.id} did not {op} within {patience:g} s") from None
+        except (FileNotFoundError, ConnectionRefusedError):
+            raise gone from None
+        except EOFError:
+            if op == "wait":
+                raise
+            raise gone from None
+        finally:
+            os.close(folder)
+    close_all(fds)
+    if "error" in answer:
+        raise CellstackError(f"container {container.id}: {answer['error']}")
+    return answer

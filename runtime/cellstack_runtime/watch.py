@@ -1,0 +1,140 @@
+"""What happens in a store, told by the kernel (inotify) and not looked for: layers, sessions, containers.
+
+Three kinds of directories are watched: `layers`; `sessions` with each session in it; `runs` with each broker's own and
+its `containers`. All of them change by rename only, so what is told of is whole.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cellstack_runtime import abi, syscalls
+from cellstack_runtime.broker.containers import RECORDS
+from cellstack_runtime.errors import HostError
+from cellstack_runtime.live import FILE, RUN
+from cellstack_runtime.store.session import FILE as SESSION_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LOCK = "lock"
+_LAYER, _SESSION = re.compile(r"[0-9a-f]{32}"), re.compile(r"[0-9a-f]{12}")
+_APPEARED = abi.IN_MOVED_TO | abi.IN_CREATE
+_GONE = abi.IN_MOVED_FROM | abi.IN_DELETE
+_DIRECTORIES = _APPEARED | _GONE | abi.IN_ONLYDIR
+_HOLDER = abi.IN_MOVED_TO | abi.IN_CLOSE_WRITE | abi.IN_ONLYDIR  # a lock is let go when its last descriptor is closed
+_RECORDS = abi.IN_MOVED_TO | abi.IN_DELETE | abi.IN_ONLYDIR
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something to look at. kind: "layer", "session", "run", "container" or "lost" (of all, the kernel had no room).
+
+    name: of the layer or session; of the broker's run; "<run>/<container>". What it is about may be gone.
+    """
+
+    kind: str
+    name: str = ""
+
+
+class Watch:
+    """Watches the store at `home` until `close`. `fileno` is readable when `changes` has something to tell.
+
+    HostError when the kernel lets this user have no more watches.
+    """
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._fd = syscalls.inotify_init1()
+        self._handlers: dict[int, tuple[str, Callable[[str, int, str], Iterator[Change]]]] = {}
+        try:
+            self._add(f"{home}/layers", abi.IN_MOVED_TO | abi.IN_ONLYDIR, self._in_layers)
+            self._add(f"{home}/sessions", _DIRECTORIES, self._in_sessions)
+            self._add(f"{home}/runs", _DIRECTORIES, self._in_runs)
+            for name in os.listdir(f"{home}/sessions"):
+                self._watch_session(name)
+            for name in os.listdir(f"{home}/runs"):
+                self._watch_run(name)
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def fileno(self) -> int:
+        """Return the descriptor, for selectors and loops."""
+        return self._fd
+
+    def close(self) -> None:
+        """Watch nothing any more."""
+        os.close(self._fd)
+
+    def changes(self) -> list[Change]:
+        """Return what has happened since the last call, each once; never blocks."""
+        found: dict[Change, None] = {}
+        try:
+            events = syscalls.inotify_read(self._fd)
+        except BlockingIOError:
+            return []
+        for watch, mask, name in events:
+            if mask & abi.IN_Q_OVERFLOW:
+                found[Change("lost")] = None
+            elif mask & abi.IN_IGNORED:  # the directory is gone
+                self._handlers.pop(watch, None)
+            elif watch in self._handlers:
+                folder, handler = self._handlers[watch]
+                found.update(dict.fromkeys(handler(folder, mask, name)))
+        return list(found)
+
+    def _add(self, path: str, mask: int, handler: Callable[[str, int, str], Iterator[Change]]) -> bool:
+        """Watch a directory; False when it is gone."""
+        try:
+            watch = syscalls.inotify_add_watch(self._fd, path, mask)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise HostError(
+                f"{path} cannot be watched: {error.strerror}",
+                hint="`sysctl fs.inotify.max_user_watches` says how many directories a user may watch; raise it",
+            ) from None
+        self._handlers[watch] = (path, handler)
+        return True
+
+    def _in_layers(self, _folder: str, _mask: int, name: str) -> Iterator[Change]:
+        if _LAYER.fullmatch(name):
+            yield Change("layer", name)
+
+    def _in_sessions(self, _folder: str, mask: int, name: str) -> Iterator[Change]:
+        if mask & _APPEARED:
+            self._watch_session(name)
+        if _SESSION.fullmatch(name):
+            yield Change("session", name)
+
+    def _watch_session(self, name: str) -> None:
+        if _SESSION.fullmatch(name):
+            self._add(f"{self._home}/sessions/{name}", _HOLDER, self._in_session)
+
+    def _in_session(self, folder: str, _mask: int, name: str) -> Iterator[Change]:
+        if name in (SESSION_FILE, LOCK):
+            yield Change("session", os.path.basename(folder))
+
+    def _in_runs(self, _folder: str, mask: int, name: str) -> Iterator[Change]:
+        if RUN.fullmatch(name):
+            if mask & _APPEARED:
+                self._watch_run(name)
+            yield Change("run", name)
+
+    def _watch_run(self, name: str) -> None:
+        if RUN.fullmatch(name):
+            run = f"{self._home}/runs/{name}"
+            self._add(run, _HOLDER, self._in_run)
+            self._add(f"{run}/{RECORDS}", _RECORDS, self._in_records)
+
+    def _in_run(self, folder: str, _mask: int, name: str) -> Iterator[Change]:
+        if name == LOCK:
+            yield Change("run", os.path.basename(folder))
+
+    def _in_records(self, folder: str, _mask: int, name: str) -> Iterator[Change]:
+        if match := FILE.fullmatch(name):
+            yield Change("container", f"{os.path.basename(os.path.dirname(folder))}/{match[1]}")

@@ -1,0 +1,239 @@
+"""JupyterLab in a real browser: Debian's Chromium, driven by playwright, on a server and a store of the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Locator, Page
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+PATIENCE = 40_000  # milliseconds
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+REPOSITORY = Path(__file__).resolve().parents[3]
+PANEL = "#cellstack-panel"
+
+
+def _why_no_browser() -> str | None:
+    """Return why there is no browser test here; None when there is no reason."""
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return "playwright is not installed: pip install playwright"
+    if _browser_path() is None:
+        return "no Chromium on PATH (package chromium)"
+    return None
+
+
+def _browser_path() -> str | None:
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running JupyterLab. folder: what it serves."""
+
+    url: str
+    token: str
+    folder: Path
+
+
+@pytest.fixture(autouse=True)
+def jp_asyncio_loop() -> None:
+    """Stand before pytest-jupyter's, which closes a loop that playwright has running."""
+
+
+@pytest.fixture(autouse=True)
+def jp_server_cleanup() -> None:
+    """Stand before pytest-jupyter's, which cleans up what these tests do not start."""
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Return a browser; tests are skipped where there is none."""
+    if reason := _why_no_browser():
+        pytest.skip(reason)
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=_browser_path(), args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Start JupyterLab on a folder of its own, and shut it down with its kernels at the end."""
+    del store
+    folder = tmp_path_factory.mktemp("lab")
+    places = {
+        f"JUPYTER_{name}_DIR": str(tmp_path_factory.mktemp(f"jupyter-{name.lower()}"))
+        for name in ("CONFIG", "DATA", "RUNTIME")
+    }
+    places |= {
+        f"JUPYTERLAB_{name}_DIR": str(tmp_path_factory.mktemp(f"lab-{name.lower()}"))
+        for name in ("SETTINGS", "WORKSPACES")
+    }
+    for plugin, values in {
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        "docmanager-extension/plugin": {"autosave": False},
+    }.items():
+        settings = Path(places["JUPYTERLAB_SETTINGS_DIR"]) / f"@jupyterlab/{plugin}.jupyterlab-settings"
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(json.dumps(values))
+    token = os.urandom(16).hex()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = [
+        "--no-browser",
+        "--allow-root",
+        f"--port={port}",
+        f"--IdentityProvider.token={token}",
+        "--LabApp.expose_app_in_browser=True",
+        f"--ServerApp.root_dir={folder}",
+    ]
+    log = folder.parent / "lab.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            env={**os.environ, **places},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    try:
+        _wait_for(process, port, log)
+        yield Server(f"http://127.0.0.1:{port}", token, folder)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+class Lab:
+    """JupyterLab in a page, with what these tests do in it."""
+
+    def __init__(self, page: Page, server: Server) -> None:
+        self.page = page
+        self.server = server
+        self.problems: list[str] = []
+        page.on("pageerror", lambda error: self.problems.append(f"{error}\n{error.stack}"))
+        page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
+
+    def write(
+        self, name: str, *sources: str, metadata: dict[str, Any] | None = None, kernel: str = "cellstack"
+    ) -> None:
+        """Put a notebook of code cells into the server's folder."""
+        cells = [
+            {"cell_type": "code", "id": f"cell-{i}", "source": source, "metadata": {}}
+            | {"execution_count": None, "outputs": []}
+            for i, source in enumerate(sources)
+        ]
+        spec = {"name": kernel, "display_name": kernel, "language": "python"}
+        notebook = {"nbformat": 4, "nbformat_minor": 5, "cells": cells}
+        notebook["metadata"] = {"kernelspec": spec, **({"cellstack": metadata} if metadata else {})}
+        (self.server.folder / name).write_text(json.dumps(notebook))
+
+    def open(self, name: str) -> None:
+        """Open a notebook, in a workspace of its own, and wait until its kernel is idle."""
+        workspace = name.partition(".")[0]
+        self.page.goto(f"{self.server.url}/lab/workspaces/{workspace}/tree/{name}?token={self.server.token}")
+        self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE)
+        self.page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"]', timeout=PATIENCE)
+
+    def command(self, command: str, **args: Any) -> None:
+        """Run one of JupyterLab's commands."""
+        self.page.evaluate(
+            "([command, args]) => { void window.jupyterapp.commands.execute(command, args); }", [command, args]
+        )
+
+    def theme(self, name: str) -> None:
+        """Choose a theme and wait until it is there."""
+        self.command("apputils:change-theme", theme=name)
+        self.page.wait_for_selector(f'body[data-jp-theme-name="{name}"]', state="attached", timeout=PATIENCE)
+
+    def cell(self, index: int) -> Locator:
+        """Return a cell of the notebook."""
+        return self.page.locator(".jp-Notebook .jp-CodeCell").nth(index)
+
+    def line(self, index: int) -> Locator:
+        """Return the line under a cell."""
+        return self.cell(index).locator(".cs-CellLine")
+
+    def start(self, index: int) -> None:
+        """Run a cell, and do not wait for it."""
+        self.cell(index).locator(".jp-InputPrompt").click()
+        self.page.keyboard.press("Control+Enter")
+
+    def run(self, index: int) -> None:
+        """Run a cell and wait for its line."""
+        before = self.line(index).text_content() if self.line(index).count() else None
+        self.start(index)
+        self.page.wait_for_function(
+            """([index, before]) => {
+                const line = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[index].querySelector('.cs-CellLine');
+                return line && !line.classList.contains('cs-mod-running') && line.textContent !== before;
+            }""",
+            arg=[index, before],
+            timeout=PATIENCE,
+        )
+
+    def show(self, section: str) -> None:
+        """Bring the panel to the front, with one of its sections."""
+        self.command("cellstack:show", tab=section.lower())
+        self.page.get_by_role("tab", name=section, exact=True, selected=True).wait_for(timeout=PATIENCE)
+
+    @property
+    def panel(self) -> Locator:
+        """Return the panel."""
+        return self.page.locator(PANEL)
+
+    def button(self, name: str) -> Locator:
+        """Return one of the panel's buttons."""
+        return self.panel.get_by_role("button", name=name, exact=True)
+
+
+@pytest.fixture
+def lab(chromium: Browser, server: Server) -> Iterator[Lab]:
+    """Return JupyterLab in a new page; no script may have failed in it at the end."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    opened = Lab(page, server)
+    yield opened
+    context.close()
+    assert opened.problems == []

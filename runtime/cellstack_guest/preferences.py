@@ -39,6 +39,7 @@ class Observer:
         """Take the shell as it is now for a fresh one."""
         shell = self._shell
         self._fresh = self._attributes()
+        self._config = _plain_config(shell.config)
         self._extensions = frozenset(shell.extension_manager.loaded)
         self._hooks = self._count_hooks()
         self._known = len(shell.configurables)
@@ -57,6 +58,8 @@ class Observer:
         shell = self._shell
         for key, value in saved["traits"].items():
             self._set_trait(key, value)
+        for section, values in saved["config"].items():  # of what is made later, as matplotlib's backend
+            shell.config[section].update(values)
         attributes = saved["attributes"]
         if attributes["mode"] != self._fresh["mode"]:
             shell.InteractiveTB.set_mode(attributes["mode"])
@@ -72,14 +75,16 @@ class Observer:
     def save(self, extra: dict[str, Any]) -> None:
         """Put what differs from a fresh shell into `extra`."""
         saved: Preferences = extra.get(KEY) or {"traits": {}, "extensions": {}}
+        config = _plain_config(self._shell.config)
+        config = {section: values for section, values in config.items() if values != self._config.get(section)}
         shell = self._shell
         traits = {**saved["traits"], **dict(self._changed_traits())}
         extensions = dict(saved["extensions"])
         for name in shell.extension_manager.loaded - self._extensions - extensions.keys():
             extensions[name] = name not in _ON_DEMAND and self._count_hooks() != self._hooks
         attributes = self._attributes()
-        if traits or extensions or attributes != self._fresh:
-            extra[KEY] = {"traits": traits, "extensions": extensions, "attributes": attributes}
+        if traits or extensions or config or attributes != self._fresh:
+            extra[KEY] = {"traits": traits, "config": config, "extensions": extensions, "attributes": attributes}
         else:
             extra.pop(KEY, None)
 
@@ -143,6 +148,14 @@ class Observer:
             len(shell.input_transformers_post),
             len(manager.cleanup_transforms) + len(manager.line_transforms) + len(manager.token_transformers),
         )
+
+
+def _plain_config(config: Any) -> dict[str, dict[str, Any]]:
+    return {
+        section: {name: value for name, value in values.items() if _is_plain(value)}
+        for section, values in config.items()
+        if isinstance(values, dict)
+    }
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,7 +1,8 @@
 """Modules of ipykernel that libraries look for or import from, made of what takes their place in a cell.
 
-tqdm looks for `ipykernel.zmqshell` among the imported modules; bokeh and pyviz_comms make a `Comm` of `ipykernel.comm`,
-which would send on a socket that no cell has. All others are those of ipykernel, where it is installed.
+tqdm looks for `ipykernel.zmqshell` among the imported modules, others ask whether what is printed goes to one of its
+streams; bokeh and pyviz_comms make a `Comm` of `ipykernel.comm`, which would send on a socket that no cell has. All
+others are those of ipykernel, where it is installed.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import types
 from typing import Any
 
 from cellstack_guest import comms
+from cellstack_guest.outputs import Stream
 
 
 def install(shell: type, display_publisher: type) -> None:
     """Put the modules where an import finds them."""
     contents: dict[str, dict[str, Any]] = {
-        "zmqshell": {"ZMQInteractiveShell": shell, "ZMQDisplayPublisher": display_publisher}
+        "zmqshell": {"ZMQInteractiveShell": shell, "ZMQDisplayPublisher": display_publisher},
+        "iostream": {"OutStream": Stream},
     }
     manager = comms.manager_class()
     if manager is not None:

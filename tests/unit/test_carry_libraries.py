@@ -109,6 +109,14 @@ def test_memory_of_tensors_is_shared(nb: Notebook) -> None:
     )
 
 
+@pytest.mark.parametrize("module", ["numpy", "numpy.linalg", "matplotlib.pyplot", "scipy.signal", "math", "os.path"])
+def test_all_that_a_module_gives_away_is_carried(nb: Notebook, module: str) -> None:
+    pytest.importorskip(module)
+    ran = nb.run(f"from {module} import *")
+    assert (ran.not_carried, ran.notices) == ({}, [])
+    assert len(ran.saved) > 10
+
+
 @pytest.mark.parametrize("make", ["from_numpy", "as_tensor", "asarray"])
 def test_a_tensor_shares_the_memory_of_the_array_that_it_was_made_of(nb: Notebook, make: str) -> None:
     pytest.importorskip("torch")

@@ -82,6 +82,19 @@ def test_libraries_find_what_they_look_for_in_ipykernel(notebook: Cells) -> None
     assert notebook.run(code).result == "(True, True)"
 
 
+def test_what_is_printed_goes_to_a_stream_of_ipykernel(notebook: Cells) -> None:
+    code = "import sys\nfrom ipykernel.iostream import OutStream\nisinstance(sys.stdout, OutStream)"
+    assert notebook.run(code).result == "True"
+
+
+def test_settings_of_what_the_shell_makes_later_are_carried(notebook: Cells) -> None:
+    pytest.importorskip("matplotlib_inline")
+    notebook.run("%config InlineBackend.figure_formats = ['svg']")
+    code = "from matplotlib_inline.config import InlineBackend as B\nB.instance(parent=get_ipython()).figure_formats"
+    assert notebook.run(code).result == "{'svg'}"
+    assert notebook.run(code).result == "{'svg'}"
+
+
 def test_a_comm_of_ipykernel_is_one_of_the_cell(notebook: Cells) -> None:
     pytest.importorskip("comm")
     run = notebook.run("from ipykernel.comm import Comm\nc = Comm(target_name='t', data={'a': 1})")

@@ -55,7 +55,8 @@ def _write_numpy_errors(value: dict[str, Any]) -> None:
 
 def reduce_dispatcher(function: Any) -> Any:
     """Return the reduction of a function of numpy's: by the name that it is written under, as cells may replace it."""
-    scope, name = function._implementation.__globals__, function.__name__  # noqa: SLF001
+    scope = getattr(function._implementation, "__globals__", {})  # noqa: SLF001  those written in C have none
+    name = function.__name__
     return (module_attribute, (scope["__name__"], name)) if scope.get(name) is function else NotImplemented
 
 

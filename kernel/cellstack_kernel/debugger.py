@@ -43,6 +43,7 @@ class Link:
         self.container = container
         self.stopped: set[int] = set()
         self.attached = asyncio.Event()
+        self.initialized: Message = _failure("debugpy does not answer")  # its response to `initialize`
         self.closed = False
         self._on_event = on_event
         self._waiting: dict[int, asyncio.Future[Message]] = {}
@@ -135,13 +136,12 @@ class Debugger:
                 body = {"threadId": thread, "allThreadsContinued": True}
                 self._publish({"type": "event", "event": "continued", "seq": 0, "body": body})
 
-    async def _attach(self, link: Link) -> Message:
-        """Have debugpy trace the container's threads; return its answer to `attach`."""
-        answer = _failure("debugpy does not answer")
+    async def _attach(self, link: Link) -> None:
+        """Have debugpy trace the container's threads, with all breakpoints set, and let the code run."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ATTACH_SECONDS):
                 await link.event(LISTENING)
-                await link.ask("initialize", self._initialize)
+                link.initialized = await link.ask("initialize", self._initialize)
                 rules = [{"path": path, "include": False} for path in OURS]
                 arguments = {"justMyCode": False, "debugOptions": ["DebugStdLib"], "rules": rules}
                 attaching = link.ask("attach", arguments)
@@ -151,11 +151,10 @@ class Debugger:
                 if self._exceptions is not None:
                     await link.ask("setExceptionBreakpoints", self._exceptions)
                 await link.ask("configurationDone", {})
-                answer = await attaching
+                await attaching
         if not link.closed:
             link.container.send({"type": "debug_ready"})
         link.attached.set()
-        return answer
 
     def _happened(self, link: Link, event: Message) -> None:
         body = event.get("body")
@@ -255,6 +254,8 @@ class Debugger:
         elif not self.started:
             return {}
         match command:
+            case "initialize":
+                return (await self._link(executor)).initialized
             case "attach" | "configurationDone":
                 await self._link(executor)  # which was told both
                 return _success({})

@@ -20,7 +20,7 @@ from cellstack_kernel.frames import FrameError, checked
 from cellstack_runtime.errors import CellstackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from cellstack_guest.protocol import Message
     from cellstack_kernel.executor import Executor
@@ -43,7 +43,9 @@ class Link:
         self.container = container
         self.stopped: set[int] = set()
         self.attached = asyncio.Event()
-        self.initialized: Message = _failure("debugpy does not answer")  # its response to `initialize`
+        # What debugpy has answered to these two.
+        self.initialized: Message = _failure("debugpy does not answer")
+        self.attachment: Message = _failure("debugpy does not answer")
         self.closed = False
         self._on_event = on_event
         self._waiting: dict[int, asyncio.Future[Message]] = {}
@@ -139,22 +141,24 @@ class Debugger:
     async def _attach(self, link: Link) -> None:
         """Have debugpy trace the container's threads, with all breakpoints set, and let the code run."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ATTACH_SECONDS):
-                await link.event(LISTENING)
-                link.initialized = await link.ask("initialize", self._initialize)
-                rules = [{"path": path, "include": False} for path in OURS]
-                arguments = {"justMyCode": False, "debugOptions": ["DebugStdLib"], "rules": rules}
-                attaching = link.ask("attach", arguments)
-                await link.event("initialized")
-                for path, breakpoints in self._breakpoints.items():
-                    await link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
-                if self._exceptions is not None:
-                    await link.ask("setExceptionBreakpoints", self._exceptions)
-                await link.ask("configurationDone", {})
-                await attaching
+            await asyncio.wait_for(self._introduce(link), ATTACH_SECONDS)
         if not link.closed:
             link.container.send({"type": "debug_ready"})
         link.attached.set()
+
+    async def _introduce(self, link: Link) -> None:
+        await link.event(LISTENING)
+        link.initialized = await link.ask("initialize", self._initialize)
+        rules = [{"path": path, "include": False} for path in OURS]
+        arguments = {"justMyCode": False, "debugOptions": ["DebugStdLib"], "rules": rules}
+        attaching = link.ask("attach", arguments)
+        if await _first(link.event("initialized"), attaching):
+            for path, breakpoints in self._breakpoints.items():
+                await link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
+            if self._exceptions is not None:
+                await link.ask("setExceptionBreakpoints", self._exceptions)
+            await link.ask("configurationDone", {})
+        link.attachment = await attaching
 
     def _happened(self, link: Link, event: Message) -> None:
         body = event.get("body")
@@ -244,7 +248,7 @@ class Debugger:
         if command == "debugInfo":
             return _success(self._info())
         if command == "initialize":
-            self.started, self._initialize = True, arguments
+            self.started, self._initialize = True, {"adapterID": "", **arguments}
         elif command in ("inspectVariables", "modules"):
             pass
         elif command == "richInspectVariables":
@@ -256,8 +260,10 @@ class Debugger:
         match command:
             case "initialize":
                 return (await self._link(executor)).initialized
-            case "attach" | "configurationDone":
-                await self._link(executor)  # which was told both
+            case "attach":
+                return (await self._link(executor)).attachment
+            case "configurationDone":
+                await self._link(executor)  # which was told so
                 return _success({})
             case "dumpCell":
                 return await self._dump(arguments)
@@ -360,6 +366,16 @@ class Debugger:
         if self._cell is not None:
             await self._ask(self._cell, "disconnect", {**arguments, "terminateDebuggee": False})
         return _success({})
+
+
+async def _first(wanted: Coroutine[Any, Any, None], other: asyncio.Future[Message]) -> bool:
+    """Wait for one of two; return whether it is the first."""
+    task = asyncio.ensure_future(wanted)
+    try:
+        await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)
+        return task.done()
+    finally:
+        task.cancel()
 
 
 def file_name(code: str) -> str:

@@ -63,12 +63,16 @@ class Bridge:
 
     def start(self, sources: Mapping[str, str]) -> None:
         """Listen, and say so to the host. sources: the text of cells by the file name that their code has."""
+        environment = dict(os.environ)
+        os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else it warns of modules that nobody debugs
         import debugpy  # noqa: PLC0415, T100  only a cell that is debugged needs it
 
         for path, text in sources.items():
             self._write(path, text)
         debugpy.configure(subProcess=False)
         self._adapter = socket.create_connection(debugpy.listen(("127.0.0.1", 0)))  # noqa: T100
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
         for target in (self._from_host, self._from_adapter):
             thread: Any = threading.Thread(target=target, daemon=True)
             thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True

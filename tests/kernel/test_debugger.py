@@ -98,24 +98,19 @@ def test_breakpoint_holds_in_cells_that_follow(debugged: Running) -> None:
 
 
 def test_nothing_of_the_debugger_is_carried(debugged: Running) -> None:
-    outputs = debugged.run(
-        "import os, threading, subprocess, json\nkept = 1\nthreading.Thread(target=len, args=('',)).start()"
-    )
-    assert outputs[1] == []
+    code = "import os, threading, subprocess, json\nkept = 1\nthreading.Thread(target=len, args=('',)).start()"
+    assert debugged.run(code)[1] == []
     debug(debugged, "disconnect")
-    assert debugged.run("import sys; [name for name in sys.modules if 'pydev' in name or 'debugpy' in name]")[1] == [
-        "[]"
-    ]
-    assert debugged.run("sys.gettrace(), threading.Thread.__module__, os.fork.__module__")[1] == [
-        "(None, 'threading', 'posix')"
-    ]
+    code = "import sys; [name for name in sys.modules if 'pydev' in name or 'debugpy' in name]"
+    assert debugged.run(code)[1] == ["[]"]
+    code = "sys.gettrace(), threading.Thread.__module__, os.fork.__module__, 'PYDEVD' in str(os.environ)"
+    assert debugged.run(code)[1] == ["(None, 'threading', 'posix', False)"]
 
 
 def test_exception_stops_where_it_is_raised(debugged: Running) -> None:
     debug(debugged, "setExceptionBreakpoints", filters=["raised"])
-    request = debugged.client.execute(
-        "def fail():\n    raise KeyError('x')\ntry:\n    fail()\nexcept KeyError:\n    print('ok')"
-    )
+    code = "def fail():\n    raise KeyError('x')\ntry:\n    fail()\nexcept KeyError:\n    print('ok')"
+    request = debugged.client.execute(code)
     body = event(debugged, "stopped")
     assert body["reason"] == "exception"
     assert frame(debugged, body["threadId"])["line"] == 2

@@ -80,7 +80,10 @@ class Bridge:
         self._send({"type": "event", "event": LISTENING})
 
     def begin(self) -> None:
-        """Note what the debugger has changed in modules; a cell's lines are those that its person sees."""
+        """Trace this thread. A cell's lines are those that its person sees; what is changed in modules is noted."""
+        import debugpy  # noqa: PLC0415, T100  as in `start`
+
+        debugpy.trace_this_thread(True)  # the answer to `attach` may come before the threads are traced
         self._patched = _differences(self._before)
         transforms = self._shell.input_transformer_manager.cleanup_transforms
         self._transforms = list(transforms)
@@ -89,10 +92,9 @@ class Bridge:
 
     def end(self) -> None:
         """Trace no more, and leave nothing behind that a cell has not made."""
-        import debugpy  # noqa: PLC0415, T100  only a cell that is debugged needs it
+        import debugpy  # noqa: PLC0415, T100  as in `start`
 
         debugpy.trace_this_thread(False)
-        sys.settrace(None)
         for namespace, name, old, new in self._patched:
             if namespace.get(name) is new:
                 if old is _MISSING:

@@ -73,7 +73,7 @@ def debugged(kernel: Running) -> Iterator[Running]:
 
 def test_kernel_and_cells_name_code_alike() -> None:
     for code in ("", "x = 1", "\n\nprint('ä€😀')"):
-        assert file_name(code) == CellCompiler().get_code_name(code, "", 1)
+        assert file_name(code) == CellCompiler().get_code_name(code, "", 1)  # type: ignore[no-untyped-call]
 
 
 def test_breakpoint_holds_in_cells_that_follow(debugged: Running) -> None:
@@ -112,6 +112,9 @@ def test_exception_stops_where_it_is_raised(debugged: Running) -> None:
     code = "def fail():\n    raise KeyError('x')\ntry:\n    fail()\nexcept KeyError:\n    print('ok')"
     request = debugged.client.execute(code)
     body = event(debugged, "stopped")
+    while frame(debugged, body["threadId"])["source"]["path"] != file_name(code):  # libraries raise too
+        debug(debugged, "continue", threadId=body["threadId"])
+        body = event(debugged, "stopped")
     assert body["reason"] == "exception"
     assert frame(debugged, body["threadId"])["line"] == 2
     debug(debugged, "setExceptionBreakpoints", filters=[])
@@ -149,17 +152,3 @@ def test_text_of_cells_and_of_modules_is_shown(debugged: Running) -> None:
     assert debug(debugged, "source", source={"path": path})["body"]["content"] == "x = 1\n"
     modules = {entry["name"]: entry["path"] for entry in debug(debugged, "modules")["body"]["modules"]}
     assert "def dumps" in debug(debugged, "source", source={"path": modules["json"]})["body"]["content"]
-
-
-def test_breakpoint_in_a_container_that_cells_share(debugged: Running) -> None:
-    debugged.run("%container scope=notebook")
-    debugged.run("living = (i for i in range(9))")
-    code = "got = next(living)\ngot += 10"
-    set_breakpoint(debugged, code, 2)
-    for value in ("0", "1"):
-        request = debugged.client.execute(code)
-        thread = event(debugged, "stopped")["threadId"]
-        found = debug(debugged, "evaluate", expression="got", frameId=frame(debugged, thread)["id"], context="hover")
-        assert found["body"]["result"] == value
-        debug(debugged, "continue", threadId=thread)
-        assert reply_to(debugged, request)["content"]["status"] == "ok"

@@ -20,7 +20,7 @@ from cellstack_kernel.frames import FrameError, checked
 from cellstack_runtime.errors import CellstackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from cellstack_guest.protocol import Message
     from cellstack_kernel.executor import Executor
@@ -33,6 +33,7 @@ ATTACH_SECONDS = 30.0
 REQUEST_SECONDS = 30.0
 MAX_SOURCES = 1000
 BUNDLE = "__import__('cellstack_guest.debug', fromlist=['bundle']).bundle({name})"
+GOING_ON = ("continue", "next", "stepIn", "stepOut")
 NOT_FORWARDED = ("terminated", "exited", "initialized", LISTENING)
 
 
@@ -43,9 +44,13 @@ class Link:
         self.container = container
         self.stopped: set[int] = set()
         self.attached = asyncio.Event()
+        # What debugpy has answered to these two.
+        self.initialized: Message = _failure("debugpy does not answer")
+        self.attachment: Message = _failure("debugpy does not answer")
         self.closed = False
+        self.idle = False  # a container that is kept for the next cell: nobody reads what it says meanwhile
         self._on_event = on_event
-        self._waiting: dict[int, asyncio.Future[Message]] = {}
+        self._waiting: dict[int, tuple[str, asyncio.Future[Message]]] = {}  # by number, with the command
         self._events: dict[str, asyncio.Event] = {name: asyncio.Event() for name in (LISTENING, "initialized")}
         self._number = 0
 
@@ -60,7 +65,7 @@ class Link:
         if self.closed:
             answer.set_result(_failure("the cell has ended"))
             return answer
-        self._waiting[self._number] = answer
+        self._waiting[self._number] = command, answer
         message = {"type": "request", "seq": self._number, "command": command, "arguments": arguments}
         self.container.send({"type": "debug", "message": message})
         return answer
@@ -69,7 +74,7 @@ class Link:
         """Take what came out of the container, which may be anything."""
         if message.get("type") == "response":
             number = message.get("request_seq")
-            answer = self._waiting.pop(number, None) if isinstance(number, int) else None
+            _, answer = self._waiting.pop(number, ("", None)) if isinstance(number, int) else ("", None)
             if answer is not None and not answer.done():
                 answer.set_result(message)
         elif message.get("type") == "event" and isinstance(message.get("event"), str):
@@ -82,9 +87,10 @@ class Link:
         self.closed = True
         for event in (*self._events.values(), self.attached):
             event.set()
-        for answer in self._waiting.values():
+        for command, answer in self._waiting.values():
             if not answer.done():
-                answer.set_result(_failure("the cell has ended"))
+                went_on = command in GOING_ON  # and came to its end before it was told
+                answer.set_result(_success({}) if went_on else _failure("the cell has ended"))
 
 
 class Debugger:
@@ -114,7 +120,9 @@ class Debugger:
         if self._cell is None or self._cell.container is not container:
             self._cell = Link(container, self._happened)
             self._later(self._attach(self._cell))
-        else:
+        elif not self._cell.closed:
+            self._cell.idle = False
+            self._catch_up(self._cell)
             container.send({"type": "debug_ready"})
 
     def received(self, container: CellContainer, message: Message) -> None:
@@ -128,6 +136,7 @@ class Debugger:
         link = self._cell
         if link is not None and link.container is container:
             if kept:
+                link.idle = True
                 return
             self._cell = None
             link.close()
@@ -135,27 +144,37 @@ class Debugger:
                 body = {"threadId": thread, "allThreadsContinued": True}
                 self._publish({"type": "event", "event": "continued", "seq": 0, "body": body})
 
-    async def _attach(self, link: Link) -> Message:
-        """Have debugpy trace the container's threads; return its answer to `attach`."""
-        answer = _failure("debugpy does not answer")
+    async def _attach(self, link: Link) -> None:
+        """Have debugpy trace the container's threads, with all breakpoints set, and let the code run."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ATTACH_SECONDS):
-                await link.event(LISTENING)
-                await link.ask("initialize", self._initialize)
-                rules = [{"path": path, "include": False} for path in OURS]
-                arguments = {"justMyCode": False, "debugOptions": ["DebugStdLib"], "rules": rules}
-                attaching = link.ask("attach", arguments)
-                await link.event("initialized")
-                for path, breakpoints in self._breakpoints.items():
-                    await link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
-                if self._exceptions is not None:
-                    await link.ask("setExceptionBreakpoints", self._exceptions)
-                await link.ask("configurationDone", {})
-                answer = await attaching
+            await asyncio.wait_for(self._introduce(link), ATTACH_SECONDS)
         if not link.closed:
             link.container.send({"type": "debug_ready"})
         link.attached.set()
-        return answer
+
+    async def _introduce(self, link: Link) -> None:
+        await link.event(LISTENING)
+        link.initialized = await link.ask("initialize", self._initialize)
+        rules = [{"path": path, "include": False} for path in OURS]
+        arguments = {"justMyCode": False, "debugOptions": ["DebugStdLib"], "rules": rules}
+        attaching = link.ask("attach", arguments)
+        if await _first(link.event("initialized"), attaching):
+            for path, breakpoints in self._breakpoints.items():
+                await link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
+            if self._exceptions is not None:
+                await link.ask("setExceptionBreakpoints", self._exceptions)
+            await link.ask("configurationDone", {})
+        link.attachment = await attaching
+
+    def _catch_up(self, link: Link) -> None:
+        """Tell a container that was idle what has changed meanwhile; its answers are nobody's business."""
+        for path, code in self._sources.items():
+            link.ask("cellstack_dump", {"path": path, "code": code})
+        for path in self._sources.keys() | self._breakpoints.keys():
+            breakpoints = self._breakpoints.get(path, [])
+            link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
+        if self._exceptions is not None:
+            link.ask("setExceptionBreakpoints", self._exceptions)
 
     def _happened(self, link: Link, event: Message) -> None:
         body = event.get("body")
@@ -191,7 +210,7 @@ class Debugger:
 
     async def _link(self, executor: Executor) -> Link:
         """Return the debugger of the cell that runs, else of a container that stands by."""
-        if self._cell is not None:
+        if self._cell is not None and not self._cell.idle:
             await self._cell.attached.wait()
             if not self._cell.closed:
                 return self._cell
@@ -245,7 +264,7 @@ class Debugger:
         if command == "debugInfo":
             return _success(self._info())
         if command == "initialize":
-            self.started, self._initialize = True, arguments
+            self.started, self._initialize = True, {"adapterID": "", **arguments}
         elif command in ("inspectVariables", "modules"):
             pass
         elif command == "richInspectVariables":
@@ -255,8 +274,12 @@ class Debugger:
         elif not self.started:
             return {}
         match command:
-            case "attach" | "configurationDone":
-                await self._link(executor)  # which was told both
+            case "initialize":
+                return (await self._link(executor)).initialized
+            case "attach":
+                return (await self._link(executor)).attachment
+            case "configurationDone":
+                await self._link(executor)  # which was told so
                 return _success({})
             case "dumpCell":
                 return await self._dump(arguments)
@@ -309,7 +332,7 @@ class Debugger:
         while len(self._sources) > MAX_SOURCES:
             del self._sources[next(iter(self._sources))]
         for link in (self._cell, self._standing_by):
-            if link is not None and link.attached.is_set():
+            if link is not None and link.attached.is_set() and not link.idle:
                 await self._ask(link, "cellstack_dump", {"path": path, "code": code})
         return _success({"sourcePath": path})
 
@@ -359,6 +382,17 @@ class Debugger:
         if self._cell is not None:
             await self._ask(self._cell, "disconnect", {**arguments, "terminateDebuggee": False})
         return _success({})
+
+
+async def _first(wanted: Coroutine[Any, Any, None], other: asyncio.Future[Message]) -> bool:
+    """Wait for one of two; return whether it is the first."""
+    task = asyncio.ensure_future(wanted)
+    try:
+        futures: set[asyncio.Future[Any]] = {task, other}
+        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+        return task.done()
+    finally:
+        task.cancel()
 
 
 def file_name(code: str) -> str:

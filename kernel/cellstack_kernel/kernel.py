@@ -11,7 +11,6 @@ import os
 import sys
 from contextvars import ContextVar
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipykernel._version import kernel_protocol_version
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
 T = TypeVar("T")
-HAS_DEBUGPY = find_spec("debugpy") is not None  # here, and so in the image of this environment
 TAIL = 10  # cells, where a client does not say how many
 
 
@@ -117,7 +115,7 @@ class CellstackKernel(Kernel):
             "language_info": self.language_info,
             "banner": self.banner,
             "help_links": self.help_links,
-            "supported_features": ["kernel subshells", "debugger"] if HAS_DEBUGPY else ["kernel subshells"],
+            "supported_features": ["kernel subshells"],
         }
 
     def start(self) -> None:

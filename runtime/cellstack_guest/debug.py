@@ -63,12 +63,16 @@ class Bridge:
 
     def start(self, sources: Mapping[str, str]) -> None:
         """Listen, and say so to the host. sources: the text of cells by the file name that their code has."""
+        environment = dict(os.environ)
+        os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else it warns of modules that nobody debugs
         import debugpy  # noqa: PLC0415, T100  only a cell that is debugged needs it
 
         for path, text in sources.items():
             self._write(path, text)
         debugpy.configure(subProcess=False)
         self._adapter = socket.create_connection(debugpy.listen(("127.0.0.1", 0)))  # noqa: T100
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
         for target in (self._from_host, self._from_adapter):
             thread: Any = threading.Thread(target=target, daemon=True)
             thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
@@ -76,7 +80,10 @@ class Bridge:
         self._send({"type": "event", "event": LISTENING})
 
     def begin(self) -> None:
-        """Note what the debugger has changed in modules; a cell's lines are those that its person sees."""
+        """Trace this thread. A cell's lines are those that its person sees; what is changed in modules is noted."""
+        import debugpy  # noqa: PLC0415, T100  as in `start`
+
+        debugpy.trace_this_thread(True)  # the answer to `attach` may come before the threads are traced
         self._patched = _differences(self._before)
         transforms = self._shell.input_transformer_manager.cleanup_transforms
         self._transforms = list(transforms)
@@ -85,10 +92,9 @@ class Bridge:
 
     def end(self) -> None:
         """Trace no more, and leave nothing behind that a cell has not made."""
-        import debugpy  # noqa: PLC0415, T100  only a cell that is debugged needs it
+        import debugpy  # noqa: PLC0415, T100  as in `start`
 
         debugpy.trace_this_thread(False)
-        sys.settrace(None)
         for namespace, name, old, new in self._patched:
             if namespace.get(name) is new:
                 if old is _MISSING:

@@ -1,0 +1,154 @@
+"""JupyterLab's debugger over cells that are each another process: breakpoints are set in every one of them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.kernels import PATIENCE
+
+from cellstack_guest.frontend import CellCompiler
+from cellstack_kernel.debugger import file_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.kernels import Running
+
+pytest.importorskip("debugpy")
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
+
+FUNCTION = "def add(a, b):\n    c = a + b\n    return c"
+NUMBERS = itertools.count(1)
+
+
+def debug(kernel: Running, command: str, **arguments: Any) -> dict[str, Any]:
+    """Return the response to one request of the Debug Adapter Protocol."""
+    content = {"type": "request", "seq": next(NUMBERS), "command": command, "arguments": arguments}
+    message = kernel.client.session.msg("debug_request", content)
+    kernel.client.control_channel.send(message)
+    while True:
+        reply = kernel.client.get_control_msg(timeout=PATIENCE)
+        if reply["parent_header"]["msg_id"] == message["header"]["msg_id"]:
+            answer: dict[str, Any] = reply["content"]
+            return answer
+
+
+def event(kernel: Running, name: str) -> dict[str, Any]:
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=PATIENCE)
+        if message["msg_type"] == "debug_event" and message["content"]["event"] == name:
+            body: dict[str, Any] = message["content"]["body"]
+            return body
+
+
+def reply_to(kernel: Running, request: str) -> dict[str, Any]:
+    while True:
+        reply: dict[str, Any] = kernel.client.get_shell_msg(timeout=PATIENCE)
+        if reply["parent_header"]["msg_id"] == request:
+            return reply
+
+
+def set_breakpoint(kernel: Running, code: str, line: int) -> str:
+    path = str(debug(kernel, "dumpCell", code=code)["body"]["sourcePath"])
+    reply = debug(kernel, "setBreakpoints", source={"path": path}, breakpoints=[{"line": line}], sourceModified=False)
+    assert reply["body"]["breakpoints"][0]["verified"]
+    return path
+
+
+def frame(kernel: Running, thread: int) -> dict[str, Any]:
+    found: dict[str, Any] = debug(kernel, "stackTrace", threadId=thread)["body"]["stackFrames"][0]
+    return found
+
+
+@pytest.fixture
+def debugged(kernel: Running) -> Iterator[Running]:
+    kernel.run("before = [1, 2]")
+    assert debug(kernel, "initialize", clientID="test", linesStartAt1=True, pathFormat="path")["success"]
+    assert debug(kernel, "attach")["success"]
+    yield kernel
+    debug(kernel, "disconnect", terminateDebuggee=True)
+
+
+def test_kernel_and_cells_name_code_alike() -> None:
+    for code in ("", "x = 1", "\n\nprint('ä€😀')"):
+        assert file_name(code) == CellCompiler().get_code_name(code, "", 1)  # type: ignore[no-untyped-call]
+
+
+def test_breakpoint_holds_in_a_cell_that_follows(debugged: Running) -> None:
+    path = set_breakpoint(debugged, FUNCTION, 2)
+    reply_to(debugged, debugged.client.execute(FUNCTION))
+    for value in (30,):
+        request = debugged.client.execute(f"result = add({value}, len(before))")
+        thread = event(debugged, "stopped")["threadId"]
+        at = frame(debugged, thread)
+        assert (at["source"]["path"], at["line"]) == (path, 2)
+        assert debug(debugged, "debugInfo")["body"]["stoppedThreads"] == [thread]
+        debug(debugged, "next", threadId=thread)
+        assert event(debugged, "stopped")["reason"] == "step"
+        assert frame(debugged, thread)["line"] == 3
+        found = debug(debugged, "evaluate", expression="c", frameId=frame(debugged, thread)["id"], context="hover")
+        assert found["body"]["result"] == str(value + 2)
+        debug(debugged, "continue", threadId=thread)
+        record = reply_to(debugged, request)["metadata"]["cellstack"]
+        assert (record["status"], record["changes"]) == ("ok", {"added": 0, "changed": 0, "deleted": 0})
+        assert record["carried"]["saved"] == ["result"]
+    assert debugged.run("result")[1] == ["32"]
+
+
+def test_nothing_of_the_debugger_is_carried(debugged: Running) -> None:
+    code = "import os, threading, subprocess, json\nkept = 1\nthreading.Thread(target=len, args=('',)).start()"
+    assert debugged.run(code)[1] == []
+    debug(debugged, "disconnect")
+    code = "import sys; [name for name in sys.modules if 'pydev' in name or 'debugpy' in name]"
+    assert debugged.run(code)[1] == ["[]"]
+    code = "sys.gettrace(), threading.Thread.__module__, os.fork.__module__, 'PYDEVD' in str(os.environ)"
+    assert debugged.run(code)[1] == ["(None, 'threading', 'posix', False)"]
+
+
+def test_exception_stops_where_it_is_raised(debugged: Running) -> None:
+    debug(debugged, "setExceptionBreakpoints", filters=["raised"])
+    code = "def fail():\n    raise KeyError('x')\ntry:\n    fail()\nexcept KeyError:\n    print('ok')"
+    request = debugged.client.execute(code)
+    body = event(debugged, "stopped")
+    while frame(debugged, body["threadId"])["source"]["path"] != file_name(code):  # libraries raise too
+        debug(debugged, "continue", threadId=body["threadId"])
+        body = event(debugged, "stopped")
+    assert body["reason"] == "exception"
+    assert frame(debugged, body["threadId"])["line"] == 2
+    debug(debugged, "setExceptionBreakpoints", filters=[])
+    debug(debugged, "continue", threadId=body["threadId"])
+    assert reply_to(debugged, request)["content"]["status"] == "ok"
+
+
+def test_interrupt_ends_a_cell_that_stands_at_a_breakpoint(debugged: Running) -> None:
+    code = "for number in range(3):\n    print(number)"
+    set_breakpoint(debugged, code, 2)
+    request = debugged.client.execute(code)
+    event(debugged, "stopped")
+    debugged.manager.interrupt_kernel()
+    debugged.manager.interrupt_kernel()
+    assert reply_to(debugged, request)["content"]["status"] == "error"
+    event(debugged, "continued")
+    assert debug(debugged, "debugInfo")["body"]["stoppedThreads"] == []
+    assert debugged.run("before")[1] == ["[1, 2]"]
+
+
+def test_variables_are_seen_while_no_cell_runs(debugged: Running) -> None:
+    debugged.run("table = {'a': [1, 2]}")
+    listed = debug(debugged, "inspectVariables")["body"]["variables"]
+    found = {entry["name"]: entry for entry in listed}
+    assert {"before", "table"} <= set(found)
+    inner = debug(debugged, "variables", variablesReference=found["table"]["variablesReference"])["body"]["variables"]
+    assert "'a'" in [entry["name"] for entry in inner]
+    assert debug(debugged, "richInspectVariables", variableName="before")["body"]["data"] == {"text/plain": "[1, 2]"}
+    debugged.run("before.append(3)")
+    assert debug(debugged, "richInspectVariables", variableName="before")["body"]["data"] == {"text/plain": "[1, 2, 3]"}
+
+
+def test_text_of_cells_and_of_modules_is_shown(debugged: Running) -> None:
+    path = debug(debugged, "dumpCell", code="x = 1\n")["body"]["sourcePath"]
+    assert debug(debugged, "source", source={"path": path})["body"]["content"] == "x = 1\n"
+    modules = {entry["name"]: entry["path"] for entry in debug(debugged, "modules")["body"]["modules"]}
+    assert "def dumps" in debug(debugged, "source", source={"path": modules["json"]})["body"]["content"]

@@ -44,6 +44,11 @@ class Hub:
         self._sessions: dict[str, Event] = {}  # as they were told last
         self._ended: deque[Event] = deque(maxlen=MAX_ENDED)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is watched or read."""
+        return self._watch is None and not self._tasks
+
     def ended(self) -> list[Event]:
         """Return the containers that were seen to end, the last one first."""
         return list(reversed(self._ended))

@@ -25,6 +25,8 @@ from cellstack_runtime.store.files import is_locked
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from cellstack_runtime.store import Store
+
 STOP_SECONDS = 10.0  # as docker
 PATIENCE = 10.0  # seconds; a broker answers at once, unless it is stopped
 RUN = re.compile(r"[0-9a-f]{8}")
@@ -76,11 +78,12 @@ class Container:
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("cgroups", "run")}
 
 
-def make_run(path: str) -> None:
+def make_run(store: Store, path: str) -> None:
     """Make the directory of a broker, all at once: who watches for it finds it whole."""
-    parent, name = os.path.split(path)
-    os.makedirs(f"{parent}/.{name}/{RECORDS}", mode=0o755)
-    os.rename(f"{parent}/.{name}", path)
+    with store.building() as folder:
+        os.mkdir(f"{folder}/run", 0o755)
+        os.mkdir(f"{folder}/run/{RECORDS}", 0o755)
+        os.rename(f"{folder}/run", path)
 
 
 def is_alive(run: str) -> bool:

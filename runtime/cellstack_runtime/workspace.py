@@ -127,7 +127,7 @@ class Workspace:
         session = session or store.create_session(notebook, "")
         name = secrets.token_hex(4)
         run_dir = f"{store.home}/runs/{name}"
-        make_run(run_dir)
+        make_run(store, run_dir)
         with contextlib.ExitStack() as undo:
             undo.callback(store.drop_session, session, session.ended)
             undo.callback(shutil.rmtree, run_dir, ignore_errors=True)

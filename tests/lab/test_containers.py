@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -215,16 +214,3 @@ def test_the_command_line_does_as_docker_does(cellstack: Run, program: Program) 
 def test_wait_prints_the_exit_code(cellstack: Run, program: Program, script: str, code: str) -> None:
     container = program("sh", "-c", script)
     assert cellstack("wait", container.id).stdout == f"{code}\n"
-
-
-def test_a_container_cannot_ask_a_broker(cellstack: Run, program: Program) -> None:
-    """Not even with the broker's socket in its sight, which only the person can give it."""
-    asking = (
-        "import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect('/broker/control');"
-        f"s.send(b'{json.dumps({'op': 'kill', 'id': 'ID', 'signal': 9})}'); print(s.recv(100))"
-    )
-    target = program("sleep", "300")
-    code = asking.replace("ID", target.id)
-    done = cellstack("run", "--mount", f"{target.run}:/broker", "default", "python3", "-c", code)
-    assert done.returncode != 0 or done.stdout == "b''\n"
-    assert live.find_container(os.path.dirname(os.path.dirname(target.run)), target.id).status == "running"

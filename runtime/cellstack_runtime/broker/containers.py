@@ -77,6 +77,7 @@ class Container:
         self.cell_pid: int | None = None
         self.recorded = False
         self.commit: dict[str, Any] | None = None  # the record of the layer that it is going to be
+        self.used: dict[str, Any] = {}  # what its cell had used when it answered
         self._oom_fd: int | None = None
         self._gate = -1
         self._fds: list[int] = []  # for the client: the cell's socket, its output pipes, its pidfd
@@ -426,7 +427,8 @@ class Container:
         if commit is not None:
             try:
                 changes = self.broker.count(self)
-                answer = {**self.report(), "changes": changes}
+                self.used = self.report()  # while its process can be asked
+                answer = {**self.used, "changes": changes}
                 if not any(changes):
                     # What a process that it has left behind may still write, until it is killed, goes nowhere.
                     self.broker.commit(self, commit, changes)

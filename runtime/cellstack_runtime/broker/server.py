@@ -289,11 +289,10 @@ class Broker:
         """Make the upper directories of a container that changes nothing any more a layer."""
         prepared = f"{container.directory}/layer"
         parts = {part: bool(os.listdir(f"{prepared}/{part}")) for part in ("root", "work")}
-        report = container.report()
         cell = {
             **record["cell"],
-            "cpu_seconds": report["cpu"],
-            "memory_peak_bytes": report["peak"],
+            "cpu_seconds": container.used["cpu"],
+            "memory_peak_bytes": container.used["peak"],
             "memory_limit": container.held["memory"],
             "namespaces": container.ready.value,
         }

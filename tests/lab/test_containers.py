@@ -92,6 +92,13 @@ async def test_limits_change_at_once_and_not_above_the_ceiling(api: Api, program
     assert (changed["limits"]["memory"], changed["limits"]["pids"]) == (64 << 20, 20)
     metrics = await api.ask("GET containers/<id>/metrics", container.id)
     assert (metrics["memory"]["limit"], metrics["pids"]["limit"]) == (64 << 20, 20)
+    body = json.dumps({"memory": 6 << 20})
+    grown = program("python3", "-c", "x = bytearray(100 << 20); import time; time.sleep(300)")
+    async with asyncio.timeout(60):
+        while (await api.ask("GET containers/<id>/metrics", grown.id))["memory"]["bytes"] < 100 << 20:
+            pass
+    code, said = await api.refused(f"containers/{grown.id}/limits", method="PATCH", body=body)
+    assert (code, "of memory now, more than 6 MiB" in said) == (409, True)
     (store / "config.toml").write_text('[ceiling]\nmemory = "128m"\n')
     try:
         for memory in (256 << 20, None):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import signal
@@ -396,13 +395,14 @@ class Container:
             if name.removesuffix("s") not in self.group.enforced and name not in self.group.enforced:
                 raise ContainerError(f"no cgroup holds its limit of {name}, so it cannot change while it runs")
         limits = {**self.held, **changes}
+        used = self.group.metrics().memory_bytes
+        if changes.get("memory") is not None and used is not None and used > changes["memory"]:
+            raise ContainerError(f"it uses {used >> 20} MiB of memory now, more than {changes['memory'] >> 20} MiB")
         try:
             self.group.update(**limits)
-        except OSError as error:
+        except OSError:
             self.group.update(**self.held)
-            if error.errno != errno.EBUSY:
-                raise
-            raise ContainerError("it uses more memory than that now") from None
+            raise
         self.held = limits
         self._changed({"event": "limits", "limits": limits})
 

@@ -374,7 +374,8 @@ class Workspace:
 
     def began(self, container: CellContainer, code: str) -> None:
         """Let `cellstack ps` show what `container` now runs."""
-        self._broker.tell("began", id=container.id, command=["cell", *code.strip().splitlines()[:1]])
+        command = ["cell", *code.strip().splitlines()[:1]]
+        self._broker.tell("began", id=container.id, command=command, parent=self.head)
         if time.monotonic() - self._unchanged_at < IN_A_ROW:
             self.prepare()  # This cell will most likely not change a file either; if it does, another one is made.
 

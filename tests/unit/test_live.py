@@ -45,6 +45,7 @@ def write_record(store: Store, container_id: str, **changes: Any) -> None:
         "enforced_by": {},
         "namespaces": {},
     }
+    record["parent"] = None
     record |= {"cgroup": None, "cgroups": {}, "pid": 1, **changes}
     path = f"{store.home}/runs/{RUN}/containers/{container_id}.json"
     with open(f"{path}.new", "w", encoding="utf-8") as file:

@@ -29,8 +29,11 @@ async def test_a_container_is_shown_with_its_processes_and_namespaces(api: Api, 
     listed = (await api.ask("GET containers"))["containers"]
     shown = next(one for one in listed if one["id"] == container.id)
     assert (shown["status"], shown["command"]) == ("running", "sh -c sleep 300 & exec sleep 301")
-    details = await api.ask("GET containers/<id>", container.id)
-    commands = {one["command"]: one for one in details["processes"]}
+    async with asyncio.timeout(30):
+        commands: dict[str, Any] = {}
+        while not {"sleep 300", "sleep 301"} <= commands.keys():  # the shell takes a moment to become the second
+            details = await api.ask("GET containers/<id>", container.id)
+            commands = {one["command"]: one for one in details["processes"]}
     assert commands["sleep 301"]["pid_inside"] == 2
     assert commands["sleep 300"]["ppid"] == commands["sleep 301"]["pid"]
     found = {one["kind"]: one for one in details["namespaces"]}

@@ -88,8 +88,6 @@ class Cell:
         self.baseline: Baseline | None = None
         self._pid = 0
         self._kept = False  # whether what ran before is still here, and nothing of it saved
-        self._serving = False
-        self._interrupted = False  # before there was anything to interrupt
         # The temporary folder of this root, for rehearsals that come after a change of the root.
         self.scratch = os.open(tempfile.gettempdir(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._carrier: Carrier
@@ -98,6 +96,7 @@ class Cell:
         self._static: Static
         self._loaded: list[str] = []
         self._bridge: debug.Bridge | None = None
+        self._serves = False  # else it rehearses
 
     def serve(self, sock: socket.socket, state_root: str, out_dir: str, *, rest: float = REST_SECONDS) -> None:
         """Answer one request on `sock`, or more while it is kept, and return; the process is of no use after that.
@@ -106,28 +105,23 @@ class Cell:
         a request after which there is time for a rehearsal. Raises EOFError
         when the host closes `sock` before it asks for anything.
         """
-        signal.signal(signal.SIGINT, self.note_interrupt)
+        hold_interrupts()
         sock.setblocking(True)
         if not _arrives(sock, rest):
             # While nobody waits for an answer. In a row of cells, where somebody does, it would only come on top.
             self.rehearse(REHEARSAL)
         os.close(self.scratch)
         self._start(sock, state_root)
-        keep = self._serving = True
+        self._serves = True
+        keep = True
         while keep:
-            signal.signal(signal.SIGINT, self.note_interrupt)
+            hold_interrupts()
             message, _ = self._inbox.receive()
-            if self._kept:
-                self._interrupted = False  # it was meant for the one before
             if self._kept and message["type"] in QUESTIONS:
                 self.outputs.send({"type": "answer", "content": self._look_aside(message)})
             else:
                 self.outputs.send(self._answer(message, out_dir))
             keep = self._kept = bool(message.get("keep"))
-
-    def note_interrupt(self, _number: int, _frame: Any) -> None:
-        """Keep an interrupt, a signal handler's argument, for the request that is just coming."""
-        self._interrupted = True
 
     def rehearse(self, cells: Sequence[str]) -> None:
         """Run `cells` as `serve` would, to no effect: frames go nowhere, variables to a folder that is removed.
@@ -151,7 +145,8 @@ class Cell:
                 self.outputs.send(reply)
                 state = reply["state"]
         self.outputs.bind(None)
-        signal.signal(signal.SIGINT, handler)
+        if not _interrupts_are_held():  # else this would drop one that waits
+            signal.signal(signal.SIGINT, handler)
         self._namespace.clear()
         self._namespace.update(self._initial[0])
         self.shell.forget(self._initial[1])
@@ -197,10 +192,9 @@ class Cell:
         debugging = False
         try:
             try:
-                if self._serving:
-                    signal.signal(signal.SIGINT, signal.default_int_handler)
-                    if self._interrupted:
-                        raise KeyboardInterrupt
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                if self._serves:
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
                 self._load(request)
                 loaded = True
                 with self.shell.builtin_trap:
@@ -210,7 +204,8 @@ class Cell:
                     debugging = True
                 content = run(request)
             finally:
-                _ignore_interrupts()
+                if self._serves:
+                    _ignore_interrupts()
         except BaseException as error:  # noqa: BLE001  the reply must not be lost
             content = self._report(error)
         if os.getpid() != self._pid:
@@ -515,6 +510,17 @@ def _arrives(sock: socket.socket, seconds: float) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
+
+
+def hold_interrupts() -> None:
+    """Have an interrupt wait that comes before a request is looked at: it is for that one."""
+    if not _interrupts_are_held():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once only: this drops those that wait
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _interrupts_are_held() -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def _ignore_interrupts() -> None:

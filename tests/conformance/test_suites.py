@@ -41,7 +41,7 @@ class Suite:
 
 IPYKERNEL = ("test_message_spec", "test_kernel", "test_subshells", "test_debugger", "test_async")
 SUITES = {
-    "ipykernel": Suite(tuple(f"tests/{name}.py" for name in IPYKERNEL), ("-p", "own_version")),
+    "ipykernel": Suite(tuple(f"tests/{name}.py" for name in IPYKERNEL)),
     "nbclient": Suite(("tests",)),
     "jupyter_kernel_test": Suite(("test_ipykernel.py",), ("-c", os.devnull)),
 }
@@ -76,8 +76,7 @@ def run(fetched: Path, name: str, tests: Sequence[str], scratch: Path, jupyter_p
     folder = next(path for path in fetched.glob(f"{name}-*") if path.is_dir())
     scratch.mkdir()
     report = scratch / "report.xml"
-    plugins = os.pathsep.join([str(fetched / "plugins"), str(Path(__file__).parent)])
-    env = {**os.environ, "PYTHONPATH": plugins, "TMPDIR": str(scratch), "PYTEST_ADDOPTS": ""}
+    env = {**os.environ, "PYTHONPATH": str(fetched / "plugins"), "TMPDIR": str(scratch), "PYTEST_ADDOPTS": ""}
     if jupyter_path is not None:
         env["JUPYTER_PATH"] = str(jupyter_path)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--timeout={SECONDS}"]

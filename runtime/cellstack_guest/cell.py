@@ -54,7 +54,7 @@ WARM_UP = (
 )
 REHEARSAL = ("print(1)\n1+1", "x = [1]\nx")
 REST_SECONDS = 0.002
-MODULE_DEPTH = 2
+MODULE_DEPTH = 2  # of the modules that are imported by name; what they import on demand may lie deeper
 MAX_MODULES = 500
 MAX_NOTICE = 500  # characters: names that people give may be long
 POOL_PREFIXES = ("ThreadPoolExecutor", "asyncio_")
@@ -242,7 +242,7 @@ class Cell:
             name
             for name in new
             if isinstance(name, str)
-            and name.count(".") < MODULE_DEPTH
+            and (name.count(".") < MODULE_DEPTH or ".".join(name.split(".")[:MODULE_DEPTH]) in self.known)
             and not any(part.startswith("_") for part in name.split("."))
             and getattr(sys.modules[name], "__file__", None)
             and not patches.is_own(sys.modules[name])

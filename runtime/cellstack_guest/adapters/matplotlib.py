@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import types
@@ -32,7 +33,9 @@ def _write_rc_params(changes: dict[str, Any]) -> None:
     if pyplot is None:
         matplotlib.rcParams[_BACKEND] = backend
     else:
-        pyplot.switch_backend(backend)
+        # That a cell has no display for it was said in the cell that has chosen it.
+        with contextlib.suppress(module("IPython.core.error").UsageError):
+            pyplot.switch_backend(backend)
 
 
 # Whose callbacks are connected anew with every canvas.

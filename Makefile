@@ -12,7 +12,7 @@ PYTHON_FILES := runtime kernel extension/cellstack_lab extension/hatch_build.py 
 FRONT_END := $(shell find extension/src extension/style extension/schema -type f -not -path '*/__tests__/*') \
     extension/package.json extension/yarn.lock
 
-.PHONY: help demo test lab bench carry-table lint format vm clean
+.PHONY: help demo test lab bench scorecard carry-table lint format vm clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ test: ## install what tests need and run them all
 
 lab: .venv/.installed-demo ## open JupyterLab on the notebooks
 	@$(BIN)/cellstack lab notebooks
+
+scorecard: .venv/.installed-test ## run the suites of ipykernel, nbclient and jupyter_kernel_test with this kernel and with ipykernel
+	@$(BIN)/python -m pytest tests/conformance
 
 bench: .venv/.installed-test ## measure cells and containers beside their peers; build/bench.json
 	@tests/setup/peers.sh bench

@@ -30,7 +30,8 @@ part() {
 part "lint" make --no-print-directory lint
 part "tests of the front end" tests/setup/front-end.sh test
 part "unit tests" .venv/bin/python -m pytest tests/unit
-part "tests with containers, as $(id -un)" .venv/bin/python -m pytest tests --ignore=tests/unit
+part "tests with containers, as $(id -un)" .venv/bin/python -m pytest tests --ignore=tests/unit \
+    --ignore=tests/conformance
 if [ "$(id -u)" = 0 ]; then
     part "tests with containers, as a normal user" tests/setup/as-user.sh
     part "tests of cgroup v2, in an emulated machine" timeout 1200 make --no-print-directory vm

@@ -158,7 +158,7 @@ class Lab:
         self, name: str, *sources: str, metadata: dict[str, Any] | None = None, kernel: str = "cellstack"
     ) -> None:
         """Put a notebook of code cells into the server's folder."""
-        cells = [
+        cells: list[dict[str, Any]] = [
             {"cell_type": "code", "id": f"cell-{i}", "source": source, "metadata": {}}
             | {"execution_count": None, "outputs": []}
             for i, source in enumerate(sources)
@@ -173,7 +173,10 @@ class Lab:
         workspace = name.partition(".")[0]
         self.page.goto(f"{self.server.url}/lab/workspaces/{workspace}/tree/{name}?token={self.server.token}")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE)
-        self.page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"]', timeout=PATIENCE)
+        self.page.wait_for_function(  # what the toolbar shows is "idle" before there is a kernel, too
+            "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+            timeout=PATIENCE,
+        )
 
     def command(self, command: str, **args: Any) -> None:
         """Run one of JupyterLab's commands."""
@@ -197,7 +200,7 @@ class Lab:
     def start(self, index: int) -> None:
         """Run a cell, and do not wait for it."""
         self.cell(index).locator(".jp-InputPrompt").click()
-        self.page.keyboard.press("Control+Enter")
+        self.command("notebook:run-cell")
 
     def run(self, index: int) -> None:
         """Run a cell and wait for its line."""
@@ -205,7 +208,8 @@ class Lab:
         self.start(index)
         self.page.wait_for_function(
             """([index, before]) => {
-                const line = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[index].querySelector('.cs-CellLine');
+                const cell = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[index];
+                const line = cell.querySelector('.cs-CellLine');
                 return line && !line.classList.contains('cs-mod-running') && line.textContent !== before;
             }""",
             arg=[index, before],

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.lab.browser.conftest import REPOSITORY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.lab.browser.conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'
 CELLS = (
-    f"# {HOSTILE}\nopen({HOSTILE.replace('/', '|')!r}, 'w').write('x')\n"
-    "Odd = type('<b>bold</b>', (), {})\nodd = Odd()\nlost = (i for i in ())",
+    (
+        f"# {HOSTILE}\nopen({HOSTILE.replace('/', '|')!r}, 'w').write('x')\n"
+        "Odd = type('<b>bold</b>', (), {})\nodd = Odd()\nlost = (i for i in ())"
+    ),
     f"'''{HOSTILE}'''\nimport time\ntime.sleep(60)",
 )
 AXE = REPOSITORY / "extension/node_modules/axe-core/axe.min.js"

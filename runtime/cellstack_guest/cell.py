@@ -25,8 +25,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from IPython.core import debugger
 from IPython.core.completer import provisionalcompleter, rectify_completions
-from IPython.core.debugger import InterruptiblePdb, set_trace
 from IPython.utils.tokenutil import token_at_cursor
 
 from cellstack_guest import adapters, api, calls, comms, debug, hints, names, patches, programs
@@ -471,8 +471,10 @@ def warm(make_carrier: MakeCarrier = Carrier, preload: Sequence[str] = ()) -> Ce
     sys.stdout = Stream(outputs, "stdout")
     sys.stderr = Stream(outputs, "stderr")
     flush_before_children(outputs)
-    pdb.Pdb = InterruptiblePdb  # type: ignore[misc, assignment]
-    pdb.set_trace = set_trace
+    # Which an interrupt ends, as in every kernel.
+    debugger.Pdb = debugger.InterruptiblePdb  # type: ignore[misc]
+    pdb.Pdb = debugger.Pdb  # type: ignore[misc, assignment]
+    pdb.set_trace = debugger.set_trace
     sys.argv = [""]
     if "" not in sys.path:
         sys.path.insert(_first_of_site(), "")

@@ -294,6 +294,16 @@ def test_the_debugger_asks_through_input(notebook: Cells) -> None:
     assert run.result == "0.5"
 
 
+@pytest.mark.parametrize("code", ["input()", "import pdb; pdb.set_trace()", "breakpoint()"])
+def test_an_interrupt_ends_what_waits_for_an_answer(notebook: Cells, code: str) -> None:
+    run = notebook.start(code=code, allow_stdin=True)
+    run.until("input_request")
+    run.interrupt()
+    notebook.finish(run)
+    assert len(run.all("input_request")) == 1
+    assert notebook.run("1").result == "1"
+
+
 def test_an_interrupt_that_comes_before_the_code_is_for_it(notebook: Cells) -> None:
     """A container may be paused, or the machine busy, between the two."""
 

@@ -173,7 +173,10 @@ class Lab:
         workspace = name.partition(".")[0]
         self.page.goto(f"{self.server.url}/lab/workspaces/{workspace}/tree/{name}?token={self.server.token}")
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE)
-        self.page.wait_for_selector('.jp-NotebookPanel-toolbar [data-status="idle"]', timeout=PATIENCE)
+        self.page.wait_for_function(  # what the toolbar shows is "idle" before there is a kernel, too
+            "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+            timeout=PATIENCE,
+        )
 
     def command(self, command: str, **args: Any) -> None:
         """Run one of JupyterLab's commands."""
@@ -197,7 +200,7 @@ class Lab:
     def start(self, index: int) -> None:
         """Run a cell, and do not wait for it."""
         self.cell(index).locator(".jp-InputPrompt").click()
-        self.page.keyboard.press("Control+Enter")
+        self.command("notebook:run-cell")
 
     def run(self, index: int) -> None:
         """Run a cell and wait for its line."""

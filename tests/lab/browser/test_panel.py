@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
-GROWS = """
+GROWS = """# {name}
 import time
 blocks = []
 for _ in range(400):
@@ -69,13 +69,12 @@ def test_a_changed_file_is_shown_as_a_difference(lab: Lab) -> None:
 
 
 def test_the_charts_move_and_a_container_is_killed(lab: Lab) -> None:
-    lab.write("kill.ipynb", "kept = 5", GROWS, "kept")
+    lab.write("kill.ipynb", "kept = 5", GROWS.format(name="to be killed"), "kept")
     lab.open("kill.ipynb")
     lab.run(0)
     lab.show("Containers")
     lab.start(1)
-    running = lab.panel.get_by_role("option").filter(has_text="running")
-    running.click()
+    lab.panel.get_by_role("option").filter(has_text="to be killed").filter(has_text="running").click()
     line = lab.panel.locator(".cs-Chart-line").first
     before = line.get_attribute("d") or ""
     value = lab.panel.locator(".cs-Chart-value").first
@@ -91,11 +90,11 @@ def test_the_charts_move_and_a_container_is_killed(lab: Lab) -> None:
 
 
 def test_limits_of_a_running_container_are_changed(lab: Lab) -> None:
-    lab.write("limits.ipynb", GROWS, metadata={"limits": {"memory": "600m"}})
+    lab.write("limits.ipynb", GROWS.format(name="to be limited"), metadata={"limits": {"memory": "600m"}})
     lab.open("limits.ipynb")
     lab.show("Containers")
     lab.start(0)
-    lab.panel.get_by_role("option").filter(has_text="running").click()
+    lab.panel.get_by_role("option").filter(has_text="to be limited").filter(has_text="running").click()
     lab.button("Limits…").click()
     lab.panel.get_by_label("Memory", exact=True).fill("300m")
     lab.button("Apply at once").click()
@@ -105,13 +104,13 @@ def test_limits_of_a_running_container_are_changed(lab: Lab) -> None:
 
 
 def test_a_cell_that_was_killed_is_run_again_with_more(lab: Lab) -> None:
-    lab.write("oom.ipynb", "big = bytearray(200 * 2**20)\nlen(big)", metadata={"limits": {"memory": "128m"}})
+    lab.write("oom.ipynb", "big = len(bytearray(150 * 2**20))\nbig", metadata={"limits": {"memory": "128m"}})
     lab.open("oom.ipynb")
     lab.run(0)
     expect(lab.line(0)).to_contain_text("killed at its memory limit of 128 MiB")
     lab.line(0).get_by_role("button", name="Raise to 256 MiB and run again").click()
     expect(lab.line(0)).to_have_class(re.compile("cs-mod-ok"))
-    expect(lab.cell(0).locator(".jp-OutputArea-output")).to_have_text("209715200")
+    expect(lab.cell(0).locator(".jp-OutputArea-output")).to_have_text("157286400")
 
 
 def test_lines_and_selection_are_there_again_after_a_reload(lab: Lab) -> None:

@@ -13,9 +13,12 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from cellstack_guest import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RUNTIME = str(Path(__file__).resolve().parents[1] / "runtime")
 PATIENCE = 30.0  # seconds
@@ -186,7 +189,8 @@ class Cells:
         self.count = 0
         self._layers = 0
 
-    def start(self, kind: str = "execute", **fields: Any) -> Run:
+    def start(self, kind: str = "execute", *, first: Callable[[Run], None] = lambda _: None, **fields: Any) -> Run:
+        """Start a cell; `first` is done before its process is sent anything."""
         self._wait()
         self._layers += 1
         layer = f"layer{self._layers}"
@@ -204,6 +208,7 @@ class Cells:
             os.close(writer)
         run = Run(sock, pid, {pipes[0][0]: "stdout", pipes[1][0]: "stderr"})
         request = {"type": kind, "state": self.state, "layer": layer, "execution_count": self.count + 1, **fields}
+        first(run)
         run.send(request)
         return run
 

@@ -81,12 +81,12 @@ class Containers:
         }
 
     def _previous(self, container: Container) -> dict[str, Any]:
-        """Return the inode numbers of the cell before: the one that left its session's head."""
-        with contextlib.suppress(CellstackError):
-            head = self._reader.store.session(container.session).head
-            namespaces = self._reader.store.layer(head).cell.get("namespaces") if head is not None else None
-            if isinstance(namespaces, dict):
-                return namespaces
+        """Return the inode numbers of the cell before: the one that left the layer which this one starts from."""
+        if container.parent is not None:
+            with contextlib.suppress(CellstackError):  # pruned meanwhile
+                namespaces = self._reader.store.layer(container.parent).cell.get("namespaces")
+                if isinstance(namespaces, dict):
+                    return namespaces
         return {}
 
     def metrics(self, container_id: str) -> dict[str, Any]:

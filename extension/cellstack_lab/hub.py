@@ -39,10 +39,15 @@ class Hub:
         self._tick = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._starting = asyncio.Lock()
-        self._leaving: asyncio.Task[None] | None = None  # kept, or it might be collected before it is done
+        self._leaving: set[asyncio.Task[None]] = set()  # kept, or they might be collected before they are done
         self._known: dict[str, tuple[Container, Event]] = {}  # by id
         self._sessions: dict[str, Event] = {}  # as they were told last
         self._ended: deque[Event] = deque(maxlen=MAX_ENDED)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is watched or read."""
+        return self._watch is None and not self._tasks
 
     def ended(self) -> list[Event]:
         """Return the containers that were seen to end, the last one first."""
@@ -60,7 +65,9 @@ class Hub:
     def leaves(self, client: Client) -> None:
         """Forget a client."""
         self._clients.discard(client)
-        self._leaving = asyncio.create_task(self._adjust())
+        task = asyncio.create_task(self._adjust())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def _adjust(self) -> None:
         """Watch as long as somebody wants to know."""

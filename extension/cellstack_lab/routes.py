@@ -19,7 +19,6 @@ from cellstack_lab.events import Events
 from cellstack_lab.service import AUTH_RESOURCE, SETTING, Service
 from cellstack_runtime import cgroups, probe
 from cellstack_runtime.errors import CellstackError, GrantError, NotFoundError, StoreError, UsageError
-from cellstack_runtime.store.files import disk_bytes
 from cellstack_runtime.store.uses import remove_unused_image
 
 if TYPE_CHECKING:
@@ -108,7 +107,8 @@ class Info(Handler):
     async def get(self) -> None:
         """Send it."""
         reader = await self.service.reader()
-        self.answer(await self.service.run(_info, reader.store.home))
+        size = await self.service.disk_bytes()
+        self.answer({**await self.service.run(_info, reader.store.home), "disk_bytes": size})
 
 
 def _info(home: str) -> dict[str, Any]:
@@ -117,7 +117,6 @@ def _info(home: str) -> dict[str, Any]:
     return {
         "version": version("cellstack"),
         "home": home,
-        "disk_bytes": disk_bytes([home]),
         "root": os.geteuid() == 0,
         "cgroup": f"v{support.version}" if usable else None,
         "userns": probe.user_namespaces(),

@@ -12,6 +12,7 @@ from cellstack_lab.files import Files
 from cellstack_lab.hub import Hub
 from cellstack_lab.reading import Reader
 from cellstack_runtime.store import Store
+from cellstack_runtime.store.files import disk_bytes
 
 if TYPE_CHECKING:
     import logging
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 AUTH_RESOURCE = "cellstack"  # what an authorizer is asked about
 SETTING = "cellstack_lab"  # among the settings of the web application
 THREADS = 8  # most of them wait: for the disk, or for a container that is asked to stop
+MEASURED_SECONDS = 60.0
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -35,6 +37,8 @@ class Service:
         self.log = log
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cellstack")
         self._opening: asyncio.Future[Store] | None = None
+        self._measuring: asyncio.Future[int] | None = None
+        self._measured_at = 0.0
         self.hub = Hub(self)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -46,6 +50,14 @@ class Service:
         if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
             self._opening = asyncio.ensure_future(self.run(Store.open))
         return await asyncio.shield(self._opening)
+
+    async def disk_bytes(self) -> int:
+        """Return the bytes on disk of the store; they are added up anew once a minute at most."""
+        now = asyncio.get_running_loop().time()
+        if self._measuring is None or (self._measuring.done() and now - self._measured_at > MEASURED_SECONDS):
+            home = (await self._store()).home
+            self._measuring, self._measured_at = asyncio.ensure_future(self.run(disk_bytes, [home])), now
+        return await asyncio.shield(self._measuring)
 
     async def reader(self) -> Reader:
         """Return what reads sessions, layers and images for one request."""

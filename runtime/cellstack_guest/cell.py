@@ -90,6 +90,7 @@ class Cell:
         self._history: History
         self._static: Static
         self._loaded: list[str] = []
+        self._serves = False  # else it rehearses
 
     def serve(self, sock: socket.socket, state_root: str, out_dir: str, *, rest: float = REST_SECONDS) -> None:
         """Answer one request on `sock`, or more while it is kept, and return; the process is of no use after that.
@@ -98,13 +99,14 @@ class Cell:
         a request after which there is time for a rehearsal. Raises EOFError
         when the host closes `sock` before it asks for anything.
         """
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        hold_interrupts()
         sock.setblocking(True)
         if not _arrives(sock, rest):
             # While nobody waits for an answer. In a row of cells, where somebody does, it would only come on top.
             self.rehearse(REHEARSAL)
         os.close(self.scratch)
         self._start(sock, state_root)
+        self._serves = True
         keep = True
         while keep:
             message, _ = self._inbox.receive()
@@ -133,7 +135,8 @@ class Cell:
                 self.outputs.send(reply)
                 state = reply["state"]
         self.outputs.bind(None)
-        signal.signal(signal.SIGINT, handler)
+        if not _interrupts_are_held():  # else this would drop one that waits
+            signal.signal(signal.SIGINT, handler)
         self._namespace.clear()
         self._namespace.update(self._initial[0])
         self.shell.forget(self._initial[1])
@@ -176,11 +179,14 @@ class Cell:
         try:
             try:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+                if self._serves:
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
                 self._load(request)
                 loaded = True
                 content = run(request)
             finally:
-                _ignore_interrupts()
+                if self._serves:
+                    _ignore_interrupts()
         except BaseException as error:  # noqa: BLE001  the reply must not be lost
             content = self._report(error)
         if os.getpid() != self._pid:
@@ -418,6 +424,17 @@ def _arrives(sock: socket.socket, seconds: float) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
+
+
+def hold_interrupts() -> None:
+    """Have an interrupt wait that comes before the first request is looked at: it is for that one."""
+    if not _interrupts_are_held():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once only: this drops those that wait
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _interrupts_are_held() -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def _ignore_interrupts() -> None:

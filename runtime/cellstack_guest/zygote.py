@@ -137,7 +137,7 @@ def _become_cell(
         prefault.populate(written)
         confine.lock_down(program)
         confine.set_dumpable(True)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        cells.hold_interrupts()
         if not message["in_a_row"]:
             cell.rehearse(cells.REHEARSAL)
         if not os.read(gate, 1):

@@ -15,8 +15,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime.broker.channel import Channel, close_all
-from cellstack_runtime.broker.containers import RECORDS
 from cellstack_runtime.broker.control import NAME as CONTROL
+from cellstack_runtime.broker.outside import RECORDS
 from cellstack_runtime.config import Config
 from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
 from cellstack_runtime.limits import Limits
@@ -24,6 +24,8 @@ from cellstack_runtime.store.files import is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from cellstack_runtime.store import Store
 
 STOP_SECONDS = 10.0  # as docker
 PATIENCE = 10.0  # seconds; a broker answers at once, unless it is stopped
@@ -37,6 +39,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "started": (str, type(None)),
     "status": (str,),
     "command": (list,),
+    "parent": (str, type(None)),
     "limits": (dict,),
     "enforced_by": (dict,),
     "namespaces": (dict,),
@@ -51,9 +54,9 @@ class Container:
     """A container that exists, as its broker has written it down.
 
     status: "waiting" (for a cell), "running" or "paused". command: ["cell", first line of its code] or a program's
-    arguments. limits: as in a cell's record, with `enforced_by` beside it. namespaces: inode numbers by kind. cgroup:
-    the one a person is shown; cgroups: as `cgroups.open_group` takes them. pid: of its init, as the host numbers it.
-    run: the directory of its broker.
+    arguments. parent: the layer that a cell starts from. limits: as in a cell's record, with `enforced_by` beside it.
+    namespaces: inode numbers by kind. cgroup: the one a person is shown; cgroups: as `cgroups.open_group` takes them.
+    pid: of its init, as the host numbers it. run: the directory of its broker.
     """
 
     id: str
@@ -63,6 +66,7 @@ class Container:
     started: str | None
     status: str
     command: list[str]
+    parent: str | None
     limits: dict[str, Any]
     enforced_by: dict[str, str]
     namespaces: dict[str, int]
@@ -76,11 +80,12 @@ class Container:
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("cgroups", "run")}
 
 
-def make_run(path: str) -> None:
+def make_run(store: Store, path: str) -> None:
     """Make the directory of a broker, all at once: who watches for it finds it whole."""
-    parent, name = os.path.split(path)
-    os.makedirs(f"{parent}/.{name}/{RECORDS}", mode=0o755)
-    os.rename(f"{parent}/.{name}", path)
+    with store.building() as folder:
+        os.mkdir(f"{folder}/run", 0o755)
+        os.mkdir(f"{folder}/run/{RECORDS}", 0o755)
+        os.rename(f"{folder}/run", path)
 
 
 def is_alive(run: str) -> bool:

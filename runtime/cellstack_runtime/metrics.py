@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime import cgroups
-from cellstack_runtime.namespaces import processes_of
+from cellstack_runtime.namespaces import pids_of, processes_of
 from cellstack_runtime.processes import io_bytes
 
 if TYPE_CHECKING:
@@ -54,21 +54,17 @@ def sample(container: Container) -> Sample | None:
     """Return what a container uses now; None when it has ended."""
     group = cgroups.open_group(container.cgroups)
     counted = group.metrics()
+    memory, cpu, count = counted.memory_bytes, counted.cpu_seconds, counted.pids
     io = group.io_bytes()
-    found = None
-    if io is None or None in (counted.memory_bytes, counted.cpu_seconds, counted.pids):
+    if io is None:
+        io = io_bytes(pids_of(container))
+    if memory is None or cpu is None or count is None:
         found = processes_of(container)
         if not found:
             return None
-        io = io if io is not None else io_bytes(process.pid for process in found)
-    memory, cpu, count = counted.memory_bytes, counted.cpu_seconds, counted.pids
-    if found is not None:
         memory = sum(process.memory for process in found) if memory is None else memory
         cpu = sum(process.cpu_seconds for process in found) if cpu is None else cpu
         count = len(found) if count is None else count
-    assert memory is not None
-    assert cpu is not None
-    assert count is not None
     limits = container.limits
     return Sample(
         id=container.id,

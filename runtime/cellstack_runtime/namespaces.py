@@ -14,7 +14,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cellstack_runtime import bare
+from cellstack_runtime import bare, cgroups
 from cellstack_runtime.errors import CellstackError, NotFoundError
 from cellstack_runtime.processes import Process, members, processes
 
@@ -60,12 +60,15 @@ def host_inodes() -> dict[str, int]:
 
 def processes_of(container: Container) -> list[Process]:
     """Return the processes of a container, in the order of their ids."""
-    from cellstack_runtime import cgroups  # noqa: PLC0415  `inside` has no use for it
+    return processes(pids_of(container))
 
+
+def pids_of(container: Container) -> list[int]:
+    """Return the ids of the processes of a container: those in its cgroup, else those in its pid namespace."""
     found = cgroups.open_group(container.cgroups).processes()
     if found is None:
         found = [int(pid) for pid in members(f"pid:[{container.namespaces['pid']}]")]
-    return processes(pid for pid in found if pid)
+    return [pid for pid in found if pid]  # 0 is one in another pid namespace than this process'
 
 
 def look(container: Container) -> list[Namespace]:

@@ -96,15 +96,20 @@ def io_bytes(pids: Iterable[int]) -> tuple[int, int]:
     """Return the bytes that processes have read from and written to disks; those that ended do not count."""
     read = written = 0
     for pid in pids:
-        read += sum_fields(f"/proc/{pid}/io", ("read_bytes:",), unit=1)
-        written += sum_fields(f"/proc/{pid}/io", ("write_bytes:",), unit=1)
+        try:
+            with open(f"/proc/{pid}/io", encoding="ascii") as file:
+                fields = dict(line.split(": ") for line in file)
+        except OSError:  # gone, or not ours to look at
+            continue
+        read += int(fields["read_bytes"])
+        written += int(fields["write_bytes"])
     return read, written
 
 
-def sum_fields(path: str, names: tuple[str, ...], *, unit: int = 1024) -> int:
-    """Return the sum of the fields `names` in a file with a line for each; 0 when the process is gone."""
+def sum_fields(path: str, names: tuple[str, ...]) -> int:
+    """Return the bytes of the fields `names`, in kB, of a file with a line for each; 0 when the process is gone."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return sum(int(line.split()[1]) * unit for line in file if line.startswith(names))
+            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(names))
     except OSError:
         return 0

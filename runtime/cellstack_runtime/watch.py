@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cellstack_runtime import abi, syscalls
-from cellstack_runtime.broker.containers import RECORDS
+from cellstack_runtime.broker.outside import RECORDS
 from cellstack_runtime.errors import HostError
 from cellstack_runtime.live import FILE, RUN
 from cellstack_runtime.store.session import FILE as SESSION_FILE

@@ -127,7 +127,7 @@ class Workspace:
         session = session or store.create_session(notebook, "")
         name = secrets.token_hex(4)
         run_dir = f"{store.home}/runs/{name}"
-        make_run(run_dir)
+        make_run(store, run_dir)
         with contextlib.ExitStack() as undo:
             undo.callback(store.drop_session, session, session.ended)
             undo.callback(shutil.rmtree, run_dir, ignore_errors=True)
@@ -374,7 +374,8 @@ class Workspace:
 
     def began(self, container: CellContainer, code: str) -> None:
         """Let `cellstack ps` show what `container` now runs."""
-        self._broker.tell("began", id=container.id, command=["cell", *code.strip().splitlines()[:1]])
+        command = ["cell", *code.strip().splitlines()[:1]]
+        self._broker.tell("began", id=container.id, command=command, parent=self.head)
         if time.monotonic() - self._unchanged_at < IN_A_ROW:
             self.prepare()  # This cell will most likely not change a file either; if it does, another one is made.
 

@@ -38,7 +38,7 @@ CELLS = (
 )
 
 
-@pytest.fixture
+@pytest.fixture  # type: ignore[no-redef]  # instead of the imported one
 def jp_server_config() -> dict[str, Any]:
     """Return the server's settings: nobody is let in who has not shown who they are."""
     # A handler of the terminals' extension has no decorator, which is a warning and so an error here.
@@ -130,7 +130,8 @@ class Kernel:
 
     async def run(self, code: str) -> tuple[int, list[str]]:
         """Run a cell; return its number and texts."""
-        return await self._call(self._kernel.run, code)
+        number, texts = await self._call(self._kernel.run, code)
+        return number, texts
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
@@ -210,10 +211,23 @@ class Socket:
 
 
 @pytest.fixture
-def connect(jp_ws_fetch: Fetch) -> Callable[[], Awaitable[Socket]]:
+def connect(
+    jp_ws_fetch: Fetch, jp_asyncio_loop: asyncio.AbstractEventLoop
+) -> Iterator[Callable[[], Awaitable[Socket]]]:
     """Return a function that opens the websocket."""
+    opened = []
 
     async def open_socket() -> Socket:
-        return Socket(await jp_ws_fetch("cellstack/api/events"))
+        opened.append(await jp_ws_fetch("cellstack/api/events"))
+        return Socket(opened[-1])
 
-    return open_socket
+    yield open_socket
+    for connection in opened:
+        jp_asyncio_loop.run_until_complete(close(connection))
+
+
+async def close(connection: Any) -> None:
+    """Close a websocket and wait until it is closed."""
+    connection.close()
+    while connection.close_code is None and await connection.read_message() is not None:
+        pass

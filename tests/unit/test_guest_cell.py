@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
-from tests.guest_cells import RUNTIME, Cells
+from tests.guest_cells import RUNTIME, Cells, Run
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -289,6 +292,19 @@ def test_the_debugger_asks_through_input(notebook: Cells) -> None:
     run = notebook.finish(run)
     assert "42" in run.stdout
     assert run.result == "0.5"
+
+
+def test_an_interrupt_that_comes_before_the_code_is_for_it(notebook: Cells) -> None:
+    """A container may be paused, or the machine busy, between the two."""
+
+    def interrupt(run: Run) -> None:
+        status = Path(f"/proc/{run.pid}/status")
+        while not int(status.read_text().partition("SigBlk:")[2].split()[0], 16) & 1 << signal.SIGINT - 1:
+            time.sleep(0.01)
+        run.interrupt()
+
+    run = notebook.finish(notebook.start(first=interrupt, code="import time\ntime.sleep(60)"))
+    assert run.content["ename"] == "KeyboardInterrupt"
 
 
 def test_an_interrupt_is_an_error_and_commits(notebook: Cells) -> None:

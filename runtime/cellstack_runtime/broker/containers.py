@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import json
 import os
 import signal
 import socket
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime import syscalls
 from cellstack_runtime.broker import channel as channels
-from cellstack_runtime.broker.supervisor import Supervisor, stop_members, usage_of
+from cellstack_runtime.broker.outside import ContainerError, Outside
+from cellstack_runtime.broker.supervisor import Supervisor, usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -39,21 +37,13 @@ LEFT = (
 )
 
 
-RECORDS = "containers"  # a directory of the run, with a file for each container that lives longer than SHORT_CELL
-
-
-class ContainerError(Exception):
-    """A container that could not be made; the text goes to the person."""
-
-
 class Container:
     """A container of this broker."""
 
     def __init__(self, broker: Broker, zygote: str | None, limits: dict[str, Any]) -> None:
         self.broker = broker
         self.zygote = zygote
-        self.limits = limits  # what it was made for
-        self.held = limits  # what holds now
+        self.limits = limits  # what it was made for; `outside` has what holds now
         self.id = os.urandom(6).hex()
         self.directory = f"{broker.run_dir}/{self.id}"
         self.request: dict[str, Any] = {}
@@ -63,20 +53,16 @@ class Container:
         loop = broker.loop
         self.begun, self.ready, self.rooted, self.dead, self.exited, self.started = (loop.event() for _ in range(6))
         self.ended = loop.event()  # with the exit code that docker would show
-        self.created = _now()
-        self.started_at: str | None = None  # when it was given what it runs
-        self.command: list[str] = []
-        self.paused = False
+        self.outside = Outside(self)
         self.cell_pidfd = -1
         self.init_pid = -1
-        self._stopped: list[int] = []  # descriptors of processes that a pause has stopped one by one
         self.init_pidfd = -1
         self.channel: channels.Channel | None = None
         self.group: Group | None = None
         self.supervisor: Supervisor | None = None
         self.cell_pid: int | None = None
-        self.recorded = False
         self.commit: dict[str, Any] | None = None  # the record of the layer that it is going to be
+        self.used: dict[str, Any] = {}  # what its cell had used when it answered
         self._oom_fd: int | None = None
         self._gate = -1
         self._fds: list[int] = []  # for the client: the cell's socket, its output pipes, its pidfd
@@ -155,55 +141,21 @@ class Container:
             "id": self.id,
             "namespaces": self.ready.value,
             "cgroup": self.group.path,
-            "enforced_by": self._enforced_by(),
+            "enforced_by": self.enforced_by(),
         }
         reply(answer, [*self._fds, self.init_pidfd])
         channels.close_all([*self._fds, self._gate])
         self._fds, self._gate = [], -1
 
     def _record_waiting(self) -> None:
-        if self.broker.containers.get(self.id) is self and not self.recorded:
-            self.record()
+        if self.broker.containers.get(self.id) is self and not self.outside.recorded:
+            self.outside.record()
 
-    def begins(self, command: list[str]) -> None:
-        """Note that it has been given what it runs."""
-        self.started_at = _now()
-        self.command = command
-
-    def record(self) -> None:
-        """Write down for others, as `cellstack ps`, what this container is and does (`cellstack_runtime.live`)."""
-        assert self.group is not None
-        self.recorded = True
-        facts = {
-            "id": self.id,
-            "image": self.request["image"],
-            "session": self.broker.session,
-            "created": self.created,
-            "started": self.started_at,
-            "status": "paused" if self.paused else "waiting" if self.started_at is None else "running",
-            "command": self.command,
-            "limits": {**self.request["other_limits"], **self.held},
-            "enforced_by": self._enforced_by(),
-            "namespaces": self.ready.value,
-            "cgroup": self.group.path,
-            "cgroups": dict(self.group.paths),
-            "pid": self.init_pid,
-        }
-        self.broker.chores.add(lambda: self._write_record(json.dumps(facts)))
-
-    def _enforced_by(self) -> dict[str, str]:
+    def enforced_by(self) -> dict[str, str]:
+        """Return who holds each limit: "cgroup", "rlimit" or "none"."""
         assert self.group is not None
         otherwise = {"memory": "rlimit", "cpu": "none", "pids": "rlimit"}
         return {name: "cgroup" if name in self.group.enforced else other for name, other in otherwise.items()}
-
-    @property
-    def _record_path(self) -> str:
-        return f"{self.broker.run_dir}/{RECORDS}/{self.id}.json"
-
-    def _write_record(self, text: str) -> None:
-        with open(f"{self._record_path}.new", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.rename(f"{self._record_path}.new", self._record_path)
 
     def _make_directories(self) -> None:
         own = self.broker.roots.owned_directory
@@ -349,68 +301,12 @@ class Container:
         if self.init_pidfd >= 0 and not self.dead.done:
             with contextlib.suppress(ProcessLookupError):  # dead, and about to be told so
                 signal.pidfd_send_signal(self.init_pidfd, signal.SIGKILL)
-        self.unpause()  # what is frozen does not die in version 1 of cgroups
+        self.outside.unpause()  # what is frozen does not die in version 1 of cgroups
 
     def blame(self, reason: str | None) -> None:
         """Have `reason` reported when it ends, unless there is one already."""
         if self.reason is None:
             self.reason = reason
-
-    # -- what the person does to it ----------------------------------------------------------------------------
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the cell's process or the program of `run`."""
-        if self.cell_pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.cell_pidfd, number)
-        elif self.channel is not None:
-            self.channel.send({"signal": number})
-
-    def pause(self) -> None:
-        """Stop all its processes where they are; its client's clock stops too. ContainerError when it cannot be."""
-        assert self.group is not None
-        if not self.group.freeze():
-            self._stopped = stop_members(self.ready.value["pid"], self.init_pid)
-        self.paused = True
-        self._changed({"event": "paused"})
-
-    def unpause(self) -> None:
-        """Let it go on, if it is paused."""
-        if not self.paused:
-            return
-        assert self.group is not None
-        self.paused = False
-        self.group.thaw()
-        for fd in self._stopped:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(fd, signal.SIGCONT)
-        channels.close_all(self._stopped)
-        self._stopped = []
-        self._changed({"event": "resumed"})
-
-    def change_limits(self, changes: dict[str, Any]) -> None:
-        """Change "memory", "cpus" or "pids"; ContainerError where no cgroup holds the limit."""
-        assert self.group is not None
-        for name in changes:
-            if name.removesuffix("s") not in self.group.enforced and name not in self.group.enforced:
-                raise ContainerError(f"no cgroup holds its limit of {name}, so it cannot change while it runs")
-        limits = {**self.held, **changes}
-        try:
-            self.group.update(**limits)
-        except OSError as error:
-            self.group.update(**self.held)
-            if error.errno != errno.EBUSY:
-                raise
-            raise ContainerError("it uses more memory than that now") from None
-        self.held = limits
-        self._changed({"event": "limits", "limits": limits})
-
-    def _changed(self, event: dict[str, Any]) -> None:
-        """Tell the client, and whoever reads the record."""
-        with contextlib.suppress(EOFError):  # it is gone, which the loop will be told
-            self.broker.client.send({**event, "id": self.id})
-        if self.recorded and not self.dead.done:
-            self.record()
 
     # -- its end -----------------------------------------------------------------------------------------------
 
@@ -426,7 +322,8 @@ class Container:
         if commit is not None:
             try:
                 changes = self.broker.count(self)
-                answer = {**self.report(), "changes": changes}
+                self.used = self.report()  # while its process can be asked
+                answer = {**self.used, "changes": changes}
                 if not any(changes):
                     # What a process that it has left behind may still write, until it is killed, goes nowhere.
                     self.broker.commit(self, commit, changes)
@@ -505,7 +402,7 @@ class Container:
                 self.broker.loop.forget(self.init_pidfd)
             os.close(self.init_pidfd)
             self.init_pidfd = -1
-        channels.close_all([fd for fd in (*self._fds, *self._stopped, self._gate, self.cell_pidfd) if fd >= 0])
+        channels.close_all([fd for fd in (*self._fds, self._gate, self.cell_pidfd) if fd >= 0])
         self.cell_pidfd = -1
         self.ended.set(128 + signal.SIGKILL)
         group = self.group
@@ -513,8 +410,7 @@ class Container:
 
     def _remove_directory(self) -> None:
         """Remove what there always is in the simplest way, most often all; then the rest."""
-        if self.recorded:
-            os.unlink(self._record_path)
+        self.outside.remove_record()
         with contextlib.suppress(OSError):
             for name in LEFT:
                 with contextlib.suppress(FileNotFoundError):
@@ -522,7 +418,3 @@ class Container:
             os.rmdir(self.directory)
             return
         self.broker.remove_tree(self.directory)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,7 +1,8 @@
 """What the person asks of a broker's containers from another process: stop, kill, pause, change limits, wait.
 
-The broker listens on `control` in its run's directory, which only the person may enter, and answers nobody who runs in
-a container. One message is one request, answered by one message; each end may close at any time.
+The broker listens on `control` in its run's directory, which only the person may enter, and answers only its own user.
+(No container has that directory, unless the person mounts the store into it, which gives away everything.) One message
+is one request, answered by one message; each end may close at any time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime.broker.channel import Channel, close_all
-from cellstack_runtime.broker.containers import ContainerError
+from cellstack_runtime.broker.outside import ContainerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -49,9 +50,8 @@ class Control:
     def _on_connection(self) -> None:
         sock, _ = self._listener.accept()
         data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        pid, uid, _ = _CREDENTIALS.unpack(data)
-        # Whoever has a number in the broker's pid namespace is in it, as all containers are, and the person is not.
-        if uid != os.geteuid() or pid != 0:
+        _, uid, _ = _CREDENTIALS.unpack(data)
+        if uid != os.geteuid():
             sock.close()
             return
         channel = Channel(sock)
@@ -91,15 +91,15 @@ class Control:
         container = self._broker.containers.get(str(message.get("id")))
         if container is None:
             raise ContainerError("it has ended")
-        if container.started_at is None:
+        if container.outside.started is None:
             raise ContainerError("it waits for the next cell and runs nothing")
         return container
 
     def _stop(self, container: Container, message: dict[str, Any], answer: Answer) -> Steps:
         """Ask the main process to end, and kill the container when it has not after `seconds`."""
         container.blame("stop")
-        container.signal(signal.SIGTERM)
-        container.unpause()
+        container.outside.signal(signal.SIGTERM)
+        container.outside.unpause()
         self._broker.loop.later(float(message["seconds"]), container.kill)
         yield container.ended
         answer({})
@@ -107,28 +107,28 @@ class Control:
     def _kill(self, container: Container, message: dict[str, Any], answer: Answer) -> Steps:
         number = int(message["signal"])
         if number != signal.SIGKILL:
-            container.signal(number)
+            container.outside.signal(number)
         else:
             container.kill("kill")
             yield container.dead
         answer({})
 
     def _pause(self, container: Container, _message: dict[str, Any], answer: Answer) -> Steps:
-        if container.paused:
+        if container.outside.paused:
             raise ContainerError("it is paused already")
-        container.pause()
+        container.outside.pause()
         answer({})
         yield from ()
 
     def _unpause(self, container: Container, _message: dict[str, Any], answer: Answer) -> Steps:
-        if not container.paused:
+        if not container.outside.paused:
             raise ContainerError("it is not paused")
-        container.unpause()
+        container.outside.unpause()
         answer({})
         yield from ()
 
     def _limits(self, container: Container, message: dict[str, Any], answer: Answer) -> Steps:
-        container.change_limits({name: message[name] for name in ("memory", "cpus", "pids") if name in message})
+        container.outside.change_limits({name: message[name] for name in ("memory", "cpus", "pids") if name in message})
         answer({})
         yield from ()
 

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 from cellstack_runtime import abi, cgroups, syscalls
 from cellstack_runtime.broker.channel import Channel, close_all
 from cellstack_runtime.broker.chores import Chores
-from cellstack_runtime.broker.containers import SHORT_CELL, Container, ContainerError
+from cellstack_runtime.broker.containers import SHORT_CELL, Container
 from cellstack_runtime.broker.control import Control
 from cellstack_runtime.broker.loop import Event, Loop
+from cellstack_runtime.broker.outside import ContainerError
 from cellstack_runtime.broker.rootfs import Roots
 from cellstack_runtime.broker.zygotes import Zygote
 from cellstack_runtime.diff import count
@@ -193,8 +194,8 @@ class Broker:
         container = self.containers[message["id"]]
         if container.channel is None:
             raise ContainerError("the container is gone")
-        container.begins(message["program"]["args"])
-        container.record()
+        container.outside.begins(message["program"]["args"])
+        container.outside.record()
         container.channel.send(message["program"], fds)
         pid = yield container.started
         if pid is None:
@@ -213,14 +214,14 @@ class Broker:
         """
         container = self.containers.get(message["id"])
         if container is not None:
-            container.begins(message["command"])
+            container.outside.begins(message["command"], message["parent"])
             if self.in_a_row():
                 self.begin_next(container)
 
         def still_runs() -> None:
             container = self.containers.get(message["id"])
             if container is not None:
-                container.record()
+                container.outside.record()
                 self.begin_next(container)
 
         self.loop.later(SHORT_CELL, still_runs)
@@ -251,7 +252,7 @@ class Broker:
         """Let a container go on, if it is paused: it is interrupted or killed."""
         container = self.containers.get(message["id"])
         if container is not None:
-            container.unpause()
+            container.outside.unpause()
         reply({})
         yield from ()
 
@@ -289,12 +290,11 @@ class Broker:
         """Make the upper directories of a container that changes nothing any more a layer."""
         prepared = f"{container.directory}/layer"
         parts = {part: bool(os.listdir(f"{prepared}/{part}")) for part in ("root", "work")}
-        report = container.report()
         cell = {
             **record["cell"],
-            "cpu_seconds": report["cpu"],
-            "memory_peak_bytes": report["peak"],
-            "memory_limit": container.held["memory"],
+            "cpu_seconds": container.used["cpu"],
+            "memory_peak_bytes": container.used["peak"],
+            "memory_limit": container.outside.limits["memory"],
             "namespaces": container.ready.value,
         }
         layer = Layer(**{**record, "cell": cell, "changes": Changes(*changes), **parts})
@@ -323,7 +323,7 @@ class Broker:
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)  # all of this pid namespace but its first process, which this is
         for container in self.containers.values():
-            container.unpause()  # or it does not die
+            container.outside.unpause()  # or it does not die
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, abi.WALL)

@@ -1,0 +1,258 @@
+"""The websocket: what happens arrives without being asked for, and nothing is read for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.lab.conftest import close
+
+from cellstack_lab import hub as module
+from cellstack_lab.clients import MAX_QUEUED, Client
+from cellstack_lab.service import SETTING
+from cellstack_runtime.metrics import sample
+from cellstack_runtime.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.lab.conftest import Api, Kernel, Socket
+
+    from cellstack_lab.hub import Hub
+    from cellstack_runtime import live
+    from cellstack_runtime.metrics import Sample
+
+    Connect = Callable[[], Awaitable[Socket]]
+    Program = Callable[..., live.Container]
+
+
+@pytest.fixture
+def hub(jp_serverapp: Any) -> Hub:
+    """Return what tells all clients of the server."""
+    found: Hub = jp_serverapp.web_app.settings[SETTING].hub
+    return found
+
+
+async def _execute(notebook: Path) -> None:
+    command = [str(Path(sys.executable).with_name("cellstack")), "execute", str(notebook), "-o", str(notebook)]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    assert await process.wait() == 0
+
+
+async def test_a_layer_is_told_of_after_its_cell_and_then_where_head_is(
+    connect: Connect, write_notebook: Callable[..., Path], tmp_path: Path
+) -> None:
+    socket = await connect()
+    await socket.subscribe(sessions="all")
+    running = asyncio.create_task(_execute(write_notebook(tmp_path / "told.ipynb", "told = 1", "told = 2")))
+    event = await socket.until(lambda one: one["type"] == "layer")
+    assert (event["layer"]["code"], event["head"]) == ("told = 1", event["layer"]["id"])
+    second = await socket.until(lambda one: one["type"] == "layer")
+    assert (second["session"], second["layer"]["parent"]) == (event["session"], event["layer"]["id"])
+    moved = await socket.until(lambda one: one["type"] == "session" and one["session"]["head"] == second["head"])
+    assert moved["session"]["live"]
+    ended = await socket.until(lambda one: one["type"] == "session" and not one["session"]["live"])
+    assert (ended["session"]["id"], ended["session"]["head"]) == (event["session"], second["head"])
+    await running
+
+
+async def test_only_what_is_subscribed_is_told(
+    connect: Connect, notebook: str, program: Program, hub: Hub, store: Path
+) -> None:
+    socket = await connect()
+    container = program("sleep", "300")
+    await socket.subscribe(sessions=[notebook], containers=[container.id])
+    other = await asyncio.to_thread(program, "sleep", "300")
+    session = Store.open(str(store)).session(notebook)
+    session.acquire()
+    session.release()
+    seen = [await socket.next() for _ in range(3)]
+    assert other.id not in json.dumps(seen)
+    assert {one["type"] for one in seen} <= {"session", "metrics"}
+    await socket.subscribe()
+    assert hub.is_idle
+
+
+async def test_a_container_is_told_of_from_its_start_to_its_end(api: Api, connect: Connect, program: Program) -> None:
+    socket = await connect()
+    await socket.subscribe(containers="all")
+    container = await asyncio.to_thread(program, "sleep", "300")
+
+    async def told(status: str) -> Any:
+        return await socket.until(
+            lambda one: (
+                one["type"] == "container"
+                and (one["container"]["id"], one["container"]["status"]) == (container.id, status)
+            )
+        )
+
+    await told("running")
+    await api.ask("POST containers/<id>/pause", container.id)
+    await told("paused")
+    await api.ask("POST containers/<id>/unpause", container.id)
+    await told("running")
+    await api.ask("POST containers/<id>/kill", container.id)
+    ended = await told("ended")
+    assert ended["container"] in (await api.ask("GET containers"))["containers"]
+
+
+async def test_metrics_of_a_container_move(connect: Connect, program: Program) -> None:
+    socket = await connect()
+    container = program("sh", "-c", "while :; do :; done")
+    await socket.subscribe(containers=[container.id], interval=0.5)
+    taken = [(await socket.until(lambda one: one["type"] == "metrics"))["metrics"] for _ in range(3)]
+    assert all([one["id"] for one in metrics] == [container.id] for metrics in taken)
+    seconds = [metrics[0]["cpu"]["seconds"] for metrics in taken]
+    assert seconds[0] < seconds[1] < seconds[2]
+    times = [metrics[0]["time"] for metrics in taken]
+    assert 0.4 < times[2] - times[1] < 2
+
+
+async def test_many_clients_share_one_watch_and_one_reader(
+    connect: Connect, program: Program, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(container: live.Container) -> Sample | None:
+        read.append(container.id)
+        return sample(container)
+
+    monkeypatch.setattr(module, "sample", counted)
+    container = program("sleep", "300")
+    sockets = [await connect() for _ in range(10)]
+    for number, socket in enumerate(sockets):
+        await socket.subscribe(containers=[container.id], interval=0.5 if number == 0 else 2.0)
+    read.clear()
+    for _ in range(4):
+        await sockets[0].until(lambda one: one["type"] == "metrics")
+    assert len(read) <= 5
+    for socket in sockets:
+        await socket.subscribe()
+    assert hub.is_idle
+    read.clear()
+    await asyncio.sleep(1.2)
+    assert read == []
+
+
+async def test_a_kernel_that_restarts_breaks_nothing(connect: Connect, kernel: Kernel) -> None:
+    socket = await connect()
+    await socket.subscribe(sessions="all", containers="all")
+    await kernel.run("x = 1")
+    first = await socket.until(lambda one: one["type"] == "layer")
+    await kernel.restart()
+    await kernel.run("x = 2")
+    second = await socket.until(lambda one: one["type"] == "layer")
+    assert second["session"] == first["session"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "",
+        "{",
+        "[]",
+        "[" * 60_000,
+        '{"type": "subscribe"}',
+        '{"type": "subscribe", "sessions": ["../.."], "containers": [], "interval": 1}',
+        '{"type": "subscribe", "sessions": [], "containers": [], "interval": 0.01}',
+        '{"type": "subscribe", "sessions": [], "containers": [], "interval": 1e999}',
+        " " * 70_000,
+    ],
+)
+async def test_what_is_no_subscription_closes_the_socket(jp_ws_fetch: Any, message: str) -> None:
+    connection = await jp_ws_fetch("cellstack/api/events")
+    await connection.write_message(message)
+    assert await connection.read_message() is None
+    assert connection.close_code in (1008, 1009)
+    await close(connection)
+
+
+class Slow:
+    """A connection that takes nothing more until it `may_go`, and then all up to "last"."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.has_first, self.may_go, self.has_last = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def write(self, message: str) -> None:
+        self.taken.append(message)
+        self.has_first.set()
+        await self.may_go.wait()
+        if message == "last":
+            self.has_last.set()
+
+
+async def test_a_client_that_is_too_slow_is_told_to_fetch_again() -> None:
+    slow = Slow()
+    client = Client(slow.write)
+    client.put("first")
+    await slow.has_first.wait()
+    for number in range(MAX_QUEUED + 10):
+        client.put(str(number))
+    client.put("last")
+    slow.may_go.set()
+    await slow.has_last.wait()
+    client.close()
+    # What did not fit is left out together with what waited: who fetches again needs none of it.
+    later = map(str, range(MAX_QUEUED + 1, MAX_QUEUED + 10))
+    assert slow.taken == ["first", json.dumps({"type": "reset"}), *later, "last"]
+
+
+async def test_a_client_that_is_slow_gets_the_newest_metrics_only() -> None:
+    slow = Slow()
+    client = Client(slow.write)
+    client.put("first")
+    await slow.has_first.wait()
+    for number in range(10_000):
+        client.put(str(number), metrics=True)
+    client.put("last")
+    slow.may_go.set()
+    await slow.has_last.wait()
+    client.close()
+    assert slow.taken == ["first", "9999", "last"]
+
+
+async def test_a_browser_that_does_not_read_is_told_to_fetch_again(
+    hub: Hub, jp_http_port: int, jp_base_url: str, jp_auth_header: dict[str, str], connect: Connect
+) -> None:
+    """Its connection takes what the system buffers; what it has missed beyond that is one reset."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", jp_http_port, limit=1 << 16)
+    headers = {"Host": f"127.0.0.1:{jp_http_port}", "Upgrade": "websocket", "Connection": "Upgrade", **jp_auth_header}
+    headers |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version": "13"}
+    lines = [
+        f"GET {jp_base_url}cellstack/api/events HTTP/1.1",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    text = json.dumps({"type": "subscribe", "sessions": "all", "containers": [], "interval": 1}).encode()
+    writer.write(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)  # a frame of RFC 6455, masked with zeros
+    assert b"subscribed" in await _frame(reader)
+    other = await connect()
+    await other.subscribe(containers="all")
+    for number in range(4_000):
+        hub._broadcast({"type": "session", "session": {"id": str(number), "filler": "x" * 10_000}})
+        await asyncio.sleep(0)
+    size, frame = 0, b""
+    while b'"reset"' not in frame:
+        frame = await _frame(reader)
+        size += len(frame)
+    hub._broadcast({"type": "session", "session": {"id": "last"}})
+    while b'"last"' not in frame:
+        frame = await _frame(reader)
+        size += len(frame)
+    assert size < 20_000_000
+    writer.close()
+    await writer.wait_closed()
+
+
+async def _frame(reader: asyncio.StreamReader) -> bytes:
+    """Return the payload of the next frame, RFC 6455."""
+    _, size = await reader.readexactly(2)
+    if size == 126:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+    return await reader.readexactly(size)

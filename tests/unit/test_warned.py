@@ -37,3 +37,8 @@ def test_a_warning_of_a_module_that_is_imported_in_each_cell_is_told_once(notebo
     assert "old" in notebook.run("import warner\nwarner.tell()").stderr
     notebook.run("x = 1")
     assert notebook.run("import warner\nwarner.tell()").stderr == ""
+
+
+def test_a_cell_that_loads_the_module_of_warnings_again_sees_its_own_only(notebook: Cells) -> None:
+    run = notebook.run("import importlib, warnings\nimportlib.reload(warnings)\nwarnings.warn('own')")
+    assert run.stderr.count("Warning:") == 1

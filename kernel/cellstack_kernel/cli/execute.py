@@ -192,7 +192,7 @@ class Run:
                     code=cell.source,
                     number=number,
                     cell_id=cell.get("id"),
-                    parent={"msg_id": recorder.parent},
+                    parent={"shell": {"header": {"msg_id": recorder.parent}, "idents": []}},
                     tags=tuple(cell.metadata.get("tags", ())),
                 )
                 outcome = await notebook.execute(request, recorder)

@@ -29,12 +29,18 @@ class _Told:
     """What this process knows of warnings that were told: by name of the module."""
 
     def __init__(self) -> None:
-        self._show = warnings._showwarnmsg  # type: ignore[attr-defined]  # noqa: SLF001  what C calls
-        self._is_new = False
         self._known: dict[str, Keys] = {}
         self._waiting: dict[str, Keys] = {}
         self._of: object = None  # the version of the filters at which they were known
-        warnings._showwarnmsg = self._note  # type: ignore[attr-defined]  # noqa: SLF001
+        self._watch()
+        self._is_new = False
+
+    def _watch(self) -> None:
+        """Be told of warnings that are shown: by what C calls, which is another one when a cell reloads the module."""
+        if warnings._showwarnmsg != self._note:  # type: ignore[attr-defined]  # noqa: SLF001
+            self._show = warnings._showwarnmsg  # type: ignore[attr-defined]  # noqa: SLF001
+            self._is_new = True
+            warnings._showwarnmsg = self._note  # type: ignore[attr-defined]  # noqa: SLF001
 
     def _note(self, message: warnings.WarningMessage) -> None:
         self._is_new = True
@@ -42,6 +48,7 @@ class _Told:
 
     def _version(self) -> object:
         """Return the version of the filters, which is written into a registry that is asked, and nowhere else."""
+        self._watch()
         registry: dict[Any, Any] = {}
         shown, self._show = self._show, lambda _: None
         known = self._is_new

@@ -158,7 +158,7 @@ class Lab:
         self, name: str, *sources: str, metadata: dict[str, Any] | None = None, kernel: str = "cellstack"
     ) -> None:
         """Put a notebook of code cells into the server's folder."""
-        cells = [
+        cells: list[dict[str, Any]] = [
             {"cell_type": "code", "id": f"cell-{i}", "source": source, "metadata": {}}
             | {"execution_count": None, "outputs": []}
             for i, source in enumerate(sources)
@@ -208,7 +208,8 @@ class Lab:
         self.start(index)
         self.page.wait_for_function(
             """([index, before]) => {
-                const line = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[index].querySelector('.cs-CellLine');
+                const cell = document.querySelectorAll('.jp-Notebook .jp-CodeCell')[index];
+                const line = cell.querySelector('.cs-CellLine');
                 return line && !line.classList.contains('cs-mod-running') && line.textContent !== before;
             }""",
             arg=[index, before],

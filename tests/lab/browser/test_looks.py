@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.lab.browser.conftest import REPOSITORY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.lab.browser.conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
 HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>'
 CELLS = (
-    f"# {HOSTILE}\nopen({HOSTILE.replace('/', '|')!r}, 'w').write('x')\n"
-    "Odd = type('<b>bold</b>', (), {})\nodd = Odd()\nlost = (i for i in ())",
+    (
+        f"# {HOSTILE}\nopen({HOSTILE.replace('/', '|')!r}, 'w').write('x')\n"
+        "Odd = type('<b>bold</b>', (), {})\nodd = Odd()\nlost = (i for i in ())"
+    ),
     f"'''{HOSTILE}'''\nimport time\ntime.sleep(60)",
 )
 AXE = REPOSITORY / "extension/node_modules/axe-core/axe.min.js"
@@ -26,7 +29,7 @@ OURS = ("#cellstack-panel", ".cs-CellLine", ".cs-Status")
 
 def _faults(lab: Lab) -> list[str]:
     """Return the serious faults that axe finds in what is ours."""
-    # JupyterLab's body has no height of its own, and axe takes what is in it for hidden and does not look at its colours.
+    # JupyterLab's body has no height of its own: axe takes what is in it for hidden, and looks at no colours.
     lab.page.evaluate("() => { document.body.style.height = '100vh'; }")
     context = {"include": [[selector] for selector in OURS]}
     found: dict[str, Any] = lab.page.evaluate("context => axe.run(context)", context)

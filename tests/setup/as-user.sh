@@ -56,7 +56,8 @@ fi
 
 repository=/home/$user/cellstack
 mkdir "$repository" "/home/$user/tmp"
-tar --create --exclude=./.venv --exclude=./.git --exclude=./build --exclude=./dist --exclude='./.*_cache' \
+tar --create --exclude=./extension/node_modules --exclude=./extension/.yarn \
+    --exclude=./.venv --exclude=./.git --exclude=./build --exclude=./dist --exclude='./.*_cache' \
     --exclude=__pycache__ . | tar --extract --directory "$repository" || exit
 
 # Root installs, with root's pip settings and cache, and gives everything to the user.

@@ -45,7 +45,7 @@ export function ContainerDetails(props: { id: string }): React.ReactElement {
       />
       {changing && isLive && <LimitsForm container={container} onDone={() => setChanging(false)} />}
       <Facts container={container} />
-      <Charts id={id} isLive={isLive} />
+      <Charts id={id} isMeasured={isLive && container.status !== 'waiting'} />
       {detail.error && isLive && <Problem problem={detail.error} />}
       {isLive && detail.data?.id === id && <Processes processes={detail.data.processes} />}
     </div>
@@ -62,6 +62,8 @@ function ContainerHead(props: {
   const doing = useStore(model.doing) !== null;
   const { id, status } = container;
   const isLive = status !== 'ended';
+  // The server refuses to touch one that waits: it is the kernel's, and nothing runs in it.
+  const canAct = status === 'running' || status === 'paused';
   return (
     <>
       <div className="cs-Head">
@@ -82,7 +84,7 @@ function ContainerHead(props: {
           onClick={() => model.select({ container: null })}
         />
       </div>
-      {isLive && (
+      {canAct && (
         <div
           className="cs-Actions"
           role="group"
@@ -229,12 +231,14 @@ function Facts(props: { container: IContainer }): React.ReactElement {
   );
 }
 
-function Charts(props: { id: string; isLive: boolean }): React.ReactElement | null {
+function Charts(props: { id: string; isMeasured: boolean }): React.ReactElement | null {
   const { model, trans } = useCellstack();
   const history = useStore(model.metrics).get(props.id) ?? NO_HISTORY;
   const last = history[history.length - 1];
   if (!last) {
-    return props.isLive ? <Loading label={trans.__('Waiting for the first measurement')} /> : null;
+    return props.isMeasured ? (
+      <Loading label={trans.__('Waiting for the first measurement')} />
+    ) : null;
   }
   const common = { seconds: SECONDS, noData: '–' };
   return (

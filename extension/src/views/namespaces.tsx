@@ -54,7 +54,10 @@ export function NamespacesView(): React.ReactElement {
             <option key={container.id} value={container.id}>
               {[
                 short(container.id),
-                firstLine(container.command) || baseName(container.notebook ?? '')
+                firstLine(container.command) ||
+                  (container.status === 'waiting'
+                    ? trans.__('for the next cell')
+                    : baseName(container.notebook ?? ''))
               ]
                 .filter(Boolean)
                 .join(' · ')}
@@ -115,7 +118,7 @@ function Picture(props: { namespaces: readonly INamespace[] }): React.ReactEleme
         <div className="cs-Rooms-head" role="row">
           <span role="columnheader">{trans.__('namespace')}</span>
           <span role="columnheader">{trans.__('host')}</span>
-          <span role="columnheader">{trans.__('cell before')}</span>
+          <span role="columnheader">{trans.__('before')}</span>
           <span role="columnheader">{trans.__('this cell')}</span>
         </div>
         {props.namespaces.map(namespace => (

@@ -1,0 +1,17 @@
+"""Which replies carry the record of a cell."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from cellstack_kernel.kernel import CellstackKernel
+
+
+@pytest.mark.parametrize(("status", "has_one"), [("ok", True), ("error", True), ("aborted", False)])
+def test_a_request_that_is_dropped_has_no_record_of_the_cell_before(status: str, has_one: bool) -> None:
+    kernel = cast("Any", SimpleNamespace(_record={"status": "killed"}))
+    metadata = CellstackKernel.finish_metadata(kernel, {}, {}, {"status": status})
+    assert ("cellstack" in metadata) == has_one

@@ -31,7 +31,9 @@ part "lint" make --no-print-directory lint
 part "tests of the front end" tests/setup/front-end.sh test
 part "unit tests" .venv/bin/python -m pytest tests/unit
 part "tests with containers, as $(id -un)" .venv/bin/python -m pytest tests --ignore=tests/unit \
-    --ignore=tests/conformance
+    --ignore=tests/conformance --ignore=tests/lab/browser
+# In a process of their own: playwright leaves an event loop running, which others do not find.
+part "tests in a browser" .venv/bin/python -m pytest tests/lab/browser
 if [ "$(id -u)" = 0 ]; then
     part "tests with containers, as a normal user" tests/setup/as-user.sh
     part "tests of cgroup v2, in an emulated machine" timeout 1200 make --no-print-directory vm

@@ -385,9 +385,11 @@ class Container:
             report["peak"] = end["peak"] if report["peak"] is None else report["peak"]
         if self.supervisor is not None:
             report["peak"] = max(report["peak"] or 0, self.supervisor.peak)
-        if end is None and self.cell_pid is not None and None in (metrics.cpu_seconds, metrics.memory_peak_bytes):
+        counted = metrics.cpu_seconds, metrics.memory_bytes, metrics.memory_peak_bytes
+        if end is None and self.cell_pid is not None and None in counted:
             cpu, memory = usage_of(self.cell_pid)  # no controller counts: the process itself, while it is there
             report["cpu"] = cpu if metrics.cpu_seconds is None else report["cpu"]
+            report["memory"] = memory if metrics.memory_bytes is None else report["memory"]
             report["peak"] = max(report["peak"] or 0, memory)
         return report
 

@@ -97,6 +97,9 @@ class Executor:
                 run.give(letter)
                 await self._answered()
                 reply = await self._reply(run, container, before, front)
+            except FrameError:
+                container.kill("protocol")
+                reply = None
             finally:
                 self.runs.remove(run)
             if reply is None:
@@ -239,7 +242,7 @@ class Executor:
 
     def _in_the_way(self) -> bool:
         """Tell whether a cell of the notebook is going to make the next head."""
-        return self.kept is not None or any(run.request.main for run in self.runs)
+        return self.kept is not None or self.live is not None or any(run.request.main for run in self.runs)
 
     def _tell_beside(self, layer: str, front: FrontEnd) -> None:
         text = (

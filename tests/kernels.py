@@ -60,3 +60,14 @@ class Running:
             self.client.stop_channels()
             self.manager.shutdown_kernel()
             self.manager.cleanup_resources()
+
+
+def control(kernel: Running, msg_type: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the content of the answer to a request on the control channel."""
+    message = kernel.client.session.msg(msg_type, content or {})
+    kernel.client.control_channel.send(message)
+    while True:
+        reply = kernel.client.get_control_msg(timeout=PATIENCE)
+        if reply["parent_header"]["msg_id"] == message["header"]["msg_id"]:
+            answer: dict[str, Any] = reply["content"]
+            return answer

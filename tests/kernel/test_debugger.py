@@ -6,7 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.kernels import PATIENCE
+from tests.kernels import PATIENCE, control
 
 from cellstack_guest.frontend import CellCompiler
 from cellstack_kernel.debugger import file_name
@@ -26,13 +26,7 @@ NUMBERS = itertools.count(1)
 def debug(kernel: Running, command: str, **arguments: Any) -> dict[str, Any]:
     """Return the response to one request of the Debug Adapter Protocol."""
     content = {"type": "request", "seq": next(NUMBERS), "command": command, "arguments": arguments}
-    message = kernel.client.session.msg("debug_request", content)
-    kernel.client.control_channel.send(message)
-    while True:
-        reply = kernel.client.get_control_msg(timeout=PATIENCE)
-        if reply["parent_header"]["msg_id"] == message["header"]["msg_id"]:
-            answer: dict[str, Any] = reply["content"]
-            return answer
+    return control(kernel, "debug_request", content)
 
 
 def event(kernel: Running, name: str) -> dict[str, Any]:

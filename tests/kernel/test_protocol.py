@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from tests.kernels import PATIENCE, Running
+from tests.kernels import PATIENCE, Running, control
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,17 +16,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
 PROBE = {"store_history": False, "stop_on_error": False}
 ENDLESS = "class A:\n    def __dir__(self):\n        while True: pass\na = A()"
-
-
-def control(kernel: Running, msg_type: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the content of the answer to a request on the control channel."""
-    message = kernel.client.session.msg(msg_type, content or {})
-    kernel.client.control_channel.send(message)
-    while True:
-        reply = kernel.client.get_control_msg(timeout=PATIENCE)
-        if reply["parent_header"]["msg_id"] == message["header"]["msg_id"]:
-            answer: dict[str, Any] = reply["content"]
-            return answer
 
 
 def start(kernel: Running, code: str, subshell: str | None = None) -> str:

@@ -54,8 +54,7 @@ WARM_UP = (
 )
 REHEARSAL = ("print(1)\n1+1", "x = [1]\nx")
 REST_SECONDS = 0.002
-MODULE_DEPTH = 2  # of the modules that are imported by name; what they import on demand may lie deeper
-MAX_MODULES = 500
+MAX_MODULES = 1000
 MAX_NOTICE = 500  # characters: names that people give may be long
 POOL_PREFIXES = ("ThreadPoolExecutor", "asyncio_")
 POOL_THREAD = "_ExecutorManagerThread"  # of a ProcessPoolExecutor
@@ -238,16 +237,17 @@ class Cell:
         """Return the library modules that this run has imported, for the zygote of the next cells."""
         # The newest are last. Looking at those before them, a thousand, would cost a copy of each one's page.
         new = list(itertools.takewhile(lambda name: name not in self.known, reversed(sys.modules)))
-        return sorted(
+        found = (
             name
             for name in new
             if isinstance(name, str)
-            and (name.count(".") < MODULE_DEPTH or ".".join(name.split(".")[:MODULE_DEPTH]) in self.known)
             and not any(part.startswith("_") for part in name.split("."))
             and getattr(sys.modules[name], "__file__", None)
             and not patches.is_own(sys.modules[name])
             and not (self._bridge is not None and debug.is_debuggers(name))
-        )[:MAX_MODULES]
+        )
+        # What lies deep in a package mostly comes with it.
+        return sorted(found, key=lambda name: (name.count("."), name))[:MAX_MODULES]
 
     def _load(self, request: Message) -> None:
         carrier, shell, code, count = self._carrier, self.shell, request["code"], self.shell.execution_count
@@ -482,7 +482,8 @@ def warm(make_carrier: MakeCarrier = Carrier, preload: Sequence[str] = ()) -> Ce
     cell = Cell(make_shell(outputs), outputs, make_carrier)
     with cell.shell.builtin_trap:  # some ask for the shell when they are imported
         for name in preload:
-            with contextlib.suppress(ImportError):  # an image without it: the cell that wants it says so itself
+            # An image without it, or a module that does not like it here: the cell that wants it says so itself.
+            with contextlib.suppress(Exception, SystemExit):
                 importlib.import_module(name)
     calls.watch((*adapters.CALLS, *adapters.MAKERS))
     cell.rehearse(WARM_UP)

@@ -29,6 +29,7 @@ def call(name, *args):
         raise OSError(ctypes.get_errno(), name)
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines())
 sys.seen = {
+    "self": str(os.getpid()),
     "processes": [name for name in os.listdir("/proc") if name.isdigit()],
     "environ": sorted(os.environ),
     "capabilities": status["CapEff"].strip(),
@@ -66,7 +67,7 @@ def seen(
 
 
 def test_it_sees_no_process_and_no_secret(seen: dict[str, Any]) -> None:
-    assert seen["processes"] == []
+    assert seen["processes"] == [seen["self"]]
     assert "SECRET_TOKEN" not in seen["environ"]
 
 

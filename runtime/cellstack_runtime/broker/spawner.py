@@ -38,7 +38,6 @@ ZYGOTE_NAMESPACES = abi.CLONE_NEWNS | abi.CLONE_NEWIPC | abi.CLONE_NEWUTS
 NEW_ROOT = "/new"
 ANY_FOLDER = "/proc"  # of the host, to attach the new root to: there, and open to everybody, on every host
 PROC_FILES = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "sys", "uptime", "version", "vmstat")
-PROC_FOLDERS = ("self", "sys")
 GUEST_CHANNEL = 3  # the zygote's end of its channel
 
 
@@ -170,21 +169,21 @@ def _own_proc(target: str) -> None:
     What it imports may be a package that a cell has installed, and so the code of anybody.
     """
     syscalls.mount("proc", target, "proc", init.NOSUID_NODEV_NOEXEC)
-    shown = {"self": os.readlink(f"{target}/self"), **{name: name for name in PROC_FILES}}
+    own = os.readlink(f"{target}/self")
     trees = {
-        name: syscalls.open_tree(f"{target}/{path}")
-        for name, path in shown.items()
-        if os.path.exists(f"{target}/{path}")
+        name: syscalls.open_tree(f"{target}/{name}")
+        for name in (own, *PROC_FILES)
+        if os.path.exists(f"{target}/{name}")
     }
     syscalls.mount("tmpfs", target, "tmpfs", init.NOSUID_NODEV_NOEXEC, "mode=755,size=16k")
     for name, tree in trees.items():
-        if name in PROC_FOLDERS:
+        if name in (own, "sys"):
             os.mkdir(f"{target}/{name}")
         else:
             os.close(os.open(f"{target}/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC))
-        if name != "self":
+        if name != own:
             syscalls.mount_setattr(tree, abi.MOUNT_ATTR_RDONLY)
         syscalls.move_mount(tree, f"{target}/{name}")
         os.close(tree)
-    for name in ("mounts", "net"):
-        os.symlink(f"self/{name}", f"{target}/{name}")
+    for name, path in {"self": own, "mounts": "self/mounts", "net": "self/net"}.items():
+        os.symlink(path, f"{target}/{name}")

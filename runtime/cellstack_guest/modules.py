@@ -65,8 +65,7 @@ class Modules:
         self._deferred: list[str] = []  # changes of modules that are put back when no import is under way any more
         self._due: list[str] = []  # modules to import then
         self._outer = OuterImports(self._after_import)
-        self._importing: ast.stmt | None = None  # the statement that is imports a module, with what there was before it
-        self._holdings: companions.Holdings = {}
+        self._registrations = companions.Registrations()
 
     @property
     def baseline(self) -> Baseline | None:
@@ -164,10 +163,10 @@ class Modules:
         self.put_back_deferred()
         warned.enter()
         imports = isinstance(statement, ast.Import | ast.ImportFrom)
-        if companions.is_of_interest(statement):
-            self._importing, self._holdings = statement, self._holdings or companions.holdings()
-        elif not imports:
-            self._holdings = {}
+        if imports:
+            self._registrations.begin(statement)
+        else:
+            self._registrations.forget()
         self._outer.is_wanted = False
         if imports or names.is_setting_up(statement):
             self._has_imported = True
@@ -195,16 +194,10 @@ class Modules:
 
     def _note_companions(self) -> None:
         """Have modules imported again that have changed other packages when this cell's statement imported them."""
-        if self._importing is None:
-            return
-        now = companions.holdings()
         known = self._extra.get(COMPANIONS, ())
-        imported = [name for name in companions.modules_of(self._importing) if name in sys.modules]
-        packages = companions.changed(self._holdings, now) - {name.partition(".")[0] for name in imported}
-        new = [pair for pair in itertools.product(sorted(packages), imported) if pair not in known]
+        new = [pair for pair in self._registrations.end() if pair not in known]
         if new:
             self._extra[COMPANIONS] = (*known, *new)
-        self._importing, self._holdings = None, now
 
     def end(self) -> None:
         """Note what this cell has imported: it is imported for later cells."""

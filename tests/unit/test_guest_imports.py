@@ -10,6 +10,8 @@ from tests.guest_cells import Cells
 LIBRARIES = {
     "host_lib": "import sys\nregistry = {}\nclass Frame: pass\n",
     "accessor_lib": "import host_lib\nhost_lib.registry['a'] = 1\nhost_lib.Frame.plot = lambda self: 'plotted'\n",
+    "first_lib": "import calm_lib, host_lib\nhost_lib.registry['first'] = 1\n",
+    "calm_lib": "import sys\nheld = {}\n",
     "quiet_lib": "import host_lib\n",
     "options_lib": "options = {}\ndef of_shell(): return 'get_ipython' in __builtins__\nhad_shell = of_shell()\n",
     "outer_lib": (
@@ -33,6 +35,12 @@ def test_what_an_import_registers_with_another_module_is_there_in_later_cells(no
     assert notebook.run("host_lib.registry, host_lib.Frame().plot()").result == "({'a': 1}, 'plotted')"
     assert notebook.run("import host_lib as h\nh.Frame().plot()").result == "'plotted'"
     assert notebook.run("1").result == "1"
+
+
+def test_what_an_import_registers_with_a_module_that_it_imports_itself_is_there(notebook: Cells) -> None:
+    notebook.run("import first_lib\nimport host_lib, calm_lib")
+    assert notebook.run("host_lib.registry").result == "{'first': 1}"
+    assert notebook.run("[name for name in calm_lib.sys.modules if name.startswith('first')]").result == "[]"
 
 
 def test_an_import_that_changes_no_other_module_is_not_made_again(notebook: Cells) -> None:

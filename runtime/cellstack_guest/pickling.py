@@ -92,12 +92,11 @@ class Pickler(cloudpickle.Pickler):
         met: list[Any] | None,
         deadline: float,
     ) -> None:
-        if met is not None:
-            self.note(met)
+        self.registry = registry
+        self.note(met)
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)  # type: ignore[no-untyped-call]
         known = (registry.namespace, sys.path, sys.modules)
         self.memo = {id(obj): (place, obj) for place, obj in enumerate(known)}
-        self.registry = registry
         self.fixed = {**_fixed_objects(), **{id(obj): ("sys", "modules") for obj in known}}
         self.without_caches = False
         self.caches: list[str] = []
@@ -109,9 +108,10 @@ class Pickler(cloudpickle.Pickler):
         self.deadline = deadline
         self.provided = {id(value): name for name, value in registry.provided.items()}
 
-    def note(self, met: list[Any]) -> None:
+    def note(self, met: list[Any] | None) -> None:
         """Have all objects added to `met`, by the call that asks for their persistent ids: they have none."""
-        self.persistent_id = met.append  # type: ignore[method-assign]
+        if met is not None:
+            self.persistent_id = met.append  # type: ignore[method-assign]
 
     def reducer_override(self, obj: Any) -> Any:
         """Return how to pickle `obj`; called for everything but the basic built-in types."""
@@ -202,23 +202,19 @@ _OWN: dict[type, Callable[[Pickler, Any], Any]] = {
 class _DeltaPickler(Pickler):
     """Pickles what refers to containers that modules hold, as what cells have changed in them does."""
 
-    met: list[Any] | None = None
-
-    def note(self, met: list[Any]) -> None:
-        """Have all objects added to `met`."""
-        self.met = met
-
-    def persistent_id(self, obj: Any) -> Any:
-        """Return where a module has an object that was there before, None for all others."""
-        if self.met is not None:
-            self.met.append(obj)
+    def note(self, met: list[Any] | None) -> None:
+        """Have all objects added to `met`, and the place of those that a module had before as their persistent ids."""
+        append: Callable[[Any], object] = met.append if met is not None else id  # which does nothing
         baseline = self.registry.baseline
-        cls = type(obj)
-        if baseline is None or not (
-            cls in _CONTAINERS or cls in _PARTS or (cls is types.FunctionType and "<" in obj.__qualname__)
-        ):
-            return None
-        return baseline.reference(obj)
+
+        def persistent_id(obj: Any) -> Any:  # called for every object, of which there may be a million
+            append(obj)
+            cls = type(obj)
+            if baseline is None or cls not in _REFERABLE:
+                return None
+            return None if cls is types.FunctionType and "<" not in obj.__qualname__ else baseline.reference(obj)
+
+        self.persistent_id = persistent_id  # type: ignore[method-assign]
 
 
 class _Unpickler(pickle.Unpickler):
@@ -464,7 +460,7 @@ _EXACT = (
 _COPIED = _Copied()
 _FILLERS: dict[type, tuple[str, ...]] = {list: ("append", "extend"), dict: ("__setitem__",)}
 _CONTAINERS = frozenset({dict, list, set, collections.deque, collections.OrderedDict, collections.defaultdict})
-_PARTS = frozenset({types.MethodType, types.CellType})
+_REFERABLE = _CONTAINERS | {types.MethodType, types.CellType, types.FunctionType}
 _MUTABLE = _Mutable(dict.fromkeys(_EXACT, False))
 _IMMUTABLE_KINDS = (type, types.ModuleType, enum.Enum, pathlib.PurePath)
 _IMMUTABLE_NAMES = frozenset({"numpy.ufunc", "zoneinfo.ZoneInfo", "pandas.core.dtypes.dtypes.CategoricalDtype"})

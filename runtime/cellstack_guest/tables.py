@@ -36,6 +36,7 @@ ARRAYS = (
 )
 HEAD = struct.Struct(f"<{len(ARRAYS) + 1}Q")
 _OPAQUE = "@"  # a step whose key is no atom: by the key's address
+MANY = 5000  # lookups, after which having all addresses in a dict is quicker than searching for each
 
 
 def mark(value: Any) -> int:
@@ -134,6 +135,8 @@ class Table:
             position += 8 * count
         self._blob = view[position : position + counts[-1]]
         gather = gatherer(self.where, self.words) if layouts.IS_KNOWN else lambda: None
+        self._numbers: dict[int, int] | None = None  # by address, where it pays to have them in this process
+        self._found = 0
         self._words = Words(self.runs, self.pieces, self.words, self.owner, gather)
 
     shares = False  # whether another process has changed some of the pages before this one had them, so that all count
@@ -153,6 +156,11 @@ class Table:
 
     def find(self, address: int) -> int | None:
         """Return the number of the node at an address."""
+        if self._numbers is not None:
+            return self._numbers.get(address)
+        self._found += 1
+        if self._found == MANY:
+            self._numbers = dict(zip(self.address, itertools.count()))
         at = bisect.bisect_left(self.rank, address, key=self.address.__getitem__)
         found = at < len(self.rank) and self.address[self.rank[at]] == address
         return self.rank[at] if found else None

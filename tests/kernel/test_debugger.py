@@ -73,7 +73,7 @@ def test_kernel_and_cells_name_code_alike() -> None:
 def test_breakpoint_holds_in_a_cell_that_follows(debugged: Running) -> None:
     path = set_breakpoint(debugged, FUNCTION, 2)
     reply_to(debugged, debugged.client.execute(FUNCTION))
-    for value in (30,):
+    for value in (30, 40, 50):
         request = debugged.client.execute(f"result = add({value}, len(before))")
         thread = event(debugged, "stopped")["threadId"]
         at = frame(debugged, thread)
@@ -88,7 +88,7 @@ def test_breakpoint_holds_in_a_cell_that_follows(debugged: Running) -> None:
         record = reply_to(debugged, request)["metadata"]["cellstack"]
         assert (record["status"], record["changes"]) == ("ok", {"added": 0, "changed": 0, "deleted": 0})
         assert record["carried"]["saved"] == ["result"]
-    assert debugged.run("result")[1] == ["32"]
+    assert debugged.run("result")[1] == ["52"]
 
 
 def test_nothing_of_the_debugger_is_carried(debugged: Running) -> None:

@@ -65,6 +65,13 @@ def debugged(kernel: Running) -> Iterator[Running]:
     debug(kernel, "disconnect", terminateDebuggee=True)
 
 
+def test_it_is_offered(kernel: Running) -> None:
+    assert "debugger" in control(kernel, "kernel_info_request")["supported_features"]
+    spec = kernel.manager.kernel_spec
+    assert spec is not None
+    assert spec.metadata["debugger"] is True
+
+
 def test_kernel_and_cells_name_code_alike() -> None:
     for code in ("", "x = 1", "\n\nprint('ä€😀')"):
         assert file_name(code) == CellCompiler().get_code_name(code, "", 1)  # type: ignore[no-untyped-call]

@@ -107,7 +107,7 @@ class CellstackKernel(Kernel):
 
     @property
     def kernel_info(self) -> dict[str, Any]:
-        """What front ends are told; the base class would load debugpy and offer it."""
+        """What front ends are told; the base class would load debugpy, which is for cells."""
         return {
             "protocol_version": kernel_protocol_version,
             "implementation": self.implementation,
@@ -115,7 +115,7 @@ class CellstackKernel(Kernel):
             "language_info": self.language_info,
             "banner": self.banner,
             "help_links": self.help_links,
-            "supported_features": ["kernel subshells"],
+            "supported_features": ["kernel subshells", "debugger"],
         }
 
     def start(self) -> None:

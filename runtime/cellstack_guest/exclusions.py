@@ -30,6 +30,9 @@ _SKIPPED = frozenset(
         *("contextvars", "pickle", "_pickle", "_compat_pickle", "ctypes", "cloudpickle", "pdb", "bdb", "cmd"),
         *("readline", "numba", "llvmlite", "comm", "pyviz_comms", "ipywidgets", "traitlets", "pyparsing"),
         *("prompt_toolkit", "pygments", "jedi", "parso", "stack_data", "executing"),
+        # A debugger that remembers what another process has told of its stops does not tell of this one's.
+        *("debugpy", "pydevd", "pydevd_file_utils", "pydevd_plugins", "pydevd_tracing", "pydev_ipython"),
+        *("_pydev_bundle", "_pydevd_bundle", "_pydevd_frame_eval", "_pydevd_sys_monitoring"),
     }
 )
 # Below these is what `adapters` have a reader and a writer for, or what is of the process.

@@ -65,6 +65,13 @@ def debugged(kernel: Running) -> Iterator[Running]:
     debug(kernel, "disconnect", terminateDebuggee=True)
 
 
+def test_it_is_offered(kernel: Running) -> None:
+    assert "debugger" in control(kernel, "kernel_info_request")["supported_features"]
+    spec = kernel.manager.kernel_spec
+    assert spec is not None
+    assert spec.metadata["debugger"] is True
+
+
 def test_kernel_and_cells_name_code_alike() -> None:
     for code in ("", "x = 1", "\n\nprint('ä€😀')"):
         assert file_name(code) == CellCompiler().get_code_name(code, "", 1)  # type: ignore[no-untyped-call]
@@ -73,7 +80,7 @@ def test_kernel_and_cells_name_code_alike() -> None:
 def test_breakpoint_holds_in_a_cell_that_follows(debugged: Running) -> None:
     path = set_breakpoint(debugged, FUNCTION, 2)
     reply_to(debugged, debugged.client.execute(FUNCTION))
-    for value in (30,):
+    for value in (30, 40, 50):
         request = debugged.client.execute(f"result = add({value}, len(before))")
         thread = event(debugged, "stopped")["threadId"]
         at = frame(debugged, thread)
@@ -88,7 +95,7 @@ def test_breakpoint_holds_in_a_cell_that_follows(debugged: Running) -> None:
         record = reply_to(debugged, request)["metadata"]["cellstack"]
         assert (record["status"], record["changes"]) == ("ok", {"added": 0, "changed": 0, "deleted": 0})
         assert record["carried"]["saved"] == ["result"]
-    assert debugged.run("result")[1] == ["32"]
+    assert debugged.run("result")[1] == ["52"]
 
 
 def test_nothing_of_the_debugger_is_carried(debugged: Running) -> None:

@@ -399,7 +399,7 @@ def test_kernelspec_is_installed_elsewhere(docker_like: Callable[..., str], tmp_
     spec = json.loads((folder / "kernel.json").read_text())
     assert spec["argv"] == [sys.executable, "-m", "cellstack_kernel", "-f", "{connection_file}"]
     assert (spec["display_name"], spec["language"]) == ("Other", "python")
-    assert spec["interrupt_mode"] == "message"
+    assert (spec["interrupt_mode"], spec["metadata"]["debugger"]) == ("message", True)
 
 
 def test_kernelspec_is_installed_for_the_user(docker_like: Callable[..., str], tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def spec(display_name: str) -> dict[str, object]:
         "display_name": display_name,
         "language": "python",
         "interrupt_mode": "message",
-        "metadata": {"debugger": False},
+        "metadata": {"debugger": True},
     }
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 QUESTION_SECONDS = 10.0  # for a completion or an inspection
 LIVE_SECONDS = 2.0  # without a message, after which what widgets have changed becomes a layer
+MAX_CODE = 2**15  # characters in a layer's record; a message to the broker has a limit, and records are read often
+MAX_COMMS = 20_000  # that are known; of more, the oldest are forgotten
 _REACTION = "# what widgets have changed"
 
 
@@ -344,16 +346,20 @@ class Executor:
             answer = await self._answer(message, container, front, allowed=request.allow_stdin)
             if answer is not None:
                 container.send({"type": "input_reply", "value": answer})
+        elif kind == "answer":
+            raise FrameError("an answer to no question")
         elif kind == "notice":
             front.publish("stream", {"name": "stderr", "text": message["text"].rstrip("\n") + "\n"})
         elif kind == "comm":
-            content = message["content"]
+            content, name = message["content"], message["content"]["comm_id"]
             if message["msg_type"] == "comm_open":
-                self.comms[str(content.get("comm_id"))] = str(content.get("target_name")), container
+                self.comms[name] = str(content.get("target_name")), container
+                if len(self.comms) > MAX_COMMS:
+                    del self.comms[next(iter(self.comms))]
             elif message["msg_type"] == "comm_close":
-                self.comms.pop(str(content.get("comm_id")), None)
-            elif (known := self.comms.get(str(content.get("comm_id")))) is not None:
-                self.comms[str(content.get("comm_id"))] = known[0], container
+                self.comms.pop(name, None)
+            elif (known := self.comms.get(name)) is not None:
+                self.comms[name] = known[0], container
             front.publish(message["msg_type"], content, metadata=message["metadata"], buffers=buffers)
         elif not (request.silent and kind == "execute_result"):
             front.publish(kind, message)
@@ -450,9 +456,12 @@ class Executor:
 
 
 def summary(request: Request, content: dict[str, Any]) -> dict[str, Any]:
-    """Return what a layer's record says of the cell that made it."""
+    """Return what a layer's record says of the cell that made it: its code is cut at MAX_CODE characters."""
     status = content.get("status", "ok")
-    return {"number": request.number, "code": request.code, "status": status, "cache": request.cache}
+    code = request.code
+    if len(code) > MAX_CODE:
+        code = f"{code[:MAX_CODE]}\n# … and {len(code) - MAX_CODE} more characters\n"
+    return {"number": request.number, "code": code, "status": status, "cache": request.cache}
 
 
 def _trusted(reply: Message, before: str | None, layer: str) -> Message:

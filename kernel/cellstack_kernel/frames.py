@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -54,16 +55,21 @@ def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError("not an object")
     try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
         return dict(_replaced(value))
     return value
 
 
 def _replaced(value: Any) -> Any:
-    """Return JSON with every lone surrogate, which cannot be sent to a client, replaced."""
+    """Return JSON with what cannot be sent to a client replaced: lone surrogates by "?", NaN and infinity by null.
+
+    Python reads and writes numbers that JSON does not have.
+    """
     if isinstance(value, str):
         return _text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, list):
         return [_replaced(entry) for entry in value]
     if isinstance(value, dict):
@@ -124,7 +130,9 @@ def _comm_type(value: Any) -> str:
 def _comm_content(value: Any) -> dict[str, Any]:
     content = _object(value)
     _name(content.get("comm_id"))
-    _object(content.get("data"))
+    _name(content.get("target_name") or "")
+    if not isinstance(content.get("data"), dict | None):
+        raise TypeError("data is not an object")
     return content
 
 

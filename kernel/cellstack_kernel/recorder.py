@@ -7,12 +7,14 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from nbclient import NotebookClient
+from nbformat import ValidationError
 
 from cellstack_kernel.letters import Letter
 
 if TYPE_CHECKING:
     from cellstack_kernel.executor import Executor
 
+MAX_WHY = 200  # characters
 CHAIN = "comm_open", "comm_msg", "comm_close"
 
 
@@ -55,16 +57,21 @@ class Recorder:
             "buffers": list(parts.get("buffers") or ()),
         }
         cell = self._node.cells[self._index]
+        # It comes from a container and need not be what widgets say, or what a notebook can have.
         if msg_type in CHAIN:
             try:
                 self._client.process_message(message, cell, self._index)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError, AssertionError) as error:
-                # It comes from a container and need not be what widgets say.
-                text = f"a message of a widget was not understood ({type(error).__name__}: {error})\n"
-                self.publish("stream", {"name": "stderr", "text": text})
+                self._leave_out(f"a message of a widget was not understood ({type(error).__name__}: {error})")
             return
-        self._client.process_message(message, cell, self._index)
+        try:
+            self._client.process_message(message, cell, self._index)
+        except ValidationError as error:
+            self._leave_out(f"an output was left out, which no notebook can have ({error.message[:MAX_WHY]})")
         _join_streams(cell.outputs)
+
+    def _leave_out(self, why: str) -> None:
+        self.publish("stream", {"name": "stderr", "text": f"{why}\n"})
 
     async def ask(self, prompt: str, *, password: bool) -> str | None:  # noqa: ARG002
         """Say that nobody is there to answer."""

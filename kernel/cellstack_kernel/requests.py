@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from cellstack_guest.protocol import MAX_DEPTH, is_deep
 from cellstack_runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +20,11 @@ def checked(message: dict[str, Any]) -> dict[str, Any]:
     UsageError names the first that is not.
     """
     kind = message["header"]["msg_type"]
-    content = message["content"]
+    content, metadata = message["content"], message["metadata"]
+    if is_deep([content, metadata]):
+        raise UsageError(f"{kind}: it is nested more than {MAX_DEPTH} deep")
+    if not isinstance(metadata.get("cellId"), str | None):
+        raise UsageError(f"{kind}: cellId is no text")
     fields = _FIELDS.get(kind, {})
     result = dict(content)
     for name, (check, default) in fields.items():
@@ -40,7 +46,13 @@ def is_message(message: Any) -> bool:
     if not isinstance(header, dict) or not all(isinstance(header.get(name), str) for name in ("msg_type", "msg_id")):
         return False
     parts = (message.get("content"), message.get("metadata"), message.get("parent_header"))
-    return isinstance(header.get("subshell_id"), str | None) and all(isinstance(part, dict) for part in parts)
+    if not isinstance(header.get("subshell_id"), str | None) or not all(isinstance(part, dict) for part in parts):
+        return False
+    try:  # it comes back with every answer
+        json.dumps(header, ensure_ascii=False, allow_nan=False, default=str).encode()
+    except (ValueError, RecursionError):
+        return False
+    return not is_deep(header)
 
 
 def _text(value: Any) -> str:

@@ -168,8 +168,9 @@ def read(state_root: str, layer: str) -> Manifest:
             owners = {key: names[line] for key, line in read.pop("keys").items()}
             read["components"] = Components(texts, owners, read.pop("needs"), read.pop("borrows"))
             return cast("Manifest", empty() | read)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StateError(f"the variables of layer {layer} cannot be read: {type(error).__name__}: {error}") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        text = f"the variables of layer {layer} cannot be read: {type(error).__name__}: {error}. %undo leaves it"
+        raise StateError(text) from error
     raise StateError(f"variables of layer {layer} were saved in format {version}; this version reads {VERSION}")
 
 

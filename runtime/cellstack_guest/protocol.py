@@ -49,6 +49,7 @@ _LENGTH = struct.Struct("!Q")
 MAX_JSON = 256 * 2**20
 MAX_BUFFERS = 4096
 MAX_BUFFER_BYTES = 2**30
+MAX_DEPTH = 200  # of JSON: those who send it on go through it by calling themselves
 
 Message = dict[str, Any]
 
@@ -108,4 +109,17 @@ def _parse(text: bytes) -> Message:
         raise ProtocolError(f"frame is not JSON: {error}") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise ProtocolError("frame is not an object with a type")
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and is_deep(message):
+        raise ProtocolError(f"frame is nested more than {MAX_DEPTH} deep")
     return message
+
+
+def is_deep(value: Any) -> bool:
+    """Tell whether JSON is nested more than MAX_DEPTH deep."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        parts = (entry.values() if type(entry) is dict else entry for entry in level)
+        level = [part for entry in parts for part in entry if type(part) in (dict, list)]
+        if not level:
+            return False
+    return True

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import fcntl
 import os
 import signal
 import socket
+import sys
+import termios
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 18
 MAX_QUEUED = 512  # frames; beyond it the cell waits until they are taken
+MAX_QUEUED_BYTES = 16 * 2**20  # the same, of what has been read since there were none
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,12 @@ def signal_name(number: int) -> str:
         return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
+def _waiting_bytes(fd: int) -> int:
+    """Return how many bytes of a pipe or a socket can be read now."""
+    size = fcntl.ioctl(fd, termios.FIONREAD, bytes(4))
+    return int.from_bytes(size, sys.byteorder)
+
+
 class CellContainer:
     """A container with a cell's process in it that waits for a request, and for more while these are kept in it."""
 
@@ -103,6 +113,7 @@ class CellContainer:
         self._decoder = Decoder()
         self._text = {fd: codecs.getincrementaldecoder("utf-8")("replace") for fd in (self._out, self._err)}
         self._frames: deque[tuple[Message, list[bytes]] | None] = deque()
+        self._read = 0  # bytes, since no frame has waited
         self._arrived = asyncio.Event()
         self._paused = False
         self._unsent: deque[memoryview] = deque()
@@ -111,6 +122,7 @@ class CellContainer:
         self._cpu, self._refused = 0.0, 0  # what earlier requests have used, and how many processes they did not get
         self._closed = False
         self._watch()
+        self._watch_death()
 
     # -- talking -----------------------------------------------------------------------------------------------
 
@@ -124,7 +136,7 @@ class CellContainer:
         if not waiting:
             self._flush()
         if first and "code" in message:
-            self._workspace.began(self, str(message["code"]))
+            self._workspace.began(self, message["code"])
 
     def _flush(self) -> None:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its death is told by `receive`
@@ -147,6 +159,7 @@ class CellContainer:
         """
         while not self._frames:
             self._arrived.clear()
+            self._read = 0
             if self._paused:
                 self._watch()
             await self._arrived.wait()
@@ -167,16 +180,24 @@ class CellContainer:
         self._loop.add_reader(self._socket.fileno(), self._on_socket)
         self._loop.add_reader(self._out, self._on_output, self._out, "stdout")
         self._loop.add_reader(self._err, self._on_output, self._err, "stderr")
-        self._loop.add_reader(self._pidfd, self._on_death)
 
     def _unwatch(self) -> None:
-        for fd in (self._socket.fileno(), self._out, self._err, self._pidfd):
+        for fd in (self._socket.fileno(), self._out, self._err):
+            self._loop.remove_reader(fd)
+
+    def _watch_death(self) -> None:
+        self._loop.add_reader(self._pidfd, self._on_death)
+        # Its death is that of all processes, whatever process the zygote has named as the cell's.
+        self._loop.add_reader(self._init_pidfd, self._on_death)
+
+    def _unwatch_death(self) -> None:
+        for fd in (self._pidfd, self._init_pidfd):
             self._loop.remove_reader(fd)
 
     def _put(self, frame: tuple[Message, list[bytes]] | None) -> None:
         self._frames.append(frame)
         self._arrived.set()
-        if len(self._frames) > MAX_QUEUED and not self._paused:
+        if (len(self._frames) > MAX_QUEUED or self._read > MAX_QUEUED_BYTES) and not self._paused:
             self._paused = True
             self._unwatch()
 
@@ -190,6 +211,7 @@ class CellContainer:
         if not data:
             self._loop.remove_reader(self._socket.fileno())
             return
+        self._read += len(data)
         try:
             for message, buffers in self._decoder.feed(data):
                 if message["type"] == "reply":
@@ -200,35 +222,31 @@ class CellContainer:
             self._loop.remove_reader(self._socket.fileno())
             self.kill("protocol")
 
-    def _on_output(self, fd: int, name: str) -> bool:
-        """Read once; return whether there may be more."""
+    def _on_output(self, fd: int, name: str, size: int = CHUNK) -> None:
         try:
-            data = os.read(fd, CHUNK)
+            data = os.read(fd, size)
         except BlockingIOError:
-            return False
+            return
+        self._read += len(data)
         text = self._text[fd].decode(data, final=not data)
         if text:
             self._put(({"type": "stream", "name": name, "text": text}, []))
         if not data:
             self._loop.remove_reader(fd)
-        return bool(data)
 
     def _drain_output(self) -> None:
+        """Read what there is now; a process that is left may write for ever."""
         for fd, name in ((self._out, "stdout"), (self._err, "stderr")):
-            budget = 64  # a background process may write for ever
-            while budget and self._on_output(fd, name):
-                budget -= 1
+            self._on_output(fd, name, _waiting_bytes(fd) or 1)
 
     def _on_death(self) -> None:
+        self._unwatch_death()
         self._unwatch()
         self.clock.stop()
-        with contextlib.suppress(OSError):
-            while data := self._socket.recv(CHUNK):
-                try:
-                    for frame in self._decoder.feed(data):
-                        self._put(frame)
-                except ProtocolError:
-                    break
+        with contextlib.suppress(OSError, ProtocolError):
+            data = self._socket.recv(_waiting_bytes(self._socket.fileno()))
+            for frame in self._decoder.feed(data):
+                self._put(frame)
         self._drain_output()
         self._unwatch()
         self._put(None)
@@ -312,6 +330,7 @@ class CellContainer:
         self.clock.stop()
         self._workspace.forget(self)
         self._unwatch()
+        self._unwatch_death()
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()
         for fd in (self._out, self._err, self._pidfd, self._init_pidfd):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 IMAGE_CHECK = "CELLSTACK_IMAGE_CHECK"  # "no": take the default image as it is; for slow file systems
 IN_A_ROW = 0.05  # seconds from one cell to the next
+MAX_COMMAND = 1000  # characters of a cell's first line, for `cellstack ps`
 SAVE_SECONDS = 0.05  # how long the session may be behind what is committed
 Lowers = tuple[tuple[str, bool], ...]
 
@@ -374,7 +375,7 @@ class Workspace:
 
     def began(self, container: CellContainer, code: str) -> None:
         """Let `cellstack ps` show what `container` now runs."""
-        command = ["cell", *code.strip().splitlines()[:1]]
+        command = ["cell", *(line[:MAX_COMMAND] for line in code.strip().splitlines()[:1])]
         self._broker.tell("began", id=container.id, command=command, parent=self.head)
         if time.monotonic() - self._unchanged_at < IN_A_ROW:
             self.prepare()  # This cell will most likely not change a file either; if it does, another one is made.

@@ -28,6 +28,8 @@ pytestmark = [pytest.mark.kernel, pytest.mark.timeout(1200)]
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXCEPTIONS = tomllib.loads((Path(__file__).parent / "exceptions.toml").read_text())
 SECONDS = 60  # for each of their tests
+# Plugins are found by this process alone: with PYTHONPATH each kernel would have another environment and another image.
+PYTEST = "import sys; sys.path[:0] = [sys.argv.pop(1), sys.argv.pop(1)]; import pytest; sys.exit(pytest.console_main())"
 WAITS = "not run: "  # how the reason begins of a test that would not end by itself
 
 
@@ -76,10 +78,11 @@ def run(fetched: Path, name: str, tests: Sequence[str], scratch: Path, jupyter_p
     folder = next(path for path in fetched.glob(f"{name}-*") if path.is_dir())
     scratch.mkdir()
     report = scratch / "report.xml"
-    env = {**os.environ, "PYTHONPATH": str(fetched / "plugins"), "TMPDIR": str(scratch), "PYTEST_ADDOPTS": ""}
+    env = {**os.environ, "TMPDIR": str(scratch), "PYTEST_ADDOPTS": ""}
     if jupyter_path is not None:
         env["JUPYTER_PATH"] = str(jupyter_path)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--timeout={SECONDS}"]
+    command = [sys.executable, "-c", PYTEST, str(fetched / "plugins"), str(Path(__file__).parent)]
+    command += ["-q", "-p", "late_answers", "-p", "no:cacheprovider", f"--timeout={SECONDS}"]
     command += [f"--junitxml={report}", "-o", "junit_family=xunit1"]
     command += ["-o", "asyncio_default_fixture_loop_scope=function", *suite.options]
     if jupyter_path is not None:

@@ -91,7 +91,7 @@ def test_messages_carry_descriptors() -> None:
 def test_a_message_that_is_no_object_is_refused() -> None:
     ours, theirs = pair()
     ours.sock.send(b"[1]")
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="not an object"):
         theirs.receive()
     ours.close()
     theirs.close()

@@ -21,7 +21,7 @@ _ROOM = socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize)
 
 
 class Channel:
-    """One end of a SOCK_SEQPACKET pair. Raises EOFError when the other end is gone."""
+    """One end of a SOCK_SEQPACKET pair. EOFError: the other end is gone. ValueError: what came is no message."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -32,8 +32,10 @@ class Channel:
         return self.sock.fileno()
 
     def send(self, message: dict[str, Any], fds: Sequence[int] = ()) -> None:
-        """Send one message; EOFError when nobody is there to read it."""
+        """Send one message; EOFError when nobody is there to read it, ValueError when it is too large."""
         data = json.dumps(message, separators=(",", ":")).encode()
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"message of {len(data)} bytes; {MAX_BYTES} is the most")
         try:
             socket.send_fds(self.sock, [data], list(fds))
         except (BrokenPipeError, ConnectionResetError):
@@ -54,11 +56,11 @@ class Channel:
         if flags & _CUT:
             close_all(fds)
             raise ValueError(f"message of more than {MAX_BYTES} bytes or {MAX_DESCRIPTORS} descriptors")
-        message = json.loads(data)
-        if not isinstance(message, dict):
+        try:
+            return dict(json.loads(data).items()), list(fds)
+        except (ValueError, AttributeError, RecursionError):
             close_all(fds)
-            raise TypeError("message is not an object")
-        return message, list(fds)
+            raise ValueError("message is not an object") from None
 
     def close(self) -> None:
         """Close this end."""

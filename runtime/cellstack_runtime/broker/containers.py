@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Steps = Generator[Event, Any, None]
 
 AFTER_REPLY = 0.003  # seconds
+REAP_SECONDS = 5.0  # in which a zygote says how a cell's process has ended that is dead
+NOTHING_USED = {"cpu": 0.0, "peak": 0}
 SHORT_CELL = 0.02  # seconds; a container that is over before is not written down
 # The directories of a container, in the order in which they can be removed: overlayfs makes those in its own.
 OVERLAY = ("work/incompat/volatile", "work/incompat", "work", "")
@@ -259,7 +261,7 @@ class Container:
         assert self.channel is not None
         try:
             message, fds = self.channel.receive()
-        except (EOFError, ValueError, TypeError):
+        except (EOFError, ValueError):
             self.broker.loop.forget(self.channel.fileno())
             self.channel.close()
             self.channel = None
@@ -267,7 +269,7 @@ class Container:
             self.rooted.set(None)
             self.started.set(None)
             if self.cell_pid is None:
-                self.exited.set({"exited": signal.SIGKILL, "cpu": 0.0, "peak": 0})
+                self.exited.set({"exited": signal.SIGKILL, **NOTHING_USED})
             return
         channels.close_all(fds)
         if "ready" in message:
@@ -346,7 +348,8 @@ class Container:
             yield self.dead
         end = None
         if self.cell_pid is not None:
-            end = yield self.exited  # the zygote reaps it
+            self.broker.loop.later(REAP_SECONDS, lambda: self.exited.set({"exited": signal.SIGKILL, **NOTHING_USED}))
+            end = yield self.exited  # the zygote reaps it, and is not to be relied on
         elif self.exited.done:
             end = self.exited.value
         if commit is None:

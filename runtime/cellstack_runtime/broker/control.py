@@ -60,7 +60,7 @@ class Control:
     def _on_message(self, channel: Channel) -> None:
         try:
             message, fds = channel.receive()
-        except (EOFError, ValueError, TypeError):
+        except (EOFError, ValueError):
             self._broker.loop.forget(channel.fileno())
             channel.close()
             return

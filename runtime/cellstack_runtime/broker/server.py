@@ -363,7 +363,8 @@ def serve(client: Channel, settings: dict[str, Any], spawner: Channel, spawner_p
     except OSError as error:
         client.send({"error": str(error), "errno": error.errno})
         return
-    client.send({"started": True})
+    with contextlib.suppress(EOFError):  # it is gone, which the loop will be told
+        client.send({"started": True})
     broker.loop.run()
     run_dir = broker.run_dir
     for name in os.listdir(run_dir):

@@ -27,6 +27,7 @@ BOOTSTRAP = (
 OUTPUT_BYTES = 8192
 PIDS = 4096  # every cell's process begins in the zygote's group
 START_SECONDS = 120
+MAX_NUMBER = 2**62  # of what a zygote says; more than any number that it may say is
 
 
 class Zygote:
@@ -84,7 +85,7 @@ class Zygote:
             why = f": {last[0][:300]}" if last else ""
             reply({"error": f"the image's Python ({request['python']}) could not start the guest{why}", "errno": None})
         else:
-            reply({"modules": answer.get("modules", 0)})
+            reply({})
 
     def fork(self, container: Container, message: dict[str, Any], fds: Sequence[int]) -> Event:
         """Ask for a cell's process in `container`; the event's value is ({"pid"}, [pidfd]) or (None, [])."""
@@ -104,24 +105,17 @@ class Zygote:
         assert self.channel is not None
         try:
             message, fds = self.channel.receive()
-        except (EOFError, ValueError, TypeError):
+        except (EOFError, ValueError):
             self._fail()
             return
         if "ready" in message:
-            self.ready.set(message)
-        elif "pid" in message and self._asked and len(fds) == 1:
-            self._cells[message["pid"]] = self._unclaimed.popleft()
+            self.ready.set(True)
+        elif _is_number(pid := message.get("pid", -1)) and self._asked and len(fds) == 1:
+            self._cells[pid] = self._unclaimed.popleft()
             self._asked.popleft().set((message, fds))
             return  # the descriptor is now whose it was asked for
-        elif message.get("gone") in self._cells and isinstance(message.get("exited"), int):
-            cell = self._cells.pop(message["gone"])
-            cell.on_exit(
-                {
-                    "exited": message["exited"],
-                    "cpu": float(message.get("cpu", 0.0)),
-                    "peak": int(message.get("peak", 0)),
-                }
-            )
+        elif _is_number(gone := message.get("gone")) and gone in self._cells and (end := _end(message)) is not None:
+            self._cells.pop(gone).on_exit(end)
             self._end_if_idle()
         channels.close_all(fds)
 
@@ -185,3 +179,17 @@ class Zygote:
     def _end_if_idle(self) -> None:
         if self._retired and not self._cells and not self._asked:
             self._fail()  # it leaves when its channel closes
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < MAX_NUMBER
+
+
+def _end(message: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how a process has ended, {"exited": wait status, "cpu": seconds, "peak": bytes}; None if it is no end."""
+    status, cpu, peak = message.get("exited", -1), message.get("cpu"), message.get("peak")
+    if not _is_number(status) or not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
+        return None
+    if type(cpu) is not float or not 0 <= cpu < MAX_NUMBER or not _is_number(peak):
+        return None
+    return {"exited": status & 0xFFFF, "cpu": cpu, "peak": peak}

@@ -1,8 +1,9 @@
 """The shell and control channels: which request is answered when.
 
 The main shell, each subshell and the control channel have a queue of their own, and answer what is in it one after the
-other. Comm messages are offered at once to the cell that runs, interrupts and shutdowns wait for nothing. A question
-about code (completion, inspection) is answered beside what follows it: a cell never waits for it.
+other. Comm messages are offered at once to the cell that runs; interrupts, shutdowns and questions about the kernel and
+about outputs wait for nothing. A question about code (completion, inspection) is answered beside what follows it: a
+cell never waits for it.
 """
 
 # mypy: disable-error-code="no-untyped-call, union-attr"
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SHELL, CONTROL = "shell", "control"
 COMMS = ("comm_open", "comm_msg", "comm_close")
 AT_ONCE = ("interrupt_request", "shutdown_request")
+# A page that is loaded anew while a cell runs asks these first, and can show nothing of it without the answers.
+QUESTIONS = ("kernel_info_request", "cellstack_outputs_request")
 BESIDE = ("complete_request", "inspect_request", "is_complete_request")
 MAX_SUBSHELLS = 32
 
@@ -127,7 +130,7 @@ class Channels:
         if incoming.kind in COMMS and self.current is not None and self.current.kind == "execute_request":
             with contextlib.suppress(CellstackError):  # which is said when it is its turn
                 self._kernel.offer(checked(message), idents)
-        if incoming.kind in AT_ONCE:
+        if incoming.kind in AT_ONCE or incoming.kind in QUESTIONS:
             self._beside(self._answer(incoming))
         elif channel == CONTROL:
             self._control.put(incoming)
@@ -182,7 +185,7 @@ class Channels:
             kernel.log.exception("%s could not be answered", incoming.kind)
             self._reply(incoming, {"status": "error", **_error(type(error).__name__, str(error))})
         self._status("idle", incoming)
-        if incoming.kind in BESIDE:  # the kernel is as busy as before
+        if incoming.kind in BESIDE or incoming.kind in QUESTIONS:  # the kernel is as busy as before
             self._status("busy", self.current)
 
     async def _handle(self, incoming: Incoming) -> None:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from cellstack_kernel.runs import FrontEnd, Request
+    from cellstack_kernel.runs import FrontEnd, Outcome, Request
 
 FOLDER = "outputs"
 MAX_CELLS = 200  # the newest
@@ -25,33 +26,75 @@ MAX_BYTES = 8 * 2**20  # of the outputs of one cell
 FLUSH_SECONDS = 0.5
 KEPT = ("stream", "display_data", "update_display_data", "execute_result", "error", "clear_output")
 _FILE = re.compile(r"(\d{6,})\.jsonl")
+Output = tuple[str, dict[str, Any], dict[str, Any]]  # message type, content, metadata
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One cell. status: of its reply, None when there was none. left_out: bytes of outputs that were too many."""
+    """One cell.
+
+    request: the id of the message that asked for it. written: when its last line was, in seconds since 1970.
+    status: of its reply, None when there was none. record: the cell's record. left_out: bytes of outputs that were
+    too many. runs: whether it runs now, as far as its kernel says so.
+    """
 
     number: int
     cell_id: str | None
     code: str
-    outputs: list[tuple[str, dict[str, Any], dict[str, Any]]] = field(default_factory=list)
+    written: float
+    request: str | None = None
+    outputs: list[Output] = field(default_factory=list)
     status: str | None = None
+    record: dict[str, Any] | None = None
     left_out: int = 0
+    runs: bool = False
+
+    def shown(self) -> list[Output]:
+        """Return the outputs, text of one stream that follows itself as one, and a word on what was left out."""
+        found: list[Output] = []
+        for stream, group in itertools.groupby(self.outputs, key=_stream):
+            if stream is None:
+                found += group
+            else:
+                text = "".join(str(content.get("text", "")) for _, content, _ in group)
+                found.append(("stream", {"name": stream, "text": text}, {}))
+        if self.left_out:
+            text = f"{self.left_out} bytes of outputs that followed were too many to keep\n"
+            found.append(("stream", {"name": "stderr", "text": text}, {}))
+        return found
 
 
 class Journal:
     """Writes what a session's cells put out.
 
-    chore: has work done besides, before the session is closed at the latest.
+    session: its folder. chore: has work done besides, before the session is closed at the latest.
     """
 
     def __init__(self, session: str, chore: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+        self.session = session
         self.folder = f"{session}/{FOLDER}"
         self.chore = chore
+        self.open: dict[int, Journaled] = {}  # cells that run, or whose end is not written yet, by their number
 
     def of(self, request: Request, front: FrontEnd) -> Journaled:
         """Return a front end that passes on what a cell puts out, and keeps it."""
         return Journaled(self, request, front)
+
+    async def entries(self, *, since: float = 0.0, number: int | None = None) -> list[Entry]:
+        """Return what is kept, up to the last output that was published.
+
+        number: of that cell only; else of those that run or were written to after `since`, in seconds since 1970.
+        """
+        # Before it is read: of a cell that ends meanwhile the front end is told so by a message that is still to come.
+        running = {number: journaled.request for number, journaled in self.open.items()}
+        for journaled in list(self.open.values()):
+            await journaled.write()
+
+        def is_wanted(of: int, written: float) -> bool:
+            return of == number if number is not None else written > since or of in running
+
+        found = await asyncio.to_thread(read, self.session, is_wanted)
+        return [replace(entry, runs=_runs(entry, running)) for entry in found]
 
     def write(self, number: int, text: str, *, new: bool) -> None:
         """Add text to what is kept of a cell; when it is new, let go of the oldest."""
@@ -59,25 +102,32 @@ class Journal:
         with open(f"{self.folder}/{number:06}.jsonl", "w" if new else "a", encoding="utf-8") as file:
             file.write(text)
         if new:
-            names = sorted(filter(_FILE.fullmatch, os.listdir(self.folder)), key=_number)
-            for name in names[:-MAX_CELLS]:
+            for _, name in _files(self.folder)[:-MAX_CELLS]:
                 os.unlink(f"{self.folder}/{name}")
 
 
 class Journaled:
-    """The front end of one cell, whose outputs are kept."""
+    """The front end of one cell, whose outputs are kept. request: the id of the message that asked for it."""
 
     def __init__(self, journal: Journal, request: Request, front: FrontEnd) -> None:
         self._journal = journal
         self._front = front
         self._number = request.number
+        self.request = request.parent.get("shell", {}).get("header", {}).get("msg_id")
         self._lines: list[dict[str, Any]] = [
-            {"number": request.number, "cell_id": request.cell_id, "code": request.code}
+            {
+                "number": request.number,
+                "cell_id": request.cell_id,
+                "code": request.code,
+                "request": self.request,
+            }
         ]
         self._is_new = True
+        self._has_ended = False
         self._size = self._left_out = 0
         self._order = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
+        journal.open[request.number] = self
         self._later()
 
     def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
@@ -101,9 +151,11 @@ class Journaled:
         """Wait for those who read."""
         await self._front.drained()
 
-    def end(self, status: str) -> None:
-        """Take down how the cell ended."""
-        self._lines.append({"status": status, "left_out": self._left_out})
+    def end(self, outcome: Outcome | None) -> None:
+        """Take down how the cell ended; None when it has no reply of its own."""
+        status, record = ("error", None) if outcome is None else (outcome.content["status"], outcome.record)
+        self._lines.append({"status": status, "record": record, "left_out": self._left_out})
+        self._has_ended = True
         if self._timer is not None:
             self._timer.cancel()
         self._flush()
@@ -114,48 +166,76 @@ class Journaled:
 
     def _flush(self) -> None:
         self._timer = None
-        self._journal.chore(self._write())
+        self._journal.chore(self.write())
 
-    async def _write(self) -> None:
+    async def write(self) -> None:
+        """Write what has come since the last time; returns when it is there."""
         async with self._order:
             lines, self._lines = self._lines, []
             new, self._is_new = self._is_new, False
+            has_ended = self._has_ended
             text = "".join(f"{json.dumps(line)}\n" for line in lines)
-            with contextlib.suppress(OSError):  # a full disk: front ends that are there have had it
-                await asyncio.to_thread(self._journal.write, self._number, text, new=new)
+            if text:
+                with contextlib.suppress(OSError):  # a full disk: front ends that are there have had it
+                    await asyncio.to_thread(self._journal.write, self._number, text, new=new)
+            if has_ended and self._journal.open.get(self._number) is self:
+                del self._journal.open[self._number]
 
 
-def read(session: str) -> list[Entry]:
-    """Return what is kept of a session's cells, oldest first; what was cut off in the middle of a line ends there."""
+def read(session: str, is_wanted: Callable[[int, float], bool] = lambda _, __: True) -> list[Entry]:
+    """Return what is kept of a session's cells, oldest first; what was cut off in the middle of a line ends there.
+
+    is_wanted: says of a cell's number and of the time at which it was written to whether it is read.
+    """
+    folder = f"{session}/{FOLDER}"
     try:
-        names = sorted(filter(_FILE.fullmatch, os.listdir(f"{session}/{FOLDER}")), key=_number)
+        files = _files(folder)
     except FileNotFoundError:
         return []
     found = []
-    for name in names:
-        with contextlib.suppress(FileNotFoundError), open(f"{session}/{FOLDER}/{name}", encoding="utf-8") as file:
-            entry = _entry(file.read())
-            if entry is not None:
-                found.append(entry)
+    for written, name in files:
+        if is_wanted(int(name.partition(".")[0]), written):
+            with contextlib.suppress(FileNotFoundError), open(f"{folder}/{name}", encoding="utf-8") as file:
+                entry = _entry(file.read(), written)
+                if entry is not None:
+                    found.append(entry)
     return found
 
 
-def _number(name: str) -> int:
-    return int(name.partition(".")[0])
+def _runs(entry: Entry, running: dict[int, str | None]) -> bool:
+    return entry.status is None and entry.number in running and running[entry.number] == entry.request
 
 
-def _entry(text: str) -> Entry | None:
-    outputs: list[tuple[str, dict[str, Any], dict[str, Any]]] = []
+def _files(folder: str) -> list[tuple[float, str]]:
+    """Return when each cell's file was written to last, and its name, oldest first.
+
+    Not by their numbers: a kernel that was restarted counts from 1 again.
+    """
+    found = []
+    for name in filter(_FILE.fullmatch, os.listdir(folder)):
+        with contextlib.suppress(FileNotFoundError):  # let go of meanwhile
+            found.append((os.stat(f"{folder}/{name}").st_mtime, name))
+    return sorted(found)
+
+
+def _stream(output: Output) -> str | None:
+    kind, content, _ = output
+    return str(content.get("name")) if kind == "stream" else None
+
+
+def _entry(text: str, written: float) -> Entry | None:
+    outputs: list[Output] = []
     head: dict[str, Any] = {}
     end: dict[str, Any] = {}
     with contextlib.suppress(ValueError, KeyError, TypeError):
         for number, line in enumerate(text.splitlines()):
             data = json.loads(line)
             if number == 0:
-                cell_id = data["cell_id"]
-                head = {"number": int(data["number"]), "cell_id": cell_id and str(cell_id), "code": str(data["code"])}
+                head = {"number": int(data["number"]), "code": str(data["code"])}
+                head |= {name: data.get(name) and str(data[name]) for name in ("cell_id", "request")}
             elif "status" in data:
                 end = {"status": str(data["status"]), "left_out": int(data["left_out"])}
+                end["record"] = data.get("record") and dict(data["record"])
             else:
                 outputs.append((str(data["type"]), dict(data["content"]), dict(data["metadata"])))
-    return Entry(**head, outputs=outputs, **end) if head else None
+    return Entry(**head, written=written, outputs=outputs, **end) if head else None

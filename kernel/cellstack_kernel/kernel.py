@@ -22,6 +22,7 @@ from cellstack_kernel.channels import CONTROL, SHELL, Channels
 from cellstack_kernel.deaths import UNCHANGED
 from cellstack_kernel.debugger import Debugger
 from cellstack_kernel.journal import Journal
+from cellstack_kernel.kept import outputs_content
 from cellstack_kernel.letters import Letter
 from cellstack_kernel.notebook import Notebook, failed
 from cellstack_kernel.questions import Questions
@@ -97,6 +98,7 @@ class CellstackKernel(Kernel):
         super().__init__(**kwargs)
         for comm_type in ("comm_open", "comm_msg", "comm_close"):
             self.shell_handlers[comm_type] = self._comm_request
+        self.control_handlers["cellstack_outputs_request"] = self.outputs_request
         self.loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[Notebook] | None = None
         self._record: ContextVar[dict[str, Any]] = ContextVar("record", default={})  # noqa: B039  never changed
@@ -387,6 +389,13 @@ class CellstackKernel(Kernel):
         notebook = self._ready()
         content = await self._usage.content(None if notebook is None else notebook.executor)
         self.session.send(stream, "usage_reply", content, parent, ident)
+
+    async def outputs_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """Tell a front end that was away what cells have put out meanwhile."""
+        notebook = await self._notebook()
+        assert notebook.journal is not None
+        content = await outputs_content(notebook.journal, **parent["content"])
+        self.session.send(stream, "cellstack_outputs_reply", content, parent, ident)
 
     async def create_subshell_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         """Make a subshell, whose cells run beside the notebook's."""

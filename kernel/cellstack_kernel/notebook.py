@@ -133,12 +133,11 @@ class Notebook:
         if self.journal is None or not request.store_history or not request.main:
             return await self._execute(request, front)
         journaled = self.journal.of(request, front)
-        status = "error"
+        outcome = None
         try:
             outcome = await self._execute(request, journaled)
-            status = outcome.content["status"]
         finally:
-            journaled.end(status)
+            journaled.end(outcome)
         return outcome
 
     async def _execute(self, request: Request, front: FrontEnd) -> Outcome:

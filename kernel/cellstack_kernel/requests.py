@@ -61,6 +61,12 @@ def _text(value: Any) -> str:
     return value.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent on
 
 
+def _seconds(value: Any) -> float:
+    if type(value) not in (int, float):
+        raise TypeError("no number")
+    return float(value)
+
+
 def _integer(value: Any) -> int:
     if type(value) is not int or abs(value) > MAX_INTEGER:
         raise TypeError("no integer")
@@ -119,6 +125,7 @@ _FIELDS: dict[str, dict[str, _Field]] = {
         "pattern": (_text, None),
         "unique": (_yes, False),
     },
+    "cellstack_outputs_request": {"since": (_seconds, 0.0), "number": (_integer, None)},
     "comm_info_request": {"target_name": (_text, None)},
     "shutdown_request": {"restart": (_yes, False)},
     "delete_subshell_request": {"subshell_id": (_text, _NEEDED)},

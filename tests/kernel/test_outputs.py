@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
+from tests.kernels import control
 
 if TYPE_CHECKING:
     import subprocess
@@ -68,3 +69,54 @@ def test_too_many_outputs_are_not_kept_and_it_is_said(kernel: Running, cellstack
     [kept, said] = nbformat.read(tmp_path / "out.ipynb", 4).cells[0].outputs
     assert len(kept.text) < 8 * 2**20
     assert said.text.endswith(" bytes of outputs that followed were too many to keep\n")
+
+
+def start(kernel: Running, code: str, cell_id: str) -> str:
+    """Run a cell as JupyterLab does; return the request's id."""
+    content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+    message = kernel.client.session.msg("execute_request", content, metadata={"cellId": cell_id})
+    kernel.client.shell_channel.send(message)
+    request: str = message["header"]["msg_id"]
+    return request
+
+
+def status(kernel: Running, request: str) -> list[tuple[str, str]]:
+    """Return which requests the kernel was busy or idle with, until it is idle with this one."""
+    found: list[tuple[str, str]] = []
+    while ("idle", request) not in found:
+        message = kernel.client.get_iopub_msg(timeout=60)
+        if message["msg_type"] == "status":
+            found.append((message["content"]["execution_state"], message["parent_header"].get("msg_id")))
+    return found
+
+
+def test_a_front_end_is_told_of_a_running_cell_all_that_it_has_put_out(kernel: Running) -> None:
+    code = "import time\nprint('begun', flush=True)\ntime.sleep(600)"
+    request = start(kernel, code, "a")
+    while kernel.client.get_iopub_msg(timeout=60)["content"].get("text") != "begun\n":
+        pass
+    before = time.time() + 3600
+    [listed] = control(kernel, "cellstack_outputs_request", {"since": before})["cells"]
+    assert listed == {"cell_id": "a", "number": 1, "code": code, "request": request, "status": None, "runs": True}
+    [cell] = control(kernel, "cellstack_outputs_request", {"number": 1})["cells"]
+    assert cell["outputs"] == [{"output_type": "stream", "name": "stdout", "text": "begun\n"}]
+    kernel.manager.interrupt_kernel()
+    assert ("busy", request) in status(kernel, request)  # after the answer's idle: the cell runs on
+    [cell] = control(kernel, "cellstack_outputs_request", {"number": 1})["cells"]
+    assert (cell["status"], cell["runs"], cell["record"]["exit"]["reason"]) == ("error", False, "interrupt")
+    assert [output["output_type"] for output in cell["outputs"]] == ["stream", "error"]
+    assert control(kernel, "cellstack_outputs_request", {"since": before})["cells"] == []
+
+
+def test_a_kernel_that_was_restarted_tells_of_the_newest_run_of_a_cell(kernel: Running) -> None:
+    status(kernel, start(kernel, "1", "other"))
+    status(kernel, start(kernel, "print('old')", "a"))
+    kernel.again(now=False)
+    status(kernel, start(kernel, "print('new')", "a"))
+    cells = control(kernel, "cellstack_outputs_request")["cells"]
+    assert [(cell["cell_id"], cell["number"], cell["code"]) for cell in cells] == [("a", 1, "print('new')")]
+
+
+def test_an_outputs_request_that_makes_no_sense_is_answered(kernel: Running) -> None:
+    assert "since is no number" in control(kernel, "cellstack_outputs_request", {"since": "now"})["evalue"]
+    assert control(kernel, "cellstack_outputs_request", {"number": 7})["cells"] == []

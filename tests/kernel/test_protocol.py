@@ -253,3 +253,11 @@ def test_reader_that_is_slow_gets_all_of_it(kernel: Running) -> None:
     time.sleep(3)
     assert len(text_of(outputs_of(kernel, request))) == 100 * 2**20
     assert reply_to(kernel, request)["content"]["status"] == "ok"
+
+
+def test_the_kernel_says_what_it_is_while_a_cell_runs(kernel: Running) -> None:
+    running = start(kernel, "import time; time.sleep(600)")
+    info = reply_to(kernel, kernel.client.kernel_info())
+    assert info["content"]["implementation"] == "cellstack"
+    kernel.manager.interrupt_kernel()
+    assert reply_to(kernel, running)["content"]["status"] == "error"

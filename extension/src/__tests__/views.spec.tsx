@@ -284,7 +284,7 @@ describe('the line under a cell', () => {
 
   it('says how the run was and leads to its layer', async () => {
     const done: string[] = [];
-    await showLine(line({ record, runs: false }, done));
+    await showLine(line({ record, runs: false, isLate: false }, done));
     const text = screen.getByRole('group').textContent;
     for (const part of ['c0ffee', 'ok', '500 ms', '512 MiB', '+2', '−1', 'run']) {
       expect(text).toContain(part);
@@ -303,14 +303,14 @@ describe('the line under a cell', () => {
       limit: 2 ** 27,
       committed: false
     };
-    await showLine(line({ record: killed, runs: false }, done));
+    await showLine(line({ record: killed, runs: false, isLate: false }, done));
     expect(screen.getByText('killed at its memory limit of 128 MiB')).toBeTruthy();
     fireEvent.click(screen.getByRole('button', { name: 'Raise to 256 MiB and run again' }));
     expect(done).toEqual(['raise memory=256m']);
   });
 
   it('of a running cell asks for the metrics of its container, and shows them', async () => {
-    const { events } = await showLine(line({ record: null, runs: true }), api => {
+    const { events } = await showLine(line({ record: null, runs: true, isLate: false }), api => {
       api.allContainers = [container('c0ffee')];
     });
     expect(events.last?.containers).toEqual(['c0ffee']);

@@ -7,6 +7,7 @@ import { PanelLayout } from '@lumino/widgets';
 
 import { IRecord } from '../api/types';
 import { IReadable, Store } from '../model/store';
+import { CatchUp } from './catchup';
 import { Ask, isOurs, runMagic } from './front';
 import { IKeptRecord, kept, METADATA, recordOf } from './record';
 
@@ -24,6 +25,8 @@ export interface ILineState {
   record: IKeptRecord | null;
   /** A run of the cell is on, or waits for its turn. */
   runs: boolean;
+  /** The last run ended while no page was there, and what it put out was brought here from the kernel. */
+  isLate: boolean;
 }
 
 /** The line under one cell, as its view knows it. */
@@ -110,6 +113,8 @@ class NotebookLines implements IDisposable {
     this._kernel?.anyMessage.disconnect(this._onMessage, this);
     this._kernel?.statusChanged.disconnect(this._onStatus, this);
     this._kernel = null;
+    this._catchUp?.dispose();
+    this._catchUp = null;
   }
 
   private _onKernel(): void {
@@ -125,10 +130,14 @@ class NotebookLines implements IDisposable {
       this._kernel = kernel;
       kernel.anyMessage.connect(this._onMessage, this);
       kernel.statusChanged.connect(this._onStatus, this);
+      const catchUp = this._hadKernel ? null : this._newCatchUp(kernel);
+      this._catchUp = catchUp;
+      this._hadKernel = true;
       void isOurs(kernel).then(ours => {
         if (ours && kernel === this._kernel) {
           this._isOurs = true;
           new Set(this._cellOf.values()).forEach(cell => this._lineOf(cell)?.setRuns(true));
+          catchUp?.start();
         }
       });
     }
@@ -137,6 +146,8 @@ class NotebookLines implements IDisposable {
   /** A kernel that restarts or dies answers nothing that was asked before. */
   private _onStatus(kernel: Kernel.IKernelConnection, status: Kernel.Status): void {
     if (kernel === this._kernel && /restarting|dead/.test(status)) {
+      this._catchUp?.dispose();
+      this._catchUp = null;
       this._cellOf.clear();
       for (const line of this._lines.values()) {
         line.setRuns(false);
@@ -152,6 +163,7 @@ class NotebookLines implements IDisposable {
       const cell = (msg.metadata as { cellId?: unknown }).cellId;
       if (typeof cell === 'string') {
         this._cellOf.set(msg.header.msg_id, cell);
+        this._catchUp?.leave(cell, msg.header.msg_id);
         if (this._isOurs) {
           this._lineOf(cell)?.setRuns(true);
         }
@@ -163,12 +175,22 @@ class NotebookLines implements IDisposable {
       if (cell !== undefined) {
         const { status } = msg.content as { status: string };
         const { cellstack } = msg.metadata as { cellstack?: IRecord };
-        this._keep(cell, status === 'aborted' ? null : (cellstack ?? null));
+        this._keep(cell, status === 'aborted' ? null : (cellstack ?? null), false);
       }
     }
   }
 
-  private _keep(id: string, found: IRecord | null): void {
+  /** A page that is opened may have missed what its kernel did; one that stays has seen it. */
+  private _newCatchUp(kernel: Kernel.IKernelConnection): CatchUp {
+    return new CatchUp(this._panel, kernel, {
+      cell: id => this._cell(id),
+      setRuns: (id, runs) => this._lineOf(id)?.setRuns(runs),
+      keep: (id, record) => this._keep(id, record, true),
+      fail: error => this._host.fail(error)
+    });
+  }
+
+  private _keep(id: string, found: IRecord | null, isLate: boolean): void {
     const cell = this._cell(id);
     const line = this._lineOf(id);
     if (!cell) {
@@ -180,7 +202,7 @@ class NotebookLines implements IDisposable {
     } else {
       cell.model.deleteMetadata(METADATA);
     }
-    line?.setRecord(record);
+    line?.setRecord(record, isLate);
     line?.setRuns([...this._cellOf.values()].includes(id));
   }
 
@@ -214,7 +236,9 @@ class NotebookLines implements IDisposable {
     }
   }
 
+  private _catchUp: CatchUp | null = null;
   private _cellOf = new Map<string, string>();
+  private _hadKernel = false;
   private _isDisposed = false;
   private _isOurs = false;
   private _kernel: Kernel.IKernelConnection | null = null;
@@ -227,7 +251,11 @@ class Line implements ICellLine, IDisposable {
     private readonly _panel: NotebookPanel,
     private readonly _host: ILinesHost
   ) {
-    this._state = new Store<ILineState>({ record: recordOf(_cell.model), runs: false });
+    this._state = new Store<ILineState>({
+      record: recordOf(_cell.model),
+      runs: false,
+      isLate: false
+    });
     void _cell.ready.then(() => this._attach());
     _cell.model.metadataChanged.connect(this._onMetadata, this);
     this._state.changed.connect(this._attach, this);
@@ -261,8 +289,8 @@ class Line implements ICellLine, IDisposable {
     this._state.update(state => (state.runs === runs ? state : { ...state, runs }));
   }
 
-  setRecord(record: IKeptRecord | null): void {
-    this._state.update(state => ({ ...state, record }));
+  setRecord(record: IKeptRecord | null, isLate: boolean): void {
+    this._state.update(state => ({ ...state, record, isLate }));
   }
 
   showLayer(layer: string): void {
@@ -293,7 +321,7 @@ class Line implements ICellLine, IDisposable {
   private _onMetadata(): void {
     const record = recordOf(this._cell.model);
     if (JSON.stringify(record) !== JSON.stringify(this._state.value.record)) {
-      this.setRecord(record);
+      this.setRecord(record, false);
     }
   }
 

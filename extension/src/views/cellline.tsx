@@ -14,11 +14,11 @@ const NO_HISTORY: History = [];
 /** The line under a cell: what its last run was, or how the one that is on now is doing. */
 export function CellLineView(props: { line: ICellLine }): React.ReactElement | null {
   const { line } = props;
-  const { record, runs } = useStore(line.state);
+  const { record, runs, isLate } = useStore(line.state);
   if (runs) {
     return <Running line={line} />;
   }
-  return record && <Ended line={line} record={record} />;
+  return record && <Ended line={line} record={record} isLate={isLate} />;
 }
 
 function Running(props: { line: ICellLine }): React.ReactElement {
@@ -74,9 +74,13 @@ function Running(props: { line: ICellLine }): React.ReactElement {
   );
 }
 
-function Ended(props: { line: ICellLine; record: IKeptRecord }): React.ReactElement {
+function Ended(props: {
+  line: ICellLine;
+  record: IKeptRecord;
+  isLate: boolean;
+}): React.ReactElement {
   const { model, trans } = useCellstack();
-  const { line, record } = props;
+  const { line, record, isLate } = props;
   const fields = useStore(line.fields);
   const notebook = useStore(model.notebook);
   const outcome = useOutcome(record);
@@ -121,6 +125,15 @@ function Ended(props: { line: ICellLine; record: IKeptRecord }): React.ReactElem
         >
           {trans.__('layer %1', short(layer))}
         </button>
+      )}
+      {isLate && (
+        <span
+          title={trans.__(
+            'It ran while no page was there to take what it put out, which the kernel has kept'
+          )}
+        >
+          {trans.__('brought up to date')}
+        </span>
       )}
       {raised && (
         <Button

@@ -57,14 +57,11 @@ def _placed(cells: list[Any], entries: list[Entry]) -> dict[int, Entry]:
 
 def _fill(document: Document, placed: dict[int, Entry]) -> None:
     recorder = Recorder(document.node)
-    for place, entry in sorted(placed.items(), key=lambda item: item[1].number):
+    for place, entry in sorted(placed.items(), key=lambda item: item[1].written):
         recorder.clear(place)
         recorder.begin(place)
-        for kind, content, metadata in entry.outputs:
+        for kind, content, metadata in entry.shown():
             recorder.publish(kind, content, metadata=metadata)
-        if entry.left_out:
-            text = f"{entry.left_out} bytes of outputs that followed were too many to keep\n"
-            recorder.publish("stream", {"name": "stderr", "text": text})
         document.node.cells[place].execution_count = entry.number
 
 

@@ -20,7 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Dialog, Locator, Page
 
 FLAGS = (
     "--no-sandbox",
@@ -33,6 +33,13 @@ FLAGS = (
 )
 PATIENCE = 40_000  # milliseconds
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SETTINGS: dict[str, dict[str, object]] = {
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
+    # JupyterLab gives a completion a second, which is little where other tests run at the same time.
+    "@jupyterlab/completer-extension/manager": {"providerTimeout": PATIENCE},
+    "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
+}
 REPOSITORY = Path(__file__).resolve().parents[3]
 PANEL = "#cellstack-panel"
 
@@ -98,11 +105,8 @@ def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         f"JUPYTERLAB_{name}_DIR": str(tmp_path_factory.mktemp(f"lab-{name.lower()}"))
         for name in ("SETTINGS", "WORKSPACES")
     }
-    for plugin, values in {
-        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-        "docmanager-extension/plugin": {"autosave": False},
-    }.items():
-        settings = Path(places["JUPYTERLAB_SETTINGS_DIR"]) / f"@jupyterlab/{plugin}.jupyterlab-settings"
+    for plugin, values in SETTINGS.items():
+        settings = Path(places["JUPYTERLAB_SETTINGS_DIR"]) / f"{plugin}.jupyterlab-settings"
         settings.parent.mkdir(parents=True, exist_ok=True)
         settings.write_text(json.dumps(values))
     token = os.urandom(16).hex()
@@ -152,7 +156,14 @@ class Lab:
         self.server = server
         self.problems: list[str] = []
         page.on("pageerror", lambda error: self.problems.append(f"{error}\n{error.stack}"))
-        page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
+        page.on("dialog", self._on_dialog)
+
+    def _on_dialog(self, dialog: Dialog) -> None:
+        if dialog.type == "beforeunload":  # "leave this page?", when something is not saved
+            dialog.accept()
+        else:
+            self.problems.append(f"dialog: {dialog.message}")
+            dialog.dismiss()
 
     def write(
         self, name: str, *sources: str, metadata: dict[str, Any] | None = None, kernel: str = "cellstack"
@@ -172,9 +183,18 @@ class Lab:
         """Open a notebook, in a workspace of its own, and wait until its kernel is idle."""
         workspace = name.partition(".")[0]
         self.page.goto(f"{self.server.url}/lab/workspaces/{workspace}/tree/{name}?token={self.server.token}")
+        self._wait_for_kernel("idle")
+
+    def reload(self, status: str = "idle") -> None:
+        """Load the page anew, as a person does, and wait until its kernel is there."""
+        self.page.reload()
+        self._wait_for_kernel(status)
+
+    def _wait_for_kernel(self, status: str) -> None:
         self.page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE)
         self.page.wait_for_function(  # what the toolbar shows is "idle" before there is a kernel, too
-            "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+            "status => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === status",
+            arg=status,
             timeout=PATIENCE,
         )
 
@@ -192,6 +212,41 @@ class Lab:
     def cell(self, index: int) -> Locator:
         """Return a cell of the notebook."""
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(index)
+
+    def editor(self, index: int) -> Locator:
+        """Return the text of a cell."""
+        return self.cell(index).locator(".cm-content")
+
+    def outputs(self, index: int) -> Locator:
+        """Return the outputs of a cell."""
+        return self.cell(index).locator(".jp-OutputArea-output")
+
+    def type(self, index: int, text: str) -> None:
+        """Put the cursor into a cell and type, in place of what is there."""
+        self.editor(index).click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.type(text)
+
+    def completions(self, key: str) -> Locator:
+        """Press a key that asks for completions; return their popup, which is there then."""
+        self.page.keyboard.press(key)
+        popup = self.page.locator(".jp-Completer:not(.lm-mod-hidden)")
+        popup.wait_for()
+        return popup
+
+    def interrupt(self) -> None:
+        """Press the notebook's button."""
+        self.page.locator('.jp-Toolbar-item[data-jp-item-name="interrupt"]').click()
+
+    def save(self) -> None:
+        """Save the notebook."""
+        self.command("docmanager:save")
+        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+
+    def shut_down(self) -> None:
+        """End the notebook's kernel, and leave the notebook."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.goto("about:blank")
 
     def line(self, index: int) -> Locator:
         """Return the line under a cell."""

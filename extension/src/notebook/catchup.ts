@@ -1,0 +1,227 @@
+import { CodeCell, ICodeCellModel } from '@jupyterlab/cells';
+import { NotebookPanel } from '@jupyterlab/notebook';
+import { Kernel, KernelMessage } from '@jupyterlab/services';
+import { JSONExt } from '@lumino/coreutils';
+import { IDisposable } from '@lumino/disposable';
+
+import { IRecord } from '../api/types';
+
+type Outputs = ICodeCellModel['outputs'];
+type Output = ReturnType<Outputs['toJSON']>[number];
+
+/** At most so often is a running cell asked for. */
+const PAUSE = 500; // milliseconds
+
+/** What the kernel has kept of a cell's newest run; `outputs` and `record` when it was asked for that run. */
+export interface IKept {
+  cell_id: string;
+  number: number;
+  code: string;
+  /** The id of the request that ran the cell. */
+  request: string;
+  runs: boolean;
+  outputs?: Output[];
+  record?: IRecord | null;
+}
+
+/** What the kernel answers. time: runs that are written to from then on may not be in it, seconds since 1970. */
+interface IAnswer {
+  cells: IKept[];
+  time: number;
+}
+
+/** The cells of the notebook that is brought up to date. */
+export interface ICells {
+  cell(id: string): CodeCell | undefined;
+  setRuns(id: string, runs: boolean): void;
+  /** Show how a run ended that this page has not seen. */
+  keep(id: string, record: IRecord | null): void;
+  fail(error: unknown): void;
+}
+
+/**
+ * Brings a notebook up to date with what its cells put out while no page was there to take it.
+ *
+ * JupyterLab drops the messages of requests that it has not sent, so after a reload it would neither show that a cell
+ * runs nor what it puts out. The kernel keeps that. A cell is brought up to date if its code is what was run, and if
+ * the run is on or ended after the file was saved: what a person has saved is what is wanted.
+ */
+export class CatchUp implements IDisposable {
+  constructor(
+    private readonly _panel: NotebookPanel,
+    private readonly _kernel: Kernel.IKernelConnection,
+    private readonly _cells: ICells
+  ) {
+    _kernel.iopubMessage.connect(this._onMessage, this);
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  dispose(): void {
+    if (!this._isDisposed) {
+      this._isDisposed = true;
+      this._kernel.iopubMessage.disconnect(this._onMessage, this);
+      for (const kept of this._running.values()) {
+        this._stop(kept);
+      }
+      this._running.clear();
+    }
+  }
+
+  /** Bring all cells up to date that have run meanwhile. */
+  start(): void {
+    void this._panel.context.ready.then(() => {
+      const saved = this._panel.context.contentsModel?.last_modified;
+      this._since = saved === undefined ? 0 : Date.parse(saved) / 1000;
+      this._try(this._look());
+    });
+  }
+
+  /** Leave a cell to a run that this page has asked for. */
+  leave(id: string, request: string): void {
+    this._newest.set(id, request);
+  }
+
+  /** Requests of a page that is gone may begin only now; others' messages say that a running cell has put out more. */
+  private _onMessage(_: Kernel.IKernelConnection, message: KernelMessage.IIOPubMessage): void {
+    const { msg_id, session } = message.parent_header as KernelMessage.IHeader;
+    const kept = this._running.get(msg_id);
+    if (kept) {
+      this._try(this._follow(kept));
+    } else if (message.header.msg_type === 'execute_input' && session !== this._kernel.clientId) {
+      this._try(this._look());
+    }
+  }
+
+  private async _look(): Promise<void> {
+    if (this._since === null) {
+      return;
+    }
+    const { cells, time } = await this._ask({ since: this._since });
+    this._since = time;
+    const found = cells.filter(kept => !this._known.has(kept.request));
+    for (const kept of found) {
+      this._known.add(kept.request);
+      this._newest.set(kept.cell_id, kept.request);
+      const cell = this._cellOf(kept);
+      if (cell && kept.runs) {
+        this._running.set(kept.request, kept);
+        cell.model.executionState = 'running';
+        this._cells.setRuns(kept.cell_id, true);
+      }
+    }
+    for (const kept of found) {
+      if (this._cellOf(kept)) {
+        await (kept.runs ? this._follow(kept) : this._bring(kept));
+      }
+    }
+  }
+
+  /** Bring a running cell up to date; when there is more meanwhile, once more after a pause. */
+  private async _follow(kept: IKept): Promise<void> {
+    const { request } = kept;
+    this._more.add(request);
+    if (this._asking.has(request)) {
+      return;
+    }
+    this._asking.add(request);
+    try {
+      while (this._running.has(request) && this._more.delete(request)) {
+        await this._bring(kept);
+        await new Promise(resolve => setTimeout(resolve, PAUSE));
+      }
+    } finally {
+      this._asking.delete(request);
+      this._more.delete(request);
+    }
+  }
+
+  private async _bring(wanted: IKept): Promise<void> {
+    const { cells } = await this._ask({ number: wanted.number });
+    const kept = cells.find(entry => entry.request === wanted.request);
+    const model = kept && this._cellOf(kept)?.model;
+    if (kept && model) {
+      // A person has run it, and JupyterLab trusts what a person runs.
+      model.trusted = true;
+      const isNew = bring(model.outputs, kept.outputs ?? []);
+      if (!kept.runs && (isNew || model.executionCount !== kept.number)) {
+        model.executionCount = kept.number;
+        this._cells.keep(kept.cell_id, kept.record ?? null);
+      }
+    }
+    if (!kept?.runs && this._running.delete(wanted.request)) {
+      this._stop(wanted);
+    }
+  }
+
+  private _stop(kept: IKept): void {
+    const cell = this._cells.cell(kept.cell_id);
+    if (cell && this._newest.get(kept.cell_id) === kept.request) {
+      cell.model.executionState = 'idle';
+      this._cells.setRuns(kept.cell_id, false);
+    }
+  }
+
+  /** Return the cell to bring up to date; undefined when it is gone, was changed, or has been run since. */
+  private _cellOf(kept: IKept): CodeCell | undefined {
+    const cell = this._isDisposed ? undefined : this._cells.cell(kept.cell_id);
+    const isNewest = this._newest.get(kept.cell_id) === kept.request;
+    return isNewest && cell?.model.sharedModel.getSource() === kept.code ? cell : undefined;
+  }
+
+  /** Ask the kernel, on the channel that it answers while a cell runs. */
+  private async _ask(content: { since: number } | { number: number }): Promise<IAnswer> {
+    // JupyterLab has no type for a kernel's own requests.
+    const message = KernelMessage.createMessage({
+      channel: 'control',
+      msgType: 'cellstack_outputs_request',
+      session: this._kernel.clientId,
+      username: this._kernel.username,
+      content
+    } as unknown as KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>);
+    const reply = await this._kernel.sendControlMessage(message, true).done;
+    const answer = reply!.content as unknown as IAnswer & { status: string; evalue?: string };
+    if (answer.status !== 'ok') {
+      throw new Error(answer.evalue);
+    }
+    return answer;
+  }
+
+  /** What is asked of a kernel that ends, or for a notebook that is closed, comes to nothing. */
+  private _try(work: Promise<void>): void {
+    work.catch(error => {
+      if (!this._isDisposed) {
+        this._cells.fail(error);
+      }
+    });
+  }
+
+  private _asking = new Set<string>();
+  private _isDisposed = false;
+  private _known = new Set<string>();
+  private _more = new Set<string>();
+  private _newest = new Map<string, string>();
+  private _running = new Map<string, IKept>();
+  private _since: number | null = null;
+}
+
+/** Make a cell's outputs what they are to be, and touch only those that differ; returns whether any did. */
+export function bring(model: Outputs, outputs: Output[]): boolean {
+  if (model.length > outputs.length) {
+    model.fromJSON(outputs);
+    return true;
+  }
+  let isNew = false;
+  outputs.forEach((output, index) => {
+    if (index >= model.length) {
+      model.add(output);
+      isNew = true;
+    } else if (!JSONExt.deepEqual(model.get(index).toJSON(), output)) {
+      model.set(index, output);
+      isNew = true;
+    }
+  });
+  return isNew;
+}

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cellstack_runtime import live
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -156,6 +158,29 @@ def write_notebook() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def program(store: Path) -> Iterator[Callable[..., live.Container]]:
+    """Return a function that starts `cellstack run` and returns its container once it runs."""
+    started = []
+
+    def start(*arguments: str) -> live.Container:
+        image = [] if "default" in arguments else ["default"]  # behind options, if there are any
+        command = [str(Path(sys.executable).with_name("cellstack")), "run", *image, *arguments]
+        known = {one.id for one in live.live_containers(str(store))}
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        started.append(process)
+        while process.poll() is None:
+            for one in live.live_containers(str(store)):
+                if one.id not in known and one.status == "running":
+                    return one
+        raise AssertionError(f"{command} left with {process.returncode}")
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture(scope="session", autouse=True)

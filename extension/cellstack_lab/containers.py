@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 ORDER = ("running", "paused", "waiting")
 MAX_PROCESSES = 1_000
+EXEC = ("-P", "-m", "cellstack_runtime.cli.joining")
+SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 ACTIONS: dict[str, Callable[[Container], None]] = {
     "stop": live.stop,
     "kill": live.kill,
@@ -99,6 +102,14 @@ class Containers:
     def act(self, container_id: str, action: str) -> None:
         """Stop, kill, pause or unpause a container."""
         ACTIONS[action](self.find(container_id))
+
+    def shell(self, container_id: str) -> list[str]:
+        """Return the command that opens a shell in a container; CellstackError when nothing runs in it."""
+        container = self.find(container_id)
+        if container.status != "running":
+            what = "is paused" if container.status == "paused" else "waits for the next cell and runs nothing"
+            raise CellstackError(f"container {container.id} {what}")
+        return [sys.executable, *EXEC, "-it", container.id, *SHELL]
 
     def change_limits(self, container_id: str, changes: dict[str, Any]) -> dict[str, Any]:
         """Change limits of a container; return the CONTAINER."""

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 API = "/cellstack/api"
 CHUNK = 1 << 20  # bytes of a download that are in memory
 MAX_BODY = 1 << 12  # bytes
+TERMINALS = "terminals"  # what Jupyter asks an authorizer about terminals
 ID = r"([^/]*)"  # anything, so that a wrong one gets an answer of ours
 STATUS: dict[type[CellstackError], int] = {NotFoundError: 404, UsageError: 400, GrantError: 403, StoreError: 500}
 
@@ -280,6 +282,24 @@ class ContainerAction(Handler):
         self.done()
 
 
+class ContainerTerminal(Handler):
+    """A terminal of Jupyter's with a shell in a container."""
+
+    @web.authenticated
+    @authorized
+    async def post(self, container_id: str) -> None:
+        """Open one; send its name."""
+        allowed = self.authorizer.is_authorized(self, self.current_user, "write", TERMINALS)
+        if not await ensure_async(allowed):
+            raise web.HTTPError(403)
+        manager = self.settings.get("terminal_manager")
+        if manager is None:
+            raise web.HTTPError(501, "this Jupyter server has no terminals: jupyter_server_terminals is missing or off")
+        containers = await self.service.containers()
+        command = await self.service.run(containers.shell, checked("container", container_id))
+        self.answer({"name": manager.create(shell_command=command)["name"]})
+
+
 class ContainerLimits(Handler):
     """The limits of a container."""
 
@@ -309,6 +329,7 @@ def handlers() -> list[tuple[str, type[web.RequestHandler]]]:
         (f"{API}/containers/{ID}", Container),
         (f"{API}/containers/{ID}/metrics", ContainerMetrics),
         (f"{API}/containers/{ID}/({'|'.join(ACTIONS)})", ContainerAction),
+        (f"{API}/containers/{ID}/terminal", ContainerTerminal),
         (f"{API}/containers/{ID}/limits", ContainerLimits),
         (f"{API}/events", Events),
     ]

@@ -62,6 +62,13 @@ SIOCGIFADDR = 0x8915
 SIOCGIFNETMASK = 0x891B
 IFF_UP = 0x1
 
+# <asm/ioctls.h>, of terminals; PowerPC counts its ioctls otherwise
+_IS_POWER = os.uname().machine.startswith("ppc")
+TIOCSCTTY = 0x540E
+TIOCSWINSZ = 0x80087467 if _IS_POWER else 0x5414
+TIOCSPTLCK = 0x80045431 if _IS_POWER else 0x40045431
+TIOCGPTPEER = 0x20005441 if _IS_POWER else 0x5441
+
 # <linux/capability.h>
 CAP_SYS_ADMIN = 21
 

@@ -146,6 +146,12 @@ def zygote_program(cache_dir: str | Path) -> bytes:
     return _cached(cache_dir, (sorted(names),), lambda seccomp: _profile(seccomp, frozenset(), names))
 
 
+def joined_program(cache_dir: str | Path) -> bytes:
+    """Return the filter for a program that joins a cell's container: what the cell's two filters leave it."""
+    names = _names() - set(_NOT_ZYGOTE.split())
+    return _cached(cache_dir, (sorted(names),), lambda seccomp: _profile(seccomp, frozenset(), names))
+
+
 def cell_program(cache_dir: str | Path) -> bytes:
     """Return the filter for a cell, on top of its zygote's: it is small, as each cell's process loads it anew."""
 

@@ -6,11 +6,13 @@ has ended. Records of a broker that has died count for nothing. What is asked of
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import signal
 import socket
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ from cellstack_runtime.limits import Limits
 from cellstack_runtime.store.files import is_locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from cellstack_runtime.store import Store
 
@@ -187,31 +189,106 @@ def change_limits(container: Container, home: str, changes: Mapping[str, Any]) -
     return replace(container, limits={**container.limits, **changes})
 
 
+class Joined:
+    """A program that has joined a container. terminal: the master of its terminal, if it has one, to be closed."""
+
+    def __init__(self, channel: Channel, terminal: int | None) -> None:
+        self._channel = channel
+        self.terminal = terminal
+
+    def fileno(self) -> int:
+        """Return a descriptor that can be read once the program has ended."""
+        return self._channel.fileno()
+
+    def code(self) -> int:
+        """Wait for its end; return its exit code, 128 and the signal's number when one has ended it."""
+        try:
+            answer, fds = self._channel.receive()
+        except EOFError:
+            return 128 + signal.SIGKILL  # the broker has died, and so has it
+        close_all(fds)
+        code = os.waitstatus_to_exitcode(answer["exited"])
+        return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def join(
+    container: Container,
+    args: Sequence[str],
+    *,
+    streams: Sequence[int] = (),
+    size: tuple[int, int] | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> Iterator[Joined]:
+    """Run a program in a container beside what runs there, with no more rights than that has.
+
+    streams: pipes that become its 0, 1 and 2; anything of this host would be open to the container's processes. size:
+    rows and columns of a terminal in the container, which it gets instead. env is added to the container's own, cwd
+    None is the container's. CellstackError says why nothing could be started.
+    """
+    with _connected(container, "exec", PATIENCE) as channel:
+        request = {"args": list(args), "env": dict(env or {}), "cwd": cwd, "size": size}
+        try:
+            _, fds = _answer(container, channel, {"op": "exec", **request}, streams)
+        except OSError as error:
+            if error.errno != errno.EMSGSIZE:
+                raise
+            raise UsageError("the command and its environment are too long") from None
+        except EOFError:
+            raise _gone(container) from None
+        channel.sock.settimeout(None)
+        try:
+            yield Joined(channel, fds[0] if fds else None)
+        finally:
+            close_all(fds)
+
+
 def _ask(container: Container, op: str, *, patience: float | None = PATIENCE, **fields: Any) -> dict[str, Any]:
     """Ask a container's broker. CellstackError says why it could not be done."""
-    gone = NotFoundError(f"container {container.id} has ended", hint="`cellstack ps` lists those that run")
+    with _connected(container, op, patience) as channel:
+        try:
+            answer, fds = _answer(container, channel, {"op": op, **fields})
+        except EOFError:
+            if op == "wait":
+                raise
+            raise _gone(container) from None
+    close_all(fds)
+    return answer
+
+
+@contextmanager
+def _connected(container: Container, op: str, patience: float | None) -> Iterator[Channel]:
+    """Connect to a container's broker, which has `patience` seconds for each answer."""
     try:
         folder = os.open(container.run, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise gone from None
+        raise _gone(container) from None
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         sock.settimeout(patience)
         try:
             sock.connect(f"/proc/self/fd/{folder}/{CONTROL}")
-            channel = Channel(sock)
-            channel.send({"op": op, "id": container.id, **fields})
-            answer, fds = channel.receive()
-        except TimeoutError:
-            raise CellstackError(f"container {container.id} did not {op} within {patience:g} s") from None
         except (FileNotFoundError, ConnectionRefusedError):
-            raise gone from None
-        except EOFError:
-            if op == "wait":
-                raise
-            raise gone from None
+            raise _gone(container) from None
         finally:
             os.close(folder)
-    close_all(fds)
+        try:
+            yield Channel(sock)
+        except TimeoutError:
+            raise CellstackError(f"container {container.id} did not {op} within {patience:g} s") from None
+
+
+def _answer(
+    container: Container, channel: Channel, message: dict[str, Any], streams: Sequence[int] = ()
+) -> tuple[dict[str, Any], list[int]]:
+    """Return the answer to a message. EOFError when the broker dies, and all its containers with it."""
+    channel.send({"id": container.id, **message}, streams)
+    answer, fds = channel.receive()
     if "error" in answer:
+        close_all(fds)
         raise CellstackError(f"container {container.id}: {answer['error']}")
-    return answer
+    return answer, fds
+
+
+def _gone(container: Container) -> NotFoundError:
+    return NotFoundError(f"container {container.id} has ended", hint="`cellstack ps` lists those that run")

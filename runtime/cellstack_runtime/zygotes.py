@@ -41,6 +41,7 @@ class Zygotes:
         cache = f"{workspace.store.home}/cache"
         self._seccomp = base64.b64encode(hardening.cell_program(cache)).decode()
         self._zygote_seccomp = base64.b64encode(hardening.zygote_program(cache)).decode()
+        self._joined_seccomp = base64.b64encode(hardening.joined_program(cache)).decode()
         self._started: dict[str, asyncio.Task[None]] = {}
         self._users: Counter[str] = Counter()  # containers that are being made, by zygote
         self._retired: set[str] = set()
@@ -116,6 +117,7 @@ class Zygotes:
             env=env,
             seccomp=self._seccomp,
             zygote_seccomp=self._zygote_seccomp,
+            joined_seccomp=self._joined_seccomp,
             memory=workspace.limits.memory,
             preload=sorted(self._modules),
         )

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,11 +16,12 @@ from tornado.httpclient import HTTPClientError
 
 from cellstack_kernel.cli.jupyter import spec
 from cellstack_lab import validation
-from cellstack_runtime import live
 from cellstack_runtime.store import Store
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
 
     Fetch = Callable[..., Awaitable[Any]]
 
@@ -96,29 +94,6 @@ def notebook(
     done = cellstack("execute", path, "-o", path, "--tag", "lab/tagged:v1")
     assert done.returncode == 0, done.stderr
     return next(session.id for session in Store.open(str(store)).sessions() if session.id not in before)
-
-
-@pytest.fixture
-def program(store: Path) -> Iterator[Callable[..., live.Container]]:
-    """Return a function that starts `cellstack run` and returns its container once it runs."""
-    started = []
-
-    def start(*arguments: str) -> live.Container:
-        image = [] if "default" in arguments else ["default"]  # behind options, if there are any
-        command = [str(Path(sys.executable).with_name("cellstack")), "run", *image, *arguments]
-        known = {one.id for one in live.live_containers(str(store))}
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        started.append(process)
-        while process.poll() is None:
-            for one in live.live_containers(str(store)):
-                if one.id not in known and one.status == "running":
-                    return one
-        raise AssertionError(f"{command} left with {process.returncode}")
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 class Kernel:

@@ -34,7 +34,7 @@ READS = [
 WRITES = [
     ("DELETE", f"images/{'0' * 64}"),
     ("PATCH", f"containers/{ID}/limits"),
-    *(("POST", f"containers/{ID}/{action}") for action in ("stop", "kill", "pause", "unpause")),
+    *(("POST", f"containers/{ID}/{action}") for action in ("stop", "kill", "pause", "unpause", "terminal")),
 ]
 EVERYTHING = [*(("GET", place) for place in READS), *WRITES, ("GET", "events")]
 
@@ -51,7 +51,7 @@ class Nobody(Authorizer):
 
 
 def test_every_route_is_in_this_file() -> None:
-    assert len(handlers()) == len(READS) + 3
+    assert len(handlers()) == len(READS) + 4
 
 
 @pytest.mark.parametrize(("method", "place"), EVERYTHING)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # peers.sh test|bench: install the programs that tests and benchmarks compare with, where that is allowed.
 # Without root or apt-get no program is installed: what needs a missing one is skipped with the package's name.
-# bench also makes two environments below build/bench, since neither scikit-learn nor Kishu is for .venv.
+# bench also makes environments below build/bench, since what they hold is not for .venv.
 set -euo pipefail
 
 declare -A packages=([chromium]=chromium [bwrap]=bubblewrap [runc]=runc [dockerd]=docker.io [busybox]=busybox-static)
@@ -30,6 +30,7 @@ case $1 in
         programs=(bwrap runc dockerd busybox)
         environment carry --editable . pandas scikit-learn
         environment kishu kishu==0.3.4 pandas scikit-learn
+        environment server jupyter-resource-usage
         ;;
     *)
         echo "usage: peers.sh test|bench" >&2

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime import syscalls
 from cellstack_runtime.broker import channel as channels
+from cellstack_runtime.broker.execs import Execs
 from cellstack_runtime.broker.outside import ContainerError, Outside
 from cellstack_runtime.broker.supervisor import Supervisor, usage_of
 
@@ -56,6 +57,8 @@ class Container:
         self.begun, self.ready, self.rooted, self.dead, self.exited, self.started = (loop.event() for _ in range(6))
         self.ended = loop.event()  # with the exit code that docker would show
         self.outside = Outside(self)
+        self.program: dict[str, Any] = {}  # env, cwd, capabilities, seccomp and rlimits of what runs in it
+        self.execs = Execs(self)
         self.cell_pidfd = -1
         self.init_pid = -1
         self.init_pidfd = -1
@@ -233,6 +236,7 @@ class Container:
             rlimits["DATA"] = limits["memory"]
         if "pids" not in self.group.enforced and limits["pids"]:
             rlimits["NPROC"] = limits["pids"]
+        self.program = {**zygote.program, "rlimits": rlimits}
         event = zygote.fork(
             self,
             {"rlimits": rlimits, "in_a_row": self.broker.in_a_row(), "stay": "memory" not in self.group.enforced},
@@ -268,8 +272,12 @@ class Container:
             self.ready.set(None)
             self.rooted.set(None)
             self.started.set(None)
+            self.execs.lost()
             if self.cell_pid is None:
                 self.exited.set({"exited": signal.SIGKILL, **NOTHING_USED})
+            return
+        if "exec" in message:
+            self.execs.on_message(message, fds)
             return
         channels.close_all(fds)
         if "ready" in message:
@@ -407,6 +415,7 @@ class Container:
             self.broker.loop.forget(self.channel.fileno())
             self.channel.close()
             self.channel = None
+        self.execs.lost()
         if self.init_pidfd >= 0:
             if not self.dead.done:
                 self.broker.loop.forget(self.init_pidfd)

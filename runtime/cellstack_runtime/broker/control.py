@@ -1,4 +1,4 @@
-"""What the person asks of a broker's containers from another process: stop, kill, pause, change limits, wait.
+"""What the person asks of a broker's containers from another process: stop, kill, pause, change limits, wait, exec.
 
 The broker listens on `control` in its run's directory, which only the person may enter, and answers only its own user.
 (No container has that directory, unless the person mounts the store into it, which gives away everything.) One message
@@ -18,13 +18,13 @@ from cellstack_runtime.broker.channel import Channel, close_all
 from cellstack_runtime.broker.outside import ContainerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from cellstack_runtime.broker.containers import Container
     from cellstack_runtime.broker.loop import Event
     from cellstack_runtime.broker.server import Broker
 
-    Answer = Callable[[dict[str, Any]], None]
+    Answer = Callable[..., None]  # takes a message, and descriptors that go with it
     Steps = Generator[Event, Any, None]
 
 NAME = "control"
@@ -64,15 +64,14 @@ class Control:
             self._broker.loop.forget(channel.fileno())
             channel.close()
             return
-        close_all(fds)
 
-        def answer(what: dict[str, Any]) -> None:
+        def answer(what: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
             with contextlib.suppress(EOFError, OSError):  # it has not waited
-                channel.send(what)
+                channel.send(what, descriptors)
 
-        self._broker.loop.start(self._serve(message, answer))
+        self._broker.loop.start(self._serve(message, fds, answer))
 
-    def _serve(self, message: dict[str, Any], answer: Answer) -> Steps:
+    def _serve(self, message: dict[str, Any], fds: list[int], answer: Answer) -> Steps:
         try:
             container = self._running(message)
             operations: dict[Any, Callable[[Container, dict[str, Any], Answer], Steps]] = {
@@ -82,10 +81,13 @@ class Control:
                 "unpause": self._unpause,
                 "limits": self._limits,
                 "wait": self._wait,
+                "exec": lambda container, message, answer: container.execs.join(message, answer, fds),
             }
             yield from operations[message.get("op")](container, message, answer)
         except Exception as error:  # noqa: BLE001  one request that fails must not end the containers
             answer({"error": str(error) if isinstance(error, ContainerError) else f"{type(error).__name__}: {error}"})
+        finally:
+            close_all(fds)
 
     def _running(self, message: dict[str, Any]) -> Container:
         container = self._broker.containers.get(str(message.get("id")))

@@ -1,4 +1,4 @@
-"""PID 1 of a container: completes the root, reaps, and starts what `cellstack run` was asked for.
+"""PID 1 of a container: completes the root, reaps, and starts what `cellstack run` and `exec` were asked for.
 
 It is a fork of the spawner, our own code with nothing of the image in it. The cell's process is not its child by
 birth (the zygote forks it into this pid namespace), but orphans are, and killing init kills everything. It keeps
@@ -31,6 +31,8 @@ NEW_ROOT = "/new"
 EMPTY = "/empty"  # a read-only tmpfs, made with the spawner's root
 NOSUID_NODEV_NOEXEC = abi.MS_NOSUID | abi.MS_NODEV | abi.MS_NOEXEC
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # exit codes of docker and shells
+# What Python and the broker have changed: a shell that begins with SIGHUP ignored would outlive its terminal.
+NOT_DEFAULT = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 def main(channel_fd: int, cgroup_fds: Sequence[int], gate: int, numbers: Numbers) -> None:
@@ -51,13 +53,13 @@ def main(channel_fd: int, cgroup_fds: Sequence[int], gate: int, numbers: Numbers
     cell_gate = fds[1] if fds[1:] else None  # to the cell's process, where there is one
     if cell_gate is not None:
         os.read(cell_gate, 1)  # It has joined: one that joins while the root is changed would be left in the old one.
-    _complete_root(message, fds[0])
+    terminals = _complete_root(message, fds[0])
     if cell_gate is not None:
         with contextlib.suppress(BrokenPipeError):  # it is dead, which is told by who reaps it
             os.write(cell_gate, b"x")
     channels.close_all(fds)
     channel.send({"rooted": True})
-    _serve(channel)
+    _serve(channel, terminals)
 
 
 def _loopback_up() -> None:
@@ -66,8 +68,11 @@ def _loopback_up() -> None:
         fcntl.ioctl(sock, abi.SIOCSIFFLAGS, request)
 
 
-def _complete_root(message: dict[str, Any], root_fd: int) -> None:
-    """Attach the root that the broker has made, add what belongs to this container's namespaces, and enter it."""
+def _complete_root(message: dict[str, Any], root_fd: int) -> int:
+    """Attach the root that the broker has made, add what belongs to this container's namespaces, and enter it.
+
+    Returns a descriptor of its /dev/pts, which is that one whatever the container does to its mounts.
+    """
     socket.sethostname(message["hostname"])
     syscalls.move_mount(root_fd, NEW_ROOT)
     # /proc and /sys while the spawner's are still in sight: without a visible one the kernel refuses new ones.
@@ -79,6 +84,7 @@ def _complete_root(message: dict[str, Any], root_fd: int) -> None:
     syscalls.mount(
         "devpts", f"{NEW_ROOT}/dev/pts", "devpts", abi.MS_NOSUID | abi.MS_NOEXEC, "newinstance,ptmxmode=0666"
     )
+    terminals = os.open(f"{NEW_ROOT}/dev/pts", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     syscalls.mount("mqueue", f"{NEW_ROOT}/dev/mqueue", "mqueue", NOSUID_NODEV_NOEXEC)
     for path in message["readonly"]:
         _read_only(NEW_ROOT + path)
@@ -88,6 +94,7 @@ def _complete_root(message: dict[str, Any], root_fd: int) -> None:
     syscalls.pivot_root(".", ".")
     syscalls.umount2(".")
     os.chdir("/")
+    return terminals
 
 
 def _read_only(path: str) -> None:
@@ -103,8 +110,11 @@ def _mask(path: str) -> None:
         syscalls.mount(f"{NEW_ROOT}/dev/null", path, None, abi.MS_BIND)
 
 
-def _serve(channel: channels.Channel) -> None:
-    """Reap until the broker is gone; start the program of `cellstack run` when told, and report its end."""
+def _serve(channel: channels.Channel, terminals: int) -> None:
+    """Reap until the broker is gone; start programs when told, and report their ends.
+
+    That of `cellstack run` is the main one; those of `exec` have numbers, which are in what is said of them.
+    """
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -112,35 +122,65 @@ def _serve(channel: channels.Channel) -> None:
     poll = select.poll()
     poll.register(channel.fileno(), select.POLLIN)
     poll.register(wake_read, select.POLLIN)
-    main_pid = None
+    programs: dict[int, dict[str, int]] = {}  # by pid; {"exec": number} or, of the main one, nothing
     while True:
         for fd, _ in poll.poll():
             if fd == channel.fileno():
                 message, fds = channel.receive()
                 if "signal" in message:
-                    if main_pid is not None:
-                        os.kill(main_pid, message["signal"])
-                    continue
-                main_pid = _start(message, fds)
+                    for pid in (pid for pid, which in programs.items() if not which):
+                        os.kill(pid, message["signal"])
+                elif "exec" in message:
+                    _join(channel, message, fds, terminals, programs)
+                else:
+                    pid = _start(message, fds)
+                    programs[pid] = {}
+                    channel.send({"started": pid})
                 channels.close_all(fds)
-                channel.send({"started": main_pid})
             else:
                 os.read(wake_read, 4096)
-        main_pid = _reap(channel, main_pid)
+        _reap(channel, programs)
 
 
-def _reap(channel: channels.Channel, main_pid: int | None) -> int | None:
-    """Reap all that have ended; return `main_pid` for as long as it has not."""
+def _reap(channel: channels.Channel, programs: dict[int, dict[str, int]]) -> None:
+    """Reap all that have ended, and say so of `programs`."""
     while True:
         try:
             pid, status, usage = os.wait4(-1, os.WNOHANG | abi.WALL)
         except ChildProcessError:
-            return main_pid
+            return
         if pid == 0:
-            return main_pid
-        if pid == main_pid:
-            main_pid = None
-            channel.send({"exited": status, "cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * 1024})
+            return
+        if pid in programs:
+            used = {"cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss * 1024}
+            channel.send({"exited": status, **used, **programs.pop(pid)})
+
+
+def _join(
+    channel: channels.Channel,
+    message: dict[str, Any],
+    fds: list[int],
+    terminals: int,
+    programs: dict[int, dict[str, int]],
+) -> None:
+    """Start a program beside what runs already. The container may have no room for it, which is an answer."""
+    which = {"exec": message["exec"]}
+    opened: list[int] = []  # a terminal: its master and its slave
+    try:
+        if message["size"] is not None:
+            opened.append(os.open("ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=terminals))
+            fcntl.ioctl(opened[0], abi.TIOCSPTLCK, struct.pack("i", 0))
+            fcntl.ioctl(opened[0], abi.TIOCSWINSZ, struct.pack("4H", *message["size"], 0, 0))  # struct winsize
+            opened.append(fcntl.ioctl(opened[0], abi.TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+            fds = [opened[1]] * 3
+        pid = _start(message, fds)
+    except OSError as error:
+        channel.send({**which, "error": error.strerror})
+    else:
+        programs[pid] = which
+        channel.send({**which, "started": pid}, opened[:1])
+    finally:
+        channels.close_all(opened)
 
 
 def _start(message: dict[str, Any], fds: list[int]) -> int:
@@ -156,18 +196,27 @@ def _execute(message: dict[str, Any], fds: list[int], program: bytes) -> NoRetur
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+        for number in NOT_DEFAULT:
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
         for target, fd in enumerate(fds[:3]):
             os.dup2(fd, target)
         confine.close_fds([0, 1, 2])
-        os.makedirs(message["cwd"], exist_ok=True)
-        os.chdir(message["cwd"])
+        if "exec" not in message:
+            os.makedirs(message["cwd"], exist_ok=True)
+        elif message["size"] is not None:
+            fcntl.ioctl(0, abi.TIOCSCTTY, 0)
         for name, limit in message["rlimits"].items():
             confine.setrlimit(name, limit)
         env = message["env"]
+        # A cell that runs beside it has its rights in a moment, and must not read the memory of a fork of the broker.
+        confine.set_dumpable(False)
         confine.lock_down(program, frozenset(message["capabilities"]))
+        try:
+            os.chdir(message["cwd"])
+        except OSError as error:
+            os.write(2, f"cellstack: {message['cwd']}: {error.strerror}\n".encode())
+            os._exit(NOT_EXECUTABLE)
         try:
             os.execvpe(message["args"][0], message["args"], env)
         except FileNotFoundError:

@@ -196,9 +196,10 @@ class Broker:
         container = self.containers[message["id"]]
         if container.channel is None:
             raise ContainerError("the container is gone")
-        container.outside.begins(message["program"]["args"])
+        container.program = message["program"]
+        container.outside.begins(container.program["args"])
         container.outside.record()
-        container.channel.send(message["program"], fds)
+        container.channel.send(container.program, fds)
         pid = yield container.started
         if pid is None:
             raise ContainerError("the container's init died")

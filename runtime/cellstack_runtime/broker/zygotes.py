@@ -25,6 +25,7 @@ BOOTSTRAP = (
 )
 
 OUTPUT_BYTES = 8192
+WORK = "/work"  # where cells begin
 PIDS = 4096  # every cell's process begins in the zygote's group
 START_SECONDS = 120
 MAX_NUMBER = 2**62  # of what a zygote says; more than any number that it may say is
@@ -38,6 +39,7 @@ class Zygote:
         self.key = key
         self.ready = broker.loop.event()
         self.pidfd = -1
+        self.program: dict[str, Any] = {}  # what a program that joins one of its cells is given
         self.channel: channels.Channel | None = None
         self._asked: deque[Event] = deque()
         self._cells: dict[int, Container] = {}
@@ -50,6 +52,12 @@ class Zygote:
 
     def start(self, request: dict[str, Any], reply: Callable[..., None]) -> Generator[Event, Any, None]:
         """Root a process in the image and execute the guest; reply once it has imported."""
+        self.program = {
+            "env": request["env"],
+            "cwd": WORK,
+            "capabilities": [],
+            "seccomp": request["joined_seccomp"],
+        }
         roots = self.broker.roots
         target, upper, work = (f"{self._directory}/{name}" for name in ("mnt", "upper", "work"))
         os.makedirs(target)

@@ -4,7 +4,9 @@ import { INotebookTracker } from '@jupyterlab/notebook';
 import { TranslationBundle } from '@jupyterlab/translation';
 
 import { parseSize } from './model/format';
-import { Model, Tab, TABS } from './model/model';
+import { Actions } from './model/actions';
+import { Model } from './model/model';
+import { Tab, TABS } from './model/selection';
 import { recordOf } from './notebook/record';
 import { IHost } from './views/host';
 import { checkoutIcon, layersIcon } from './views/icons';
@@ -38,6 +40,7 @@ export const IN_PALETTE: { command: string; args?: { tab: Tab } }[] = [
 export function addCommands(
   app: JupyterFrontEnd,
   model: Model,
+  actions: Actions,
   host: IHost,
   tracker: INotebookTracker,
   trans: TranslationBundle,
@@ -88,7 +91,7 @@ export function addCommands(
     execute: async () => {
       const layer = cellLayer();
       if (layer !== null) {
-        await model.checkout(layer);
+        await actions.checkout(layer);
       }
     },
     describedBy: NO_ARGS
@@ -99,7 +102,7 @@ export function addCommands(
     execute: async () => {
       const layer = cellLayer();
       if (layer !== null) {
-        await model.runFrom(layer);
+        await actions.runFrom(layer);
       }
     },
     describedBy: NO_ARGS
@@ -109,7 +112,7 @@ export function addCommands(
     caption: trans.__('Files and variables become what they were before it'),
     isEnabled: () => isOurs() && headNumber() !== '',
     execute: async () => {
-      await model.undo();
+      await actions.undo();
     },
     describedBy: NO_ARGS
   });
@@ -124,7 +127,7 @@ export function addCommands(
         ''
       );
       if (head && name) {
-        await model.tag(head, name);
+        await actions.tag(head, name);
       }
     },
     describedBy: NO_ARGS
@@ -144,9 +147,13 @@ export function addCommands(
       const memory = parseSize(text);
       if (memory === null) {
         const message = trans.__('“%1” is not a size', text);
-        model.tell({ kind: 'failed', message, hint: trans.__('Sizes are written as 512m or 2g') });
+        actions.tell({
+          kind: 'failed',
+          message,
+          hint: trans.__('Sizes are written as 512m or 2g')
+        });
       } else {
-        await model.setLimits({ memory });
+        await actions.setLimits({ memory });
       }
     },
     describedBy: NO_ARGS
@@ -161,7 +168,7 @@ export function addCommands(
         'default'
       );
       if (name) {
-        await model.useImage(name);
+        await actions.useImage(name);
       }
     },
     describedBy: NO_ARGS

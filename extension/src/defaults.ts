@@ -1,7 +1,7 @@
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
 
 import { IApi } from './api/client';
-import { sessionOf } from './model/model';
+import { sessionOf } from './model/lists';
 import { Ask, isOurs, runMagic } from './notebook/front';
 import { METADATA } from './notebook/record';
 import { ISettings, magicsFor, Settings } from './settings';

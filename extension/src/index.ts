@@ -20,7 +20,9 @@ import { IFileText } from './api/types';
 import { addCommands, CommandIDs, IN_PALETTE } from './commands';
 import { applyDefaults } from './defaults';
 import { baseName } from './model/format';
-import { ISelection, Model } from './model/model';
+import { Actions } from './model/actions';
+import { Model } from './model/model';
+import { ISelection } from './model/selection';
 import { Fetched, problemOf, Store } from './model/store';
 import { Ask, NotebookFront } from './notebook/front';
 import { CellLines, ILineFields } from './notebook/lines';
@@ -68,6 +70,7 @@ function activate(
   };
   const front = new NotebookFront(tracker, trans, ask);
   const model = new Model(api, new Events(connection), front);
+  const actions = new Actions(model, api, front);
 
   const show = (): void => app.shell.activateById(PANEL_ID);
   const host: IHost = {
@@ -88,7 +91,7 @@ function activate(
     },
     copy: text => Clipboard.copyToSystem(text)
   };
-  const context: IContext = { model, host, trans };
+  const context: IContext = { model, actions, host, trans };
 
   const openFile = (layer: string, path: string, from: string | null): void => {
     const session = model.session.value?.id;
@@ -118,7 +121,7 @@ function activate(
   const fields = new Store<ILineFields>(DEFAULTS.cellLine);
   const isShown = new Store(DEFAULTS.cellLine.show);
   const fail = (error: unknown): void => {
-    model.tell({ kind: 'failed', ...problemOf(error) });
+    actions.tell({ kind: 'failed', ...problemOf(error) });
     show();
   };
   new CellLines(tracker, {
@@ -137,7 +140,7 @@ function activate(
     }
   });
   applyDefaults(tracker, settings, api, ask, fail);
-  addCommands(app, model, host, tracker, trans, show);
+  addCommands(app, model, actions, host, tracker, trans, show);
   for (const { command, args } of IN_PALETTE) {
     palette?.addItem({
       command,

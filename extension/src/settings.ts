@@ -1,7 +1,7 @@
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { word } from './model/model';
+import { word } from './model/actions';
 import { ILineFields } from './notebook/lines';
 
 /** What the person has set; see schema/plugin.json. */

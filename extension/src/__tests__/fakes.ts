@@ -15,6 +15,7 @@ import {
   ServerEvent
 } from '../api/types';
 import { IFront, IFrontNotebook, KernelError } from '../model/front';
+import { Actions } from '../model/actions';
 import { Model } from '../model/model';
 import { IContext, IHost } from '../views/host';
 
@@ -233,7 +234,9 @@ export class FakeFront implements IFront {
     busy: false
   };
   magics: string[] = [];
-  below: string[] = [];
+  ranBelow: string[] = [];
+  /** Layers that no cell has. */
+  unknown: string[] = [];
   refuses: RegExp | null = null;
 
   async run(magic: string): Promise<string> {
@@ -244,8 +247,13 @@ export class FakeFront implements IFront {
     return `did ${magic}`;
   }
 
-  async runBelow(name: string): Promise<void> {
-    this.below.push(name);
+  below(name: string): () => Promise<void> {
+    if (this.unknown.includes(name)) {
+      throw new KernelError(`no cell has ${name}`);
+    }
+    return async () => {
+      this.ranBelow.push(name);
+    };
   }
 
   bring(notebook: IFrontNotebook | null): void {
@@ -259,6 +267,7 @@ export interface IBench {
   events: FakeEvents;
   front: FakeFront;
   model: Model;
+  actions: Actions;
   context: IContext;
   opened: string[];
 }
@@ -270,6 +279,7 @@ export async function bench(
   const [api, events, front] = [new FakeApi(), new FakeEvents(), new FakeFront()];
   prepare(api, front);
   const model = new Model(api, events, front);
+  const actions = new Actions(model, api, front);
   await settled();
   const opened: string[] = [];
   const host: IHost = {
@@ -279,8 +289,8 @@ export async function bench(
     confirm: async () => true,
     copy: () => undefined
   };
-  const context = { model, host, trans: nullTranslator.load('cellstack') };
-  return { api, events, front, model, context, opened };
+  const context = { model, actions, host, trans: nullTranslator.load('cellstack') };
+  return { api, events, front, model, actions, context, opened };
 }
 
 /** Wait until all promises that need nothing from outside are done. */

@@ -1,6 +1,7 @@
 import { ApiError } from '../api/client';
-import { FROM_IMAGE, sessionOf, word } from '../model/model';
+import { sessionOf } from '../model/lists';
 import { KEPT } from '../model/metrics';
+import { FROM_IMAGE } from '../model/selection';
 import { bench, container, id, IMAGE, layer, sample, SESSION, settled } from './fakes';
 
 const three = [layer(1, null), layer(2, 1), layer(3, 2)];
@@ -138,6 +139,20 @@ describe('the image of a session', () => {
   });
 });
 
+describe('images', () => {
+  it('are fetched again when a session has another one, since they say who uses them', async () => {
+    const { api, model, events } = await bench();
+    await model.reloadImages();
+    api.calls = [];
+    events.tell({ type: 'session', session: { ...SESSION, cells: 1 } });
+    await settled();
+    expect(api.calls).toEqual([]);
+    events.tell({ type: 'session', session: { ...SESSION, image: 'e'.repeat(64) } });
+    await settled();
+    expect(api.calls).toContain('images');
+  });
+});
+
 describe('what is subscribed', () => {
   it('is what views want, together', async () => {
     const { model, events } = await bench();
@@ -165,70 +180,6 @@ describe('what is subscribed', () => {
     expect(events.said).toHaveLength(count);
     model.interests.setInterval(0.001);
     expect(events.last?.interval).toBe(0.5);
-  });
-});
-
-describe('actions', () => {
-  it('that move head are magics of the kernel, whose sentence is shown', async () => {
-    const { model, front } = await bench();
-    expect(await model.checkout(id(1))).toBe(true);
-    expect(front.magics).toEqual([`%checkout ${id(1)}`]);
-    expect(model.notice.value).toMatchObject({ kind: 'done', message: `did %checkout ${id(1)}` });
-  });
-
-  it('that are refused show why', async () => {
-    const { model, front } = await bench();
-    front.refuses = /undo/;
-    expect(await model.undo()).toBe(false);
-    expect(model.notice.value).toMatchObject({ kind: 'failed', message: '%undo was refused' });
-    expect(model.doing.value).toBeNull();
-  });
-
-  it('tag a layer that is not head, and bring head back also when the name is refused', async () => {
-    const { model, front } = await bench(api => {
-      api.allLayers = three;
-      api.session = { ...SESSION, head: id(3) };
-    });
-    front.refuses = /tag/;
-    expect(await model.tag(id(1), 'name')).toBe(false);
-    expect(front.magics).toEqual([`%checkout ${id(1)}`, '%tag name', `%checkout ${id(3)}`]);
-  });
-
-  it('run the cells below only when head has moved', async () => {
-    const { model, front } = await bench();
-    await model.runFrom(id(2));
-    expect(front.below).toEqual([id(2)]);
-    front.refuses = /checkout/;
-    await model.runFrom(id(1));
-    expect(front.below).toEqual([id(2)]);
-  });
-
-  it('write limits as %limits takes them', async () => {
-    const { model, front } = await bench();
-    await model.setLimits({ memory: 2 ** 30, cpus: 1.5, timeout: null });
-    expect(front.magics).toEqual(['%limits memory=1g cpus=1.5 timeout=none']);
-  });
-
-  it('never put into a magic what is more than a word', async () => {
-    const { model, front } = await bench();
-    for (const name of ['a b', 'a\nimport os', '-x', '', '$(x)', "a'"]) {
-      expect(await model.useImage(name)).toBe(false);
-      expect(() => word(name)).toThrow();
-    }
-    expect(front.magics).toEqual([]);
-  });
-
-  it('on containers tell what the server says', async () => {
-    const { api, model } = await bench();
-    expect(await model.act('a', 'kill')).toBe(true);
-    expect(api.calls).toContain('kill a');
-    api.failure = new ApiError('it has ended', 'Run the cell again', 409);
-    expect(await model.act('a', 'kill')).toBe(false);
-    expect(model.notice.value).toEqual({
-      kind: 'failed',
-      message: 'it has ended',
-      hint: 'Run the cell again'
-    });
   });
 });
 

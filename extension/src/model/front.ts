@@ -23,8 +23,12 @@ export interface IFront {
    * Rejects with a KernelError that has the kernel's own sentence.
    */
   run(magic: string): Promise<string>;
-  /** Run the cells of the notebook in front that are below the one whose result `layer` is. */
-  runBelow(layer: string): Promise<void>;
+  /**
+   * Return what runs the cells of the notebook in front that are below the one whose result `layer` is.
+   *
+   * Throws a KernelError when there is no such cell.
+   */
+  below(layer: string): () => Promise<void>;
 }
 
 /** The kernel said no, in a sentence. */

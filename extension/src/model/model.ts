@@ -1,10 +1,9 @@
 import { IDisposable } from '@lumino/disposable';
 import { Signal } from '@lumino/signaling';
 
-import { ContainerAction, IApi, ILimitChange } from '../api/client';
+import { IApi } from '../api/client';
 import { ConnectionStatus, IEvents } from '../api/events';
 import {
-  ContainerStatus,
   IContainer,
   IContainerDetail,
   IDiff,
@@ -19,47 +18,17 @@ import {
   ISubscription,
   ServerEvent
 } from '../api/types';
-import { asOption } from './format';
 import { IFront, IFrontNotebook } from './front';
-import { pathOf } from './graph';
 import { Interests } from './interest';
+import { sessionOf, sorted, withContainer, withHead, withLayer } from './lists';
 import { extended, History } from './metrics';
-import { Fetched, ILoadable, IProblem, IReadable, problemOf, Store } from './store';
-
-export const TABS = ['layers', 'containers', 'namespaces', 'images'] as const;
-export type Tab = (typeof TABS)[number];
-
-/** What is open and selected: what a reload brings back. */
-export interface ISelection {
-  readonly tab: Tab;
-  readonly layer: string | null;
-  /** A second layer, that `layer` is compared with. */
-  readonly against: string | null;
-  readonly container: string | null;
-  readonly image: string | null;
-}
-
-export interface INotice extends IProblem {
-  readonly kind: 'done' | 'failed';
-}
-
-/** The image in `diff?from=`: the comparison starts below all layers. */
-export const FROM_IMAGE = 'image';
-
-const ENDED_KEPT = 50;
-const NOTHING_SELECTED: ISelection = {
-  tab: 'layers',
-  layer: null,
-  against: null,
-  container: null,
-  image: null
-};
+import { FROM_IMAGE, ISelection, NOTHING_SELECTED } from './selection';
+import { Fetched, ILoadable, IReadable, Store } from './store';
 
 /**
  * What the panel, the lines under cells and the status bar show.
  *
- * It reads from the server and is told of news by it; what changes a session goes through the notebook's kernel, which
- * owns it.
+ * It reads from the server and is told of news by it. What the person does is in `Actions`.
  */
 export class Model implements IDisposable {
   constructor(
@@ -134,15 +103,6 @@ export class Model implements IDisposable {
     return this._selection;
   }
 
-  get notice(): IReadable<INotice | null> {
-    return this._notice;
-  }
-
-  /** What is being done; null when nothing is. */
-  get doing(): IReadable<string | null> {
-    return this._doing;
-  }
-
   get interests(): Interests {
     return this._interests;
   }
@@ -183,10 +143,6 @@ export class Model implements IDisposable {
     this.select({ ...NOTHING_SELECTED, ...selection });
   }
 
-  clearNotice(): void {
-    this._notice.set(null);
-  }
-
   /** Fetch everything that is shown anew. */
   async refresh(): Promise<void> {
     await Promise.all([
@@ -205,6 +161,15 @@ export class Model implements IDisposable {
     this._loadImage();
   }
 
+  /** Fetch anew what has names of images in it, which no event tells of. */
+  async reloadNames(): Promise<void> {
+    const session = this._session.value;
+    await Promise.all([
+      session ? this._loadLayers(session.id) : undefined,
+      this._images.store.value.data ? this.reloadImages() : undefined
+    ]);
+  }
+
   async reloadContainer(): Promise<void> {
     const { container } = this._selection.value;
     if (container !== null) {
@@ -212,106 +177,15 @@ export class Model implements IDisposable {
     }
   }
 
-  checkout(layer: string): Promise<boolean> {
-    return this._magic(() => `%checkout ${word(layer)}`);
-  }
-
-  undo(): Promise<boolean> {
-    return this._magic(() => '%undo');
-  }
-
-  /** Make a layer an image with a name: %tag names head, so head moves there and back. */
-  async tag(layer: string, name: string): Promise<boolean> {
-    const head = this._layers.store.value.data?.head ?? null;
-    if (layer === head) {
-      return this._magic(() => `%tag ${word(name)}`);
-    }
-    return this._do('tag', async () => {
-      await this._front.run(`%checkout ${word(layer)}`);
-      try {
-        return await this._front.run(`%tag ${word(name)}`);
-      } finally {
-        await this._front.run(`%checkout ${head === null ? 'image' : word(head)}`);
+  /** Take note of a container that is new or has changed. */
+  putContainer(container: IContainer): void {
+    this._containers.amend(all => withContainer(all, container));
+    if (container.id === this._selection.value.container) {
+      if (container.status === 'ended') {
+        this._container.amend(detail => ({ ...detail, ...container, processes: [] }));
+      } else {
+        void this.reloadContainer();
       }
-    });
-  }
-
-  /** Choose the image of the notebook's following cells. */
-  useImage(ref: string): Promise<boolean> {
-    return this._magic(() => `%image ${word(ref)}`);
-  }
-
-  /** Change the limits of the notebook's following cells; null is no limit. */
-  setLimits(change: ILimitChange & { timeout?: number | null }): Promise<boolean> {
-    const options = Object.entries(change).map(([name, value]) => {
-      const text = value === null ? 'none' : name === 'memory' ? asOption(value) : String(value);
-      return `${name}=${text}`;
-    });
-    return this._magic(() => `%limits ${options.join(' ')}`);
-  }
-
-  /** Go to a layer, and run the cells below the one that made it. */
-  async runFrom(layer: string): Promise<void> {
-    if (await this.checkout(layer)) {
-      await this._do('run', async () => {
-        await this._front.runBelow(layer);
-        return null;
-      });
-    }
-  }
-
-  act(container: string, action: ContainerAction): Promise<boolean> {
-    return this._do(action, async () => {
-      await this.api.act(container, action);
-      return null;
-    });
-  }
-
-  changeLimits(container: string, change: ILimitChange): Promise<boolean> {
-    return this._do('limits', async () => {
-      this._putContainer(await this.api.changeLimits(container, change));
-      return null;
-    });
-  }
-
-  async removeImage(id: string): Promise<boolean> {
-    const done = await this._do('remove', async () => {
-      await this.api.removeImage(id);
-      return null;
-    });
-    if (done) {
-      this.select({ image: null });
-      await this.reloadImages();
-    }
-    return done;
-  }
-
-  /** Show a sentence to the person. */
-  tell(notice: INotice): void {
-    this._notice.set(notice);
-  }
-
-  // -- actions
-
-  private _magic(code: () => string): Promise<boolean> {
-    return this._do('magic', async () => (await this._front.run(code())).trim() || null);
-  }
-
-  /** Do one thing at a time, and tell how it went. */
-  private async _do(what: string, action: () => Promise<string | null>): Promise<boolean> {
-    this._doing.set(what);
-    this._notice.set(null);
-    try {
-      const message = await action();
-      if (message) {
-        this._notice.set({ kind: 'done', message, hint: null });
-      }
-      return true;
-    } catch (error) {
-      this._notice.set({ kind: 'failed', ...problemOf(error) });
-      return false;
-    } finally {
-      this._doing.set(null);
     }
   }
 
@@ -421,7 +295,7 @@ export class Model implements IDisposable {
         this._putLayer(event.session, event.layer, event.head);
         break;
       case 'container':
-        this._putContainer(event.container);
+        this.putContainer(event.container);
         break;
       case 'metrics':
         this._putMetrics(event.metrics);
@@ -439,6 +313,10 @@ export class Model implements IDisposable {
   }
 
   private _putSession(session: ISession): void {
+    const before = this._sessions.store.value.data?.find(other => other.id === session.id);
+    if (before?.image !== session.image && this._images.store.value.data) {
+      void this.reloadImages(); // they say which sessions use them
+    }
     this._sessions.amend(all => [session, ...all.filter(other => other.id !== session.id)]);
     this._findSession();
     this._layers.amend(data =>
@@ -451,34 +329,10 @@ export class Model implements IDisposable {
   }
 
   private _putLayer(session: string, layer: ILayer, head: string | null): void {
-    this._layers.amend(data =>
-      data.session.id === session
-        ? withHead(
-            { ...data, layers: [...data.layers.filter(old => old.id !== layer.id), layer] },
-            head
-          )
-        : data
-    );
+    this._layers.amend(data => (data.session.id === session ? withLayer(data, layer, head) : data));
     const known = this._session.value;
     if (known?.id === session) {
       this._session.set({ ...known, head });
-    }
-  }
-
-  private _putContainer(container: IContainer): void {
-    this._containers.amend(all => {
-      const there = all.some(other => other.id === container.id);
-      const next = there
-        ? all.map(other => (other.id === container.id ? container : other))
-        : [container, ...all];
-      return sorted(next);
-    });
-    if (container.id === this._selection.value.container) {
-      if (container.status === 'ended') {
-        this._container.amend(detail => ({ ...detail, ...container, processes: [] }));
-      } else {
-        void this.reloadContainer();
-      }
     }
   }
 
@@ -503,7 +357,6 @@ export class Model implements IDisposable {
   private _container = new Fetched<IContainerDetail>();
   private _containers = new Fetched<IContainer[]>();
   private _diff = new Fetched<IDiff>();
-  private _doing = new Store<string | null>(null);
   private _image = new Fetched<IImageDetail>();
   private _images = new Fetched<IImage[]>();
   private _info = new Fetched<IInfo>();
@@ -516,49 +369,7 @@ export class Model implements IDisposable {
   private _layers = new Fetched<ISessionLayers>();
   private _metrics = new Store<ReadonlyMap<string, History>>(new Map());
   private _notebook = new Store<IFrontNotebook | null>(null);
-  private _notice = new Store<INotice | null>(null);
   private _selection = new Store<ISelection>(NOTHING_SELECTED);
   private _session = new Store<ISession | null>(null);
   private _sessions = new Fetched<ISession[]>();
-}
-
-/** Return the session that a notebook's kernel has, else the last one of its file; null when there is none. */
-export function sessionOf(notebook: IFrontNotebook, all: readonly ISession[]): ISession | null {
-  const last = (found: ISession[]): ISession | null =>
-    found.sort(
-      (a, b) => Number(b.live) - Number(a.live) || b.created.localeCompare(a.created)
-    )[0] ?? null;
-  const { kernelId, path } = notebook;
-  const own = kernelId === null ? [] : all.filter(session => session.kernel_id === kernelId);
-  return last(own) ?? last(all.filter(session => session.notebook === path));
-}
-
-/** Return the session's layers with head where it is now. */
-function withHead(data: ISessionLayers, head: string | null): ISessionLayers {
-  const path = pathOf(data.layers, head);
-  const layers = data.layers.map(layer =>
-    layer.on_path === path.has(layer.id) ? layer : { ...layer, on_path: path.has(layer.id) }
-  );
-  return { ...data, head, layers };
-}
-
-/** Return containers, those that run first, each kind with the newest first; of ended ones only the last. */
-function sorted(all: IContainer[]): IContainer[] {
-  const of = (status: ContainerStatus): IContainer[] =>
-    all.filter(container => container.status === status).sort(newest);
-  // One that was prepared and thrown away before a cell came is of no interest.
-  const ended = of('ended').filter(container => container.started !== null);
-  return [...of('running'), ...of('paused'), ...of('waiting'), ...ended.slice(0, ENDED_KEPT)];
-}
-
-function newest(a: IContainer, b: IContainer): number {
-  return b.created.localeCompare(a.created);
-}
-
-/** Return a text as one word of a magic; an Error for what could end its line. */
-export function word(text: string): string {
-  if (!/^[\w.:/@~-]+$/.test(text) || text.startsWith('-')) {
-    throw new Error(`${JSON.stringify(text)} is not a name`);
-  }
-  return text;
 }

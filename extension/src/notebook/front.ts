@@ -43,7 +43,8 @@ export class NotebookFront implements IFront {
     return runMagic(kernel, magic, this._ask);
   }
 
-  async runBelow(layer: string): Promise<void> {
+  below(layer: string): () => Promise<void> {
+    const context = this._context ?? undefined;
     const notebook = this._panel?.content;
     const index = notebook?.widgets.findIndex(cell => layerOf(cell) === layer) ?? -1;
     if (!notebook || index === -1) {
@@ -51,11 +52,15 @@ export class NotebookFront implements IFront {
         this._trans.__('No cell of this notebook has that layer as its result')
       );
     }
-    if (index + 1 < notebook.widgets.length) {
-      notebook.deselectAll();
-      notebook.activeCellIndex = index + 1;
-      await NotebookActions.runAllBelow(notebook, this._context ?? undefined);
-    }
+    const made = notebook.widgets[index];
+    return async () => {
+      const next = notebook.widgets.indexOf(made) + 1;
+      if (next > 0 && next < notebook.widgets.length) {
+        notebook.deselectAll();
+        notebook.activeCellIndex = next;
+        await NotebookActions.runAllBelow(notebook, context);
+      }
+    };
   }
 
   private get _panel(): NotebookPanel | null {

@@ -57,9 +57,9 @@ function ContainerHead(props: {
   changing: boolean;
   onLimits: () => void;
 }): React.ReactElement {
-  const { model, trans } = useCellstack();
+  const { model, actions, trans } = useCellstack();
   const { container, changing, onLimits } = props;
-  const doing = useStore(model.doing) !== null;
+  const doing = useStore(actions.waitsForServer);
   const { id, status } = container;
   const isLive = status !== 'ended';
   // The server refuses to touch one that waits: it is the kernel's, and nothing runs in it.
@@ -94,25 +94,25 @@ function ContainerHead(props: {
             icon={stopIcon}
             label={trans.__('Stop')}
             disabled={doing}
-            onClick={() => void model.act(id, 'stop')}
+            onClick={() => void actions.act(id, 'stop')}
           />
           <Button
             kind="danger"
             label={trans.__('Kill')}
             disabled={doing}
-            onClick={() => void model.act(id, 'kill')}
+            onClick={() => void actions.act(id, 'kill')}
           />
           {status === 'paused' ? (
             <Button
               label={trans.__('Go on')}
               disabled={doing}
-              onClick={() => void model.act(id, 'unpause')}
+              onClick={() => void actions.act(id, 'unpause')}
             />
           ) : (
             <Button
               label={trans.__('Pause')}
               disabled={doing || status !== 'running'}
-              onClick={() => void model.act(id, 'pause')}
+              onClick={() => void actions.act(id, 'pause')}
             />
           )}
           <Button
@@ -130,7 +130,7 @@ function ContainerHead(props: {
 
 /** Changes the limits of a container that runs. */
 function LimitsForm(props: { container: IContainer; onDone: () => void }): React.ReactElement {
-  const { model, trans } = useCellstack();
+  const { actions, trans } = useCellstack();
   const { container, onDone } = props;
   const { limits } = container;
   const [memory, setMemory] = React.useState(limits.memory === null ? '' : asOption(limits.memory));
@@ -149,7 +149,7 @@ function LimitsForm(props: { container: IContainer; onDone: () => void }): React
         ([name, value]) => value !== undefined && value !== limits[name as keyof typeof wanted]
       )
     );
-    if (Object.keys(changed).length === 0 || (await model.changeLimits(container.id, changed))) {
+    if (Object.keys(changed).length === 0 || (await actions.changeLimits(container.id, changed))) {
       onDone();
     }
   };

@@ -1,6 +1,7 @@
 import { ITranslator, TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
+import { Actions } from '../model/actions';
 import { Model } from '../model/model';
 
 /** The domain of our strings. */
@@ -21,6 +22,7 @@ export interface IHost {
 
 export interface IContext {
   model: Model;
+  actions: Actions;
   host: IHost;
   trans: TranslationBundle;
 }

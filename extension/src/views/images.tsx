@@ -97,10 +97,11 @@ function ImageRow(props: { image: IImage }): React.ReactElement {
 }
 
 function ImageDetails(props: { id: string; images: readonly IImage[] }): React.ReactElement {
-  const { model, host, trans } = useCellstack();
+  const { model, actions, host, trans } = useCellstack();
   const detail = useStore(model.image);
   const notebook = useStore(model.notebook);
-  const doing = useStore(model.doing) !== null;
+  const waitsForKernel = useStore(actions.waitsForKernel);
+  const waitsForServer = useStore(actions.waitsForServer);
   const image = props.images.find(entry => entry.id === props.id);
   if (!image) {
     return <Empty title={trans.__('This image is there no more')} />;
@@ -109,7 +110,7 @@ function ImageDetails(props: { id: string; images: readonly IImage[] }): React.R
   const remove = async (): Promise<void> => {
     const sentence = trans.__('Layers that no notebook and no other image has go with it.');
     if (await host.confirm(trans.__('Remove the image %1?', name), sentence, trans.__('Remove'))) {
-      await model.removeImage(image.id);
+      await actions.removeImage(image.id);
     }
   };
   return (
@@ -134,13 +135,13 @@ function ImageDetails(props: { id: string; images: readonly IImage[] }): React.R
         <Button
           kind="accept"
           label={trans.__('Use for this notebook')}
-          disabled={doing || notebook?.kernel !== 'ours'}
-          onClick={() => void model.useImage(image.tags[0] ?? image.id)}
+          disabled={waitsForKernel || notebook?.kernel !== 'ours'}
+          onClick={() => void actions.useImage(image.tags[0] ?? image.id)}
         />
         <Button
           kind="danger"
           label={trans.__('Remove…')}
-          disabled={doing || image.in_use_by.length > 0}
+          disabled={waitsForServer || image.in_use_by.length > 0}
           onClick={() => void remove()}
         />
       </div>

@@ -3,7 +3,7 @@ import * as React from 'react';
 
 import { IContents, IFile, ILayer, IVariable } from '../api/types';
 import { short, size } from '../model/format';
-import { FROM_IMAGE } from '../model/model';
+import { FROM_IMAGE } from '../model/selection';
 import { useStore } from '../model/store';
 import { useCellstack } from './host';
 import { checkoutIcon, compareIcon, tagIcon } from './icons';
@@ -71,12 +71,12 @@ export function LayerDetails(props: { id: string }): React.ReactElement {
 }
 
 function LayerHead(props: { layer: ILayer }): React.ReactElement {
-  const { model, host, trans } = useCellstack();
+  const { model, actions, host, trans } = useCellstack();
   const { layer } = props;
   const notebook = useStore(model.notebook);
   const layers = useStore(model.layers);
-  const doing = useStore(model.doing);
-  const disabled = notebook?.kernel !== 'ours' || doing !== null;
+  const waits = useStore(actions.waitsForKernel);
+  const disabled = notebook?.kernel !== 'ours' || waits;
   const isHead = layers.data?.head === layer.id;
   const askTag = async (): Promise<void> => {
     const name = await host.askText(
@@ -85,7 +85,7 @@ function LayerHead(props: { layer: ILayer }): React.ReactElement {
       ''
     );
     if (name) {
-      await model.tag(layer.id, name);
+      await actions.tag(layer.id, name);
     }
   };
   return (
@@ -113,13 +113,13 @@ function LayerHead(props: { layer: ILayer }): React.ReactElement {
           kind={isHead ? 'plain' : 'accept'}
           label={isHead ? trans.__('Checked out') : trans.__('Check out')}
           disabled={disabled || isHead}
-          onClick={() => void model.checkout(layer.id)}
+          onClick={() => void actions.checkout(layer.id)}
         />
         <Button
           icon={runIcon}
           label={trans.__('Run from here')}
           disabled={disabled}
-          onClick={() => void model.runFrom(layer.id)}
+          onClick={() => void actions.runFrom(layer.id)}
         />
         <Button
           icon={tagIcon}

@@ -4,7 +4,7 @@ import * as React from 'react';
 import { ILayer, ISessionLayers } from '../api/types';
 import { baseName, duration, firstLine, short, size } from '../model/format';
 import { IGraph, IRow, layOut } from '../model/graph';
-import { FROM_IMAGE } from '../model/model';
+import { FROM_IMAGE } from '../model/selection';
 import { useStore } from '../model/store';
 import { GraphCell } from './graphcell';
 import { useCellstack } from './host';
@@ -76,13 +76,13 @@ function NoLayers(props: { path: string }): React.ReactElement {
 }
 
 function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
-  const { model, trans } = useCellstack();
+  const { model, actions, trans } = useCellstack();
   const { data } = props;
   const { layer, against } = useStore(model.selection);
-  const doing = useStore(model.doing);
+  const waits = useStore(actions.waitsForKernel);
   const notebook = useStore(model.notebook);
   const graph = React.useMemo(() => layOut(data.layers, data.head), [data.layers, data.head]);
-  const canMove = notebook?.kernel === 'ours' && doing === null;
+  const canMove = notebook?.kernel === 'ours' && !waits;
   return (
     <div className="cs-Column">
       <div className="cs-Head">
@@ -98,7 +98,7 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
           icon={undoIcon}
           label={trans.__('Undo the last cell: files and variables as they were before it')}
           disabled={!canMove || data.head === null}
-          onClick={() => void model.undo()}
+          onClick={() => void actions.undo()}
         />
         <Button
           iconOnly

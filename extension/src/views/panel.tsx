@@ -1,7 +1,7 @@
 import { refreshIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { Tab } from '../model/model';
+import { Tab } from '../model/selection';
 import { useStore } from '../model/store';
 import { ContainersView } from './containers';
 import { useCellstack } from './host';
@@ -53,10 +53,11 @@ export function PanelView(): React.ReactElement {
 
 /** What is being done, how it went, and whether the server still answers. */
 function Messages(): React.ReactElement {
-  const { model, trans } = useCellstack();
+  const { model, actions, trans } = useCellstack();
   const connection = useStore(model.connection);
-  const notice = useStore(model.notice);
-  const doing = useStore(model.doing);
+  const notice = useStore(actions.notice);
+  const waitsForKernel = useStore(actions.waitsForKernel);
+  const waitsForServer = useStore(actions.waitsForServer);
   return (
     <div className="cs-Messages">
       {connection === 'lost' && (
@@ -64,7 +65,9 @@ function Messages(): React.ReactElement {
           {trans.__('The server cannot be reached. What is shown is from before; trying again…')}
         </div>
       )}
-      {doing && <div className="cs-Progress" role="progressbar" aria-label={trans.__('Working')} />}
+      {(waitsForKernel || waitsForServer) && (
+        <div className="cs-Progress" role="progressbar" aria-label={trans.__('Working')} />
+      )}
       <div aria-live="polite">
         {notice && (
           <div className={`cs-Message cs-mod-${notice.kind}`}>
@@ -76,7 +79,7 @@ function Messages(): React.ReactElement {
               type="button"
               className="cs-Message-close"
               aria-label={trans.__('Close this message')}
-              onClick={() => model.clearNotice()}
+              onClick={() => actions.clearNotice()}
             >
               ×
             </button>

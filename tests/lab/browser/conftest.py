@@ -2,70 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.jupyterlab import FLAGS, PATIENCE, Server, browser_path, jupyterlab, why_no_browser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Dialog, Locator, Page
 
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-PATIENCE = 40_000  # milliseconds
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SETTINGS: dict[str, dict[str, object]] = {
-    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-    "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
-    # JupyterLab gives a completion a second, which is little where other tests run at the same time.
-    "@jupyterlab/completer-extension/manager": {"providerTimeout": PATIENCE},
-    "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
-}
 REPOSITORY = Path(__file__).resolve().parents[3]
 PANEL = "#cellstack-panel"
-
-
-def _why_no_browser() -> str | None:
-    """Return why there is no browser test here; None when there is no reason."""
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
-        return "playwright is not installed: pip install playwright"
-    if _browser_path() is None:
-        return "no Chromium on PATH (package chromium)"
-    return None
-
-
-def _browser_path() -> str | None:
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running JupyterLab. folder: what it serves."""
-
-    url: str
-    token: str
-    folder: Path
 
 
 @pytest.fixture(autouse=True)
@@ -81,13 +31,13 @@ def jp_server_cleanup() -> None:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """Return a browser; tests are skipped where there is none."""
-    if reason := _why_no_browser():
+    if reason := why_no_browser():
         pytest.skip(reason)
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=_browser_path(), args=list(FLAGS))
+        browser = driver.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
         yield browser
         browser.close()
 
@@ -96,56 +46,8 @@ def chromium() -> Iterator[Browser]:
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Start JupyterLab on a folder of its own, and shut it down with its kernels at the end."""
     del store
-    folder = tmp_path_factory.mktemp("lab")
-    places = {
-        f"JUPYTER_{name}_DIR": str(tmp_path_factory.mktemp(f"jupyter-{name.lower()}"))
-        for name in ("CONFIG", "DATA", "RUNTIME")
-    }
-    places |= {
-        f"JUPYTERLAB_{name}_DIR": str(tmp_path_factory.mktemp(f"lab-{name.lower()}"))
-        for name in ("SETTINGS", "WORKSPACES")
-    }
-    for plugin, values in SETTINGS.items():
-        settings = Path(places["JUPYTERLAB_SETTINGS_DIR"]) / f"{plugin}.jupyterlab-settings"
-        settings.parent.mkdir(parents=True, exist_ok=True)
-        settings.write_text(json.dumps(values))
-    token = os.urandom(16).hex()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = [
-        "--no-browser",
-        "--allow-root",
-        f"--port={port}",
-        f"--IdentityProvider.token={token}",
-        "--LabApp.expose_app_in_browser=True",
-        f"--ServerApp.root_dir={folder}",
-    ]
-    log = folder.parent / "lab.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options],
-            env={**os.environ, **places},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-        )
-    try:
-        _wait_for(process, port, log)
-        yield Server(f"http://127.0.0.1:{port}", token, folder)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE / 1000
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
+    with jupyterlab(tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("places")) as running:
+        yield running
 
 
 class Lab:
@@ -270,6 +172,11 @@ class Lab:
             arg=[index, before],
             timeout=PATIENCE,
         )
+
+    def save(self) -> None:
+        """Save the notebook and wait until it is."""
+        self.command("docmanager:save")
+        self.page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
 
     def show(self, section: str) -> None:
         """Bring the panel to the front, with one of its sections."""

@@ -1,0 +1,159 @@
+import { ContainerAction, IApi, ILimitChange } from '../api/client';
+import { asOption } from './format';
+import { IFront, KernelError } from './front';
+import { Model } from './model';
+import { IProblem, IReadable, problemOf, Store } from './store';
+
+export interface INotice extends IProblem {
+  readonly kind: 'done' | 'failed';
+}
+
+/**
+ * What the person does in the panel, and how it went.
+ *
+ * What changes a session is asked of the notebook's kernel, which answers when its cells are done; all else is asked of
+ * the server. One thing of each is done at a time: a cell that runs can be stopped while the kernel is waited for.
+ */
+export class Actions {
+  constructor(
+    private readonly _model: Model,
+    private readonly _api: IApi,
+    private readonly _front: IFront
+  ) {}
+
+  /** How the last action went. */
+  get notice(): IReadable<INotice | null> {
+    return this._notice;
+  }
+
+  /** Whether the kernel has been asked and has not answered yet. */
+  get waitsForKernel(): IReadable<boolean> {
+    return this._waitsForKernel;
+  }
+
+  /** Whether the server has been asked and has not answered yet. */
+  get waitsForServer(): IReadable<boolean> {
+    return this._waitsForServer;
+  }
+
+  /** Show a sentence to the person. */
+  tell(notice: INotice): void {
+    this._notice.set(notice);
+  }
+
+  clearNotice(): void {
+    this._notice.set(null);
+  }
+
+  // -- asked of the kernel
+
+  checkout(layer: string): Promise<boolean> {
+    return this._magic(() => `%checkout ${word(layer)}`);
+  }
+
+  undo(): Promise<boolean> {
+    return this._magic(() => '%undo');
+  }
+
+  /** Make a layer an image with a name: %tag names head, so head moves there and back. */
+  async tag(layer: string, name: string): Promise<boolean> {
+    const head = this._model.layers.value.data?.head ?? null;
+    const done = await this._do(this._waitsForKernel, async () => {
+      const magic = `%tag ${word(name)}`;
+      if (layer === head) {
+        return this._front.run(magic);
+      }
+      await this._front.run(`%checkout ${word(layer)}`);
+      try {
+        return await this._front.run(magic);
+      } finally {
+        await this._front.run(`%checkout ${head === null ? 'image' : word(head)}`);
+      }
+    });
+    if (done) {
+      await this._model.reloadNames();
+    }
+    return done;
+  }
+
+  /** Choose the image of the notebook's following cells. */
+  useImage(ref: string): Promise<boolean> {
+    return this._magic(() => `%image ${word(ref)}`);
+  }
+
+  /** Change the limits of the notebook's following cells; null is no limit. */
+  setLimits(change: ILimitChange & { timeout?: number | null }): Promise<boolean> {
+    const options = Object.entries(change).map(([name, value]) => {
+      const text = value === null ? 'none' : name === 'memory' ? asOption(value) : String(value);
+      return `${name}=${text}`;
+    });
+    return this._magic(() => `%limits ${options.join(' ')}`);
+  }
+
+  /** Go to a layer and run the cells below the one that made it. */
+  async runFrom(layer: string): Promise<void> {
+    try {
+      const run = this._front.below(layer);
+      if (await this.checkout(layer)) {
+        await run();
+      }
+    } catch (error) {
+      this.tell({ kind: 'failed', ...problemOf(error) });
+    }
+  }
+
+  // -- asked of the server
+
+  act(container: string, action: ContainerAction): Promise<boolean> {
+    return this._do(this._waitsForServer, () => this._api.act(container, action));
+  }
+
+  changeLimits(container: string, change: ILimitChange): Promise<boolean> {
+    return this._do(this._waitsForServer, async () =>
+      this._model.putContainer(await this._api.changeLimits(container, change))
+    );
+  }
+
+  async removeImage(id: string): Promise<boolean> {
+    const done = await this._do(this._waitsForServer, () => this._api.removeImage(id));
+    if (done) {
+      this._model.select({ image: null });
+      await this._model.reloadNames();
+    }
+    return done;
+  }
+
+  private _magic(code: () => string): Promise<boolean> {
+    return this._do(this._waitsForKernel, () => this._front.run(code()));
+  }
+
+  /** Do something, and tell how it went; what it returns, if it is a text, is shown. */
+  private async _do(waits: Store<boolean>, action: () => Promise<string | void>): Promise<boolean> {
+    waits.set(true);
+    this._notice.set(null);
+    try {
+      const message = (await action())?.trim();
+      if (message) {
+        this.tell({ kind: 'done', message, hint: null });
+      }
+      return true;
+    } catch (error) {
+      this.tell({ kind: 'failed', ...problemOf(error) });
+      return false;
+    } finally {
+      waits.set(false);
+    }
+  }
+
+  private _notice = new Store<INotice | null>(null);
+  private _waitsForKernel = new Store(false);
+  private _waitsForServer = new Store(false);
+}
+
+/** Return a text as one word of a magic; a KernelError for what could end its line. */
+export function word(text: string): string {
+  if (!/^[\w.:/@~-]+$/.test(text) || text.startsWith('-')) {
+    throw new KernelError(`${JSON.stringify(text)} is not a name`);
+  }
+  return text;
+}

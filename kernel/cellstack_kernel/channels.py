@@ -1,9 +1,9 @@
 """The shell and control channels: which request is answered when.
 
 The main shell, each subshell and the control channel have a queue of their own, and answer what is in it one after the
-other. Comm messages are offered at once to the cell that runs; interrupts, shutdowns and questions about the kernel and
-about outputs wait for nothing. A question about code (completion, inspection) is answered beside what follows it: a
-cell never waits for it.
+other. Comm messages are offered at once to the cell that runs; those to the kernel's own views, interrupts, shutdowns
+and questions about the kernel and about outputs wait for nothing. A question about code (completion, inspection) is
+answered beside what follows it: a cell never waits for it.
 """
 
 # mypy: disable-error-code="no-untyped-call, union-attr"
@@ -44,6 +44,7 @@ class Incoming:
     message: dict[str, Any]
     channel: str
     aborted: bool = False
+    beside: bool = False  # answered beside what follows it
 
     @property
     def kind(self) -> str:
@@ -127,10 +128,12 @@ class Channels:
             log.warning("a message without its parts was dropped")
             return
         incoming = Incoming(stream, idents, message, channel)
-        if incoming.kind in COMMS and self.current is not None and self.current.kind == "execute_request":
+        own = incoming.kind in COMMS and self._kernel.has_view(message["content"].get("comm_id"))
+        incoming.beside = own or incoming.kind in BESIDE or incoming.kind in QUESTIONS
+        if incoming.kind in COMMS and not own and self.current is not None and self.current.kind == "execute_request":
             with contextlib.suppress(CellstackError):  # which is said when it is its turn
                 self._kernel.offer(checked(message), idents)
-        if incoming.kind in AT_ONCE or incoming.kind in QUESTIONS:
+        if own or incoming.kind in AT_ONCE or incoming.kind in QUESTIONS:
             self._beside(self._answer(incoming))
         elif channel == CONTROL:
             self._control.put(incoming)
@@ -163,7 +166,7 @@ class Channels:
     async def _work(self, queue: Queue) -> None:
         while queue.pending or queue is self._control or queue in self._queues.values():
             incoming = await queue.get()
-            if incoming.kind in BESIDE:
+            if incoming.beside:
                 self._beside(self._answer(incoming))
                 continue
             queue.current = incoming
@@ -185,7 +188,7 @@ class Channels:
             kernel.log.exception("%s could not be answered", incoming.kind)
             self._reply(incoming, {"status": "error", **_error(type(error).__name__, str(error))})
         self._status("idle", incoming)
-        if incoming.kind in BESIDE or incoming.kind in QUESTIONS:  # the kernel is as busy as before
+        if incoming.beside:  # the kernel is as busy as before
             self._status("busy", self.current)
 
     async def _handle(self, incoming: Incoming) -> None:

@@ -25,6 +25,7 @@ QUESTION_SECONDS = 10.0  # for a completion or an inspection
 LIVE_SECONDS = 2.0  # without a message, after which what widgets have changed becomes a layer
 MAX_CODE = 2**15  # characters in a layer's record; a message to the broker has a limit, and records are read often
 MAX_COMMS = 20_000  # that are known; of more, the oldest are forgotten
+CELLS = ("execute", "shell")  # kinds of requests
 _REACTION = "# what widgets have changed"
 
 
@@ -58,6 +59,17 @@ class Executor:
     def running(self) -> CellContainer | None:
         """The container of the notebook's cell that runs, if one does."""
         return next((run.container for run in self.runs if run.request.main), None)
+
+    @property
+    def current(self) -> Run | None:
+        """The run of the notebook's cell that runs, if one does."""
+        return next((run for run in self.runs if run.request.main and run.request.kind in CELLS), None)
+
+    @property
+    def holding(self) -> CellContainer | None:
+        """The container that runs a cell of the notebook, or is kept for the next."""
+        kept = self.kept.container if self.kept is not None else None
+        return self.running or kept
 
     def interrupt(self) -> None:
         """Interrupt what runs; a second time in the same run kills its container."""
@@ -179,6 +191,7 @@ class Executor:
         container = kept.container if kept is not None else await self._container(run)
         run.container = container
         container.send(self._frame(request, container, before))
+        workspace.on_change()
         if (debugger := self._debugger_for(request)) is not None:
             debugger.begin(container)
         if kept is not None:

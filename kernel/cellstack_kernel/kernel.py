@@ -30,20 +30,23 @@ from cellstack_kernel.runs import InterruptError, Request
 from cellstack_kernel.settings import Settings, metadata_of, notebook_path
 from cellstack_kernel.typed import Typed
 from cellstack_kernel.usage import Usage
+from cellstack_kernel.widgets.feed import Feed
 from cellstack_runtime.errors import CellstackError
 from cellstack_runtime.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
+    from cellstack_kernel.runs import FrontEnd
+
 T = TypeVar("T")
 TAIL = 10  # cells, where a client does not say how many
 
 
 class ShellFront:
-    """The front end of one request: iopub under its header, stdin to its client."""
+    """The front end of one request: iopub under its header, stdin to its client; of none: iopub, and nobody to ask."""
 
-    def __init__(self, kernel: CellstackKernel, parent: dict[str, Any], ident: Any) -> None:
+    def __init__(self, kernel: CellstackKernel, parent: dict[str, Any] | None, ident: Any) -> None:
         self._kernel = kernel
         self._parent = parent
         self._ident = ident
@@ -63,7 +66,7 @@ class ShellFront:
 
     async def ask(self, prompt: str, *, password: bool) -> str | None:
         """Ask the client that sent the request; None when it cannot be asked."""
-        if not self._parent["content"].get("allow_stdin", False):
+        if self._parent is None or not self._parent["content"].get("allow_stdin", False):
             return None
         kernel = self._kernel
         return await kernel.until_interrupted(
@@ -163,6 +166,7 @@ class CellstackKernel(Kernel):
         notebook.news = left.news if left is not None else None
         notebook.journal = Journal(session.path, notebook.workspace.chore)
         notebook.executor.debugger = self.debugger
+        notebook.feed = Feed(notebook, ShellFront(self, None, None))
         return notebook
 
     def _tell(self, text: str) -> None:
@@ -332,9 +336,20 @@ class CellstackKernel(Kernel):
     async def _comm_request(self, _stream: Any, ident: Any, message: dict[str, Any]) -> None:
         """Have what is at the other end of a comm react, if the cell that ran when the message came has not done so."""
         notebook, letter = self._ready(), self._letters.pop(message["header"]["msg_id"], None)
+        front: FrontEnd = ShellFront(self, message, ident)
+        if notebook is not None and notebook.feed is not None:
+            if notebook.feed.models.has(message["content"]["comm_id"]):
+                await notebook.feed.receive(message, front)
+                return
+            front = notebook.feed.joined(front)
         if notebook is not None and not (letter is not None and letter.taken):
             letter = letter or _letter(message, ident)
-            await notebook.executor.tell(letter, ShellFront(self, message, ident))
+            await notebook.executor.tell(letter, front)
+
+    def has_view(self, comm: Any) -> bool:
+        """Tell whether a comm is of one of the kernel's own views."""
+        notebook = self._ready()
+        return notebook is not None and notebook.feed is not None and notebook.feed.models.has(comm)
 
     def offer(self, message: dict[str, Any], ident: Any) -> None:
         """Offer a comm message to the cell that runs; it is answered when that is over."""
@@ -344,11 +359,14 @@ class CellstackKernel(Kernel):
             notebook.executor.offer(letter)
 
     async def comm_info_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        """Answer with the comms that cells have opened."""
+        """Answer with the comms that cells have opened, and those of the kernel's own views."""
         target = parent["content"].get("target_name")
         notebook = self._ready()
         known = notebook.executor.comms if notebook is not None else {}
-        comms = {name: {"target_name": of} for name, (of, _) in known.items() if target in (None, of)}
+        targets = {name: of for name, (of, _) in known.items()}
+        if notebook is not None and notebook.feed is not None:
+            targets |= notebook.feed.models.comms
+        comms = {name: {"target_name": of} for name, of in targets.items() if target in (None, of)}
         self.session.send(stream, "comm_info_reply", {"comms": comms, "status": "ok"}, parent, ident)
 
     def _ready(self) -> Notebook | None:
@@ -427,7 +445,8 @@ class CellstackKernel(Kernel):
 
 def _letter(message: dict[str, Any], ident: Any) -> Letter:
     buffers = [bytes(buffer) for buffer in message.get("buffers", ())]
-    return Letter(message["header"]["msg_type"], message["content"], buffers, {SHELL: _shown(message, ident)})
+    parent = {SHELL: _shown(message, ident)}
+    return Letter(message["header"]["msg_type"], message["content"], buffers, parent, message["metadata"])
 
 
 def _shown(message: dict[str, Any], idents: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Letter:
     content: dict[str, Any]
     buffers: Sequence[bytes] = ()
     parent: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
     taken: bool = False
     number: int = field(default_factory=lambda: next(_numbers))
 
@@ -41,4 +42,5 @@ class Letter:
     @property
     def frame(self) -> Message:
         """The frame that brings it to a container; the number comes back when it was taken."""
-        return {"type": "comm", "msg_type": self.msg_type, "content": self.content, "number": self.number}
+        parts = {"content": self.content, "metadata": self.metadata, "number": self.number}
+        return {"type": "comm", "msg_type": self.msg_type, **parts}

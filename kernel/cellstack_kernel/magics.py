@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cellstack_kernel import references, views
+from cellstack_kernel.widgets import shown
+from cellstack_kernel.widgets.models import PARTS as LIVE
 from cellstack_runtime.cli.containers import parse_mount
 from cellstack_runtime.context import resolve_context
 from cellstack_runtime.diff import changes_between
@@ -17,7 +19,6 @@ from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
 from cellstack_runtime.extract import copy_out, find, has_hidden
 from cellstack_runtime.limits import format_size
 from cellstack_runtime.live import live_containers
-from cellstack_runtime.namespaces import host_inodes
 from cellstack_runtime.store.store import now
 from cellstack_runtime.store.variables import variables_of
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 LIMIT_OPTIONS = ("memory", "cpus", "pids", "timeout", "network")
 CELL_OPTIONS = ("image", *LIMIT_OPTIONS, "commit")
-NOT_YET = ("export", "dashboard")
+NOT_YET = ("export",)
 LINE = re.compile(r"%(?P<name>[a-z]+)(?P<help>\?)?(?:\s+(?P<rest>.*))?$")
 
 
@@ -124,7 +125,10 @@ async def call(notebook: Notebook, magic: Call, front: FrontEnd) -> None:
     else:
         await notebook.workspace.settled()
         text, html = await function(notebook, list(magic.args), front)
-    front.publish("display_data", {"data": {"text/plain": text, "text/html": html}, "metadata": {}, "transient": {}})
+    data: dict[str, Any] = {"text/plain": text, "text/html": html}
+    if magic.name in LIVE and not magic.about and notebook.feed is not None:
+        data |= await notebook.feed.show(magic.name, front)
+    front.publish("display_data", {"data": data, "metadata": {}, "transient": {}})
 
 
 async def _release(notebook: Notebook, front: FrontEnd) -> None:
@@ -147,9 +151,7 @@ def _at_most(magic: str, args: list[str], most: int) -> None:
 async def _layers(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
     """Show the layers of this notebook, with what each changed."""
     _none("layers", args)
-    workspace = notebook.workspace
-    found = [workspace.store.layer(entry["layer"]) for entry in workspace.session.cells]
-    return views.layers(found, workspace.head, workspace.image.id)
+    return await shown.layers(notebook)
 
 
 async def _diff(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
@@ -230,15 +232,7 @@ async def _limits(notebook: Notebook, args: list[str], front: FrontEnd) -> views
         await notebook.check_limits(wanted, front)
         await _release(notebook, front)
         await workspace.configure(limits=wanted)
-    limits = workspace.limits
-    rows = [
-        ("memory", "unlimited" if limits.memory is None else format_size(limits.memory)),
-        ("cpus", "unlimited" if limits.cpus is None else f"{limits.cpus:g}"),
-        ("pids", "unlimited" if limits.pids is None else str(limits.pids)),
-        ("timeout", "none" if limits.timeout is None else f"{limits.timeout:g} s"),
-        ("network", limits.network),
-    ]
-    return views.table(("LIMIT", "OF A CELL"), rows)
+    return views.limits(workspace.limits)
 
 
 async def _container(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
@@ -282,41 +276,22 @@ async def _images(notebook: Notebook, args: list[str], _front: FrontEnd) -> view
     return views.table(("NAME", "IMAGE ID", "LAYERS", "SIZE"), rows)
 
 
-def _last(notebook: Notebook) -> dict[str, Any]:
-    if not notebook.last:
-        raise CellstackError("no cell has run yet", hint="Run one, then ask again")
-    return notebook.last
-
-
 async def _namespaces(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
     """Show the eight namespaces of the last cell beside the host's, and what each isolates."""
     _none("namespaces", args)
-    return views.namespaces(_last(notebook)["namespaces"], host_inodes())
+    return await shown.namespaces(notebook)
 
 
 async def _cgroup(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
     """Show what the last cell used, its limits, and who held them."""
     _none("cgroup", args)
-    last = _last(notebook)
-    limits = last["limits"]
-    held = limits["enforced_by"]
-    memory = "unlimited" if limits["memory"] is None else format_size(limits["memory"])
-    rows = [
-        ("memory", format_size(last["memory_peak_bytes"]) + " at its peak", memory, held["memory"]),
-        ("cpu", f"{last['cpu_seconds']:.3f} s", _or_unlimited(limits["cpus"]), held.get("cpu", "")),
-        ("pids", "", _or_unlimited(limits["pids"]), held.get("pids", "")),
-        ("wall time", f"{last['wall_seconds']:.3f} s", _or_unlimited(limits["timeout"]), "kernel"),
-    ]
-    return views.table(("RESOURCE", "USED", "LIMIT", "HELD BY"), rows, title=_own_part(last["host"]["cgroup"]))
+    return await shown.cgroup(notebook)
 
 
-def _own_part(cgroup: str | None) -> str:
-    """Return what of a cgroup's path is ours; where it hangs is the machine's business and not the notebook's."""
-    return "no cgroup" if cgroup is None else f"cgroup …{cgroup[cgroup.rfind('/cellstack-') :]}"
-
-
-def _or_unlimited(value: float | None) -> str:
-    return "unlimited" if value is None else f"{value:g}"
+async def _dashboard(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Show layers, limits, and what the last cell ran in and used, and what a cell uses while it runs."""
+    _none("dashboard", args)
+    return await shown.dashboard(notebook)
 
 
 async def _containers(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
@@ -436,6 +411,7 @@ _MAGICS: dict[str, tuple[Magic, str]] = {
     "images": (_images, "%images"),
     "namespaces": (_namespaces, "%namespaces"),
     "cgroup": (_cgroup, "%cgroup"),
+    "dashboard": (_dashboard, "%dashboard"),
     "containers": (_containers, "%containers"),
     "state": (_state, "%state [NAME…]"),
     "cache": (_cache, "%cache [on|off|status]"),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cellstack_kernel.journal import Journal
+    from cellstack_kernel.widgets.feed import Feed
     from cellstack_runtime.context import Context
     from cellstack_runtime.limits import Limits
     from cellstack_runtime.store import Session, Store
@@ -45,7 +46,10 @@ class _Reach:
 
 
 class Notebook:
-    """A notebook's session. `last` is the record of the last cell run, None before the first."""
+    """A notebook's session. `last` and `before` are the records of the last two cell runs, None before there are any.
+
+    feed: the live views of a kernel.
+    """
 
     def __init__(self, workspace: Workspace, grants: Grants, path: str | None, folder: str | None) -> None:
         self.workspace = workspace
@@ -54,9 +58,11 @@ class Notebook:
         self.folder = folder
         self.executor = Executor(workspace)
         self.last: dict[str, Any] | None = None
+        self.before: dict[str, Any] | None = None
         self._wishes: tuple[list[tuple[str, str]], _Reach] | None = None
         self.news: News | None = None
         self.cache = Cache(workspace.store, [path] if path else [])
+        self.feed: Feed | None = None
         self.journal: Journal | None = None  # of a kernel, whose front ends come and go
 
     @classmethod
@@ -174,7 +180,8 @@ class Notebook:
                 failed(error, request, front).content, record_without_container(self.workspace, request.number, "error")
             )
         outcome.record["grants"] = self.grants.granted
-        self.last = outcome.record
+        self.before, self.last = self.last, outcome.record
+        self.workspace.on_change()
         return outcome
 
     async def _run(self, request: Request, front: FrontEnd, *, cached: bool) -> Outcome:
@@ -211,6 +218,8 @@ class Notebook:
 
     async def close(self, ended: str = "shutdown") -> None:
         """End what runs; layers and session stay."""
+        if self.feed is not None:
+            self.feed.close()
         if not self.executor.runs:
             with contextlib.suppress(CellstackError, TimeoutError):  # there is nobody any more to tell
                 await asyncio.wait_for(self.executor.release(Nobody()), RELEASE_SECONDS)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cellstack_runtime.diff import Change
+    from cellstack_runtime.limits import Limits
     from cellstack_runtime.store import Layer
     from cellstack_runtime.store.variables import Variable, Variables
 
@@ -53,15 +54,21 @@ def stacked(*parts: Shown) -> Shown:
     return "\n\n".join(text for text, _ in parts), "".join(html for _, html in parts)
 
 
-def layers(found: Sequence[Layer], head: str | None, image: str) -> Shown:
-    """Return the layers of a session, oldest first, with the image below them."""
+def depths(found: Sequence[Layer]) -> dict[str | None, int]:
+    """Return the column of each layer: the first child goes on in its parent's, each further one is a branch beside."""
     depth: dict[str | None, int] = {None: 0}
     children: dict[str | None, int] = {}
-    rows = [("image", image[:12], "", "", "", "", "* head" if head is None else "")]
     for layer in found:
-        # The first child goes on in its parent's column, each further one is a branch beside it.
         depth[layer.id] = depth.get(layer.parent, 0) + children.get(layer.parent, 0)
         children[layer.parent] = children.get(layer.parent, 0) + 1
+    return depth
+
+
+def layers(found: Sequence[Layer], head: str | None, image: str) -> Shown:
+    """Return the layers of a session, oldest first, with the image below them."""
+    depth = depths(found)
+    rows = [("image", image[:12], "", "", "", "", "* head" if head is None else "")]
+    for layer in found:
         changes = layer.changes
         code = str(layer.cell.get("code", "")).strip().splitlines()
         rows.append(
@@ -82,6 +89,18 @@ def namespaces(cell: dict[str, int], host: dict[str, int]) -> Shown:
     """Return the eight namespaces of a cell beside the host's."""
     rows = [(name, str(cell.get(name, "")), str(host.get(name, "")), ISOLATES[name]) for name in ISOLATES]
     return table(("NAMESPACE", "CELL", "HOST", "ISOLATES"), rows)
+
+
+def limits(of: Limits) -> Shown:
+    """Return the limits of a cell."""
+    rows = [
+        ("memory", "unlimited" if of.memory is None else format_size(of.memory)),
+        ("cpus", "unlimited" if of.cpus is None else f"{of.cpus:g}"),
+        ("pids", "unlimited" if of.pids is None else str(of.pids)),
+        ("timeout", "none" if of.timeout is None else f"{of.timeout:g} s"),
+        ("network", of.network),
+    ]
+    return table(("LIMIT", "OF A CELL"), rows)
 
 
 def variables(found: Variables, cells: Mapping[str, str], *, only: Sequence[str]) -> Shown:

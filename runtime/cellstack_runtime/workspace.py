@@ -21,7 +21,7 @@ from cellstack_runtime.context import Context, hidden_mask, mask_is_current
 from cellstack_runtime.errors import CellstackError, HostError, NotFoundError
 from cellstack_runtime.image import ensure_default, guest_directory
 from cellstack_runtime.limits import Limits
-from cellstack_runtime.live import make_run
+from cellstack_runtime.live import make_run, read_container
 from cellstack_runtime.store import PARTS
 from cellstack_runtime.sweep import sweep
 from cellstack_runtime.zygotes import Zygotes
@@ -29,6 +29,7 @@ from cellstack_runtime.zygotes import Zygotes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from cellstack_runtime.live import Container
     from cellstack_runtime.store import Image, Part, Session, Store
 
 IMAGE_CHECK = "CELLSTACK_IMAGE_CHECK"  # "no": take the default image as it is; for slow file systems
@@ -97,6 +98,7 @@ class Workspace:
         self._containers: dict[str, CellContainer] = {}
         self._program_clock: Clock | None = None  # of `run`, which has one container
         broker.on_event = self._on_event
+        self.on_change: Callable[[], None] = lambda: None  # head, settings, or what runs: see what it is now
         self._mask: tuple[str, str | None, Any] | None = None
         self._unsaved = self._saving = False
         self._unchanged_at = 0.0  # when the last cell ended, if it changed no file
@@ -175,6 +177,11 @@ class Workspace:
         """The layer the next cell starts from, once the last one has `settled`; None is the image itself."""
         return self.session.head
 
+    @property
+    def run_dir(self) -> str:
+        """The directory of its broker, where the records of its containers are."""
+        return self._broker.run_dir
+
     async def configure(
         self,
         *,
@@ -197,6 +204,7 @@ class Workspace:
         if env is not None:
             self.env = dict(env)
         self.prepare()
+        self.on_change()
 
     async def find_image(self, ref: str) -> Image:
         """Return an image of the store; NotFoundError when there is none of this name or id."""
@@ -226,6 +234,7 @@ class Workspace:
         self.session.head = layer
         self.session.save()
         self.prepare()
+        self.on_change()
 
     # -- containers --------------------------------------------------------------------------------------------
 
@@ -275,6 +284,17 @@ class Workspace:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told when it is asked for
         self._waiting = (plan, task)
 
+    async def next_container(self) -> Container | None:
+        """Return the container that waits for the next cell, as others see it; None when there is none."""
+        if self._waiting is None:
+            return None
+        try:
+            container = await asyncio.shield(self._waiting[1])
+        except CellstackError:  # told when it is asked for
+            return None
+        await self._broker.ask("record", id=container.id)
+        return await asyncio.to_thread(read_container, self.run_dir, container.id)
+
     def _throw_away(self, task: asyncio.Task[CellContainer]) -> None:
         async def discard() -> None:
             with contextlib.suppress(CellstackError):
@@ -303,6 +323,7 @@ class Workspace:
         clock = container.clock if container is not None else self._program_clock
         if event["event"] == "limits" and container is not None:
             container.limits = replace(container.limits, **event["limits"])
+            self.on_change()
         elif event["event"] == "paused" and clock is not None:
             clock.pause()
         elif event["event"] == "resumed" and clock is not None:
@@ -465,6 +486,7 @@ class Workspace:
         if not await asyncio.to_thread(self.store.adopt, self.session, layer, number):
             return False
         self.prepare()
+        self.on_change()
         return True
 
     def _advance(self, layer: str, cell: dict[str, Any], *, beside: bool) -> None:
@@ -473,6 +495,7 @@ class Workspace:
             self.session.head = layer
         self.session.cells.append({"layer": layer, "number": cell.get("number")})
         asyncio.get_running_loop().call_soon(self.prepare)
+        self.on_change()
         self._unsaved = True
         if not self._saving:
             self._saving = True

@@ -267,6 +267,16 @@ class Broker:
         reply({} if container is None else container.report())
         yield from ()
 
+    def do_record(
+        self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
+    ) -> Generator[Event, Any, None]:
+        """Write down now what a container is, which else happens a moment later."""
+        container = self.containers.get(message["id"])
+        if container is not None:
+            container.outside.record()
+        reply({})
+        yield from ()
+
     def do_usage(
         self, _message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
     ) -> Generator[Event, Any, None]:

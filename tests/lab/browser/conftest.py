@@ -141,7 +141,7 @@ class Lab:
         self.page.locator('.jp-Toolbar-item[data-jp-item-name="interrupt"]').click()
 
     def save(self) -> None:
-        """Save the notebook."""
+        """Save the notebook, and wait until it is."""
         self.command("docmanager:save")
         self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
@@ -172,11 +172,6 @@ class Lab:
             arg=[index, before],
             timeout=PATIENCE,
         )
-
-    def save(self) -> None:
-        """Save the notebook and wait until it is."""
-        self.command("docmanager:save")
-        self.page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
 
     def show(self, section: str) -> None:
         """Bring the panel to the front, with one of its sections."""

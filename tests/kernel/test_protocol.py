@@ -127,8 +127,9 @@ def test_usage_is_that_of_the_cells_with_their_limits(kernel: Running) -> None:
     kernel.run("%limits memory=600m")
     idle = control(kernel, "usage_request")
     assert idle["host_virtual_memory"]["total"] == 600 * 2**20
-    request = start(kernel, "b = bytearray(300 * 2**20)\nimport time\nfor _ in range(200): time.sleep(0.02)")
-    time.sleep(2)
+    request = start(kernel, "b = bytearray(300 * 2**20)\nimport time\nprint('there')\nwhile True: time.sleep(0.02)")
+    while kernel.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "stream":
+        pass
     busy = control(kernel, "usage_request")
     kernel.manager.interrupt_kernel()
     reply_to(kernel, request)

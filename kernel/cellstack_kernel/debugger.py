@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from ipykernel.compiler import get_tmp_hash_seed, murmur2_x86
 
+from cellstack_kernel.debuggee import LISTENING, Link, body_of, failure, first, success
 from cellstack_kernel.frames import FrameError, checked
 from cellstack_runtime.errors import CellstackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from cellstack_guest.protocol import Message
     from cellstack_kernel.executor import Executor
@@ -28,69 +29,16 @@ if TYPE_CHECKING:
 
 PREFIX, SUFFIX = "/tmp/ipykernel_1/", ".py"  # noqa: S108  of the names that code of cells has
 OURS = ("/run/cellstack/**", "**/IPython/**", "**/debugpy/**", "**/ipykernel/**")
-LISTENING = "cellstack_listening"
 ATTACH_SECONDS = 30.0
 REQUEST_SECONDS = 30.0
 MAX_SOURCES = 1000
 BUNDLE = "__import__('cellstack_guest.debug', fromlist=['bundle']).bundle({name})"
-GOING_ON = ("continue", "next", "stepIn", "stepOut")
+# What every container can answer: the next one is asked when the one that was has come to its end.
+OF_NO_STOP = (
+    *("inspectVariables", "modules", "richInspectVariables"),
+    *("setBreakpoints", "setExceptionBreakpoints", "source"),
+)
 NOT_FORWARDED = ("terminated", "exited", "initialized", LISTENING)
-
-
-class Link:
-    """The debugger in one container."""
-
-    def __init__(self, container: CellContainer, on_event: Callable[[Link, Message], None]) -> None:
-        self.container = container
-        self.stopped: set[int] = set()
-        self.attached = asyncio.Event()
-        # What debugpy has answered to these two.
-        self.initialized: Message = _failure("debugpy does not answer")
-        self.attachment: Message = _failure("debugpy does not answer")
-        self.closed = False
-        self.idle = False  # a container that is kept for the next cell: nobody reads what it says meanwhile
-        self._on_event = on_event
-        self._waiting: dict[int, tuple[str, asyncio.Future[Message]]] = {}  # by number, with the command
-        self._events: dict[str, asyncio.Event] = {name: asyncio.Event() for name in (LISTENING, "initialized")}
-        self._number = 0
-
-    async def event(self, name: str) -> None:
-        """Wait for one of the events that come once."""
-        await self._events[name].wait()
-
-    def ask(self, command: str, arguments: dict[str, Any]) -> asyncio.Future[Message]:
-        """Send a request; the future is its response, one without success when the container ends before it."""
-        self._number += 1
-        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        if self.closed:
-            answer.set_result(_failure("the cell has ended"))
-            return answer
-        self._waiting[self._number] = command, answer
-        message = {"type": "request", "seq": self._number, "command": command, "arguments": arguments}
-        self.container.send({"type": "debug", "message": message})
-        return answer
-
-    def received(self, message: Message) -> None:
-        """Take what came out of the container, which may be anything."""
-        if message.get("type") == "response":
-            number = message.get("request_seq")
-            _, answer = self._waiting.pop(number, ("", None)) if isinstance(number, int) else ("", None)
-            if answer is not None and not answer.done():
-                answer.set_result(message)
-        elif message.get("type") == "event" and isinstance(message.get("event"), str):
-            if message["event"] in self._events:
-                self._events[message["event"]].set()
-            self._on_event(self, message)
-
-    def close(self) -> None:
-        """Answer what is still asked: the container has ended."""
-        self.closed = True
-        for event in (*self._events.values(), self.attached):
-            event.set()
-        for command, answer in self._waiting.values():
-            if not answer.done():
-                went_on = command in GOING_ON  # and came to its end before it was told
-                answer.set_result(_success({}) if went_on else _failure("the cell has ended"))
 
 
 class Debugger:
@@ -105,8 +53,10 @@ class Debugger:
         self._sources: dict[str, str] = {}
         self._cell: Link | None = None
         self._standing_by: Link | None = None
+        self._head: str | None = None  # the layer whose variables that one has
         self._reading: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     # -- containers that run cells -----------------------------------------------------------------------------
 
@@ -158,7 +108,7 @@ class Debugger:
         rules = [{"path": path, "include": False} for path in OURS]
         arguments = {"justMyCode": False, "debugOptions": ["DebugStdLib"], "rules": rules}
         attaching = link.ask("attach", arguments)
-        if await _first(link.event("initialized"), attaching):
+        if await first(link.event("initialized"), attaching):
             for path, breakpoints in self._breakpoints.items():
                 await link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
             if self._exceptions is not None:
@@ -195,7 +145,7 @@ class Debugger:
     async def _stopped(self, link: Link, event: Message) -> None:
         """Learn which threads have stopped, then tell it."""
         answer = await link.ask("threads", {})
-        threads = _body(answer).get("threads")
+        threads = body_of(answer).get("threads")
         for thread in threads if isinstance(threads, list) else ():
             if isinstance(thread, dict) and isinstance(thread.get("id"), int):
                 link.stopped.add(thread["id"])
@@ -210,19 +160,36 @@ class Debugger:
 
     async def _link(self, executor: Executor) -> Link:
         """Return the debugger of the cell that runs, else of a container that stands by."""
-        if self._cell is not None and not self._cell.idle:
-            await self._cell.attached.wait()
-            if not self._cell.closed:
-                return self._cell
-        if self._standing_by is None or self._standing_by.closed:
+        while True:
+            if self._cell is not None and not self._cell.idle:
+                link = self._cell
+            elif self._standing_by is not None and not self._standing_by.closed and self._head == executor.head:
+                link = self._standing_by
+            else:
+                link = await self._stand_by(executor)
+            await link.attached.wait()
+            if not self._is_past(link):
+                return link
+
+    def _is_past(self, link: Link) -> bool:
+        """Tell whether a container has come to its end because a cell has begun or ended, so that there is another."""
+        return link.closed and link is not self._standing_by and not self._closing
+
+    async def _stand_by(self, executor: Executor) -> Link:
+        """Make a container with the variables of head, in place of one that has those of another layer."""
+        self._end_standing_by()
+        self._head = executor.head
+        container = await executor.container_aside()
+        while self._head != executor.head:  # a cell has ended meanwhile
+            await container.discard()
+            self._head = executor.head
             container = await executor.container_aside()
-            link = self._standing_by = Link(container, self._happened)
-            state = executor.state()
-            container.send({"type": "debug", "state": state, "debug": {"sources": self._sources}})
-            self._reading = asyncio.ensure_future(self._read(link))
-            self._later(self._attach(link))
-        await self._standing_by.attached.wait()
-        return self._standing_by
+        link = self._standing_by = Link(container, self._happened)
+        state = executor.state()
+        container.send({"type": "debug", "state": state, "debug": {"sources": self._sources}})
+        self._reading = asyncio.ensure_future(self._read(link))
+        self._later(self._attach(link))
+        return link
 
     async def _read(self, link: Link) -> None:
         try:
@@ -244,6 +211,7 @@ class Debugger:
 
     async def close(self) -> None:
         """End what stands by."""
+        self._closing = True
         self._end_standing_by()
         if self._reading is not None:
             await asyncio.wait({self._reading})
@@ -262,7 +230,7 @@ class Debugger:
         self, command: str, arguments: dict[str, Any], executor: Executor
     ) -> dict[str, Any]:
         if command == "debugInfo":
-            return _success(self._info())
+            return success(self._info())
         if command == "initialize":
             self.started, self._initialize = True, {"adapterID": "", **arguments}
         elif command in ("inspectVariables", "modules"):
@@ -275,12 +243,14 @@ class Debugger:
             return {}
         match command:
             case "initialize":
-                return (await self._link(executor)).initialized
+                initialized = (await self._link(executor)).initialized
+                self.started = bool(initialized.get("success"))
+                return initialized
             case "attach":
                 return (await self._link(executor)).attachment
             case "configurationDone":
                 await self._link(executor)  # which was told so
-                return _success({})
+                return success({})
             case "dumpCell":
                 return await self._dump(arguments)
             case "setBreakpoints":
@@ -288,14 +258,15 @@ class Debugger:
             case "setExceptionBreakpoints":
                 self._exceptions = arguments
             case "source" if (text := self._sources.get(_path(arguments))) is not None:
-                return _success({"content": text})
+                return success({"content": text})
             case "disconnect":
                 return await self._disconnect(arguments)
             case "variables" if not self._stopped_threads():
                 command = "cellstack_children"
-        link = await self._link(executor)
-        reply = await self._ask(link, command, arguments)
-        if command == "variables" and isinstance(variables := _body(reply).get("variables"), list):
+        reply = await self._ask_any(executor, command, arguments)
+        if command == "stackTrace":
+            _leave_out_ours(body_of(reply))
+        if command == "variables" and isinstance(variables := body_of(reply).get("variables"), list):
             reply["body"]["variables"] = [entry for entry in variables if _is_shown(entry)]
         return reply
 
@@ -303,7 +274,14 @@ class Debugger:
         try:
             return await asyncio.wait_for(link.ask(command, arguments), REQUEST_SECONDS)
         except TimeoutError:
-            return _failure(f"no answer within {REQUEST_SECONDS:.0f} s")
+            return failure(f"no answer within {REQUEST_SECONDS:.0f} s")
+
+    async def _ask_any(self, executor: Executor, command: str, arguments: dict[str, Any]) -> Message:
+        while True:
+            link = await self._link(executor)
+            reply = await self._ask(link, command, arguments)
+            if command not in OF_NO_STOP or reply.get("success") or not self._is_past(link):
+                return reply
 
     def _stopped_threads(self) -> list[int]:
         return sorted(self._cell.stopped) if self._cell is not None else []
@@ -325,7 +303,7 @@ class Debugger:
     async def _dump(self, arguments: dict[str, Any]) -> dict[str, Any]:
         code = arguments.get("code")
         if not isinstance(code, str):
-            return _failure("code is no text")
+            return failure("code is no text")
         path = file_name(code)
         self._sources.pop(path, None)
         self._sources[path] = code
@@ -334,15 +312,15 @@ class Debugger:
         for link in (self._cell, self._standing_by):
             if link is not None and link.attached.is_set() and not link.idle:
                 await self._ask(link, "cellstack_dump", {"path": path, "code": code})
-        return _success({"sourcePath": path})
+        return success({"sourcePath": path})
 
     async def _set_breakpoints(self, arguments: dict[str, Any], executor: Executor) -> dict[str, Any]:
         path, wanted = _path(arguments), arguments.get("breakpoints")
         if not path or not isinstance(wanted, list):
-            return _failure("source.path and breakpoints are wanted")
+            return failure("source.path and breakpoints are wanted")
         self._breakpoints[path] = wanted
-        reply = await self._ask(await self._link(executor), "setBreakpoints", arguments)
-        found = _body(reply).get("breakpoints")
+        reply = await self._ask_any(executor, "setBreakpoints", arguments)
+        found = body_of(reply).get("breakpoints")
         if isinstance(found, list):  # debugpy may have moved them
             moved = [
                 {**asked, "line": real["line"]} for asked, real in zip(wanted, found, strict=False) if "line" in real
@@ -356,22 +334,21 @@ class Debugger:
         name, frame = arguments.get("variableName"), arguments.get("frameId")
         if not isinstance(name, str) or not name.isidentifier():
             special = name in ("special variables", "function variables")
-            return {**_success({"data": {}, "metadata": {}}), "success": special}
-        link = await self._link(executor)
+            return {**success({"data": {}, "metadata": {}}), "success": special}
         if not self._stopped_threads() or frame is None:
-            return await self._ask(link, "richInspectVariables", {"variableName": name})
+            return await self._ask_any(executor, "richInspectVariables", {"variableName": name})
         expression = {"expression": BUNDLE.format(name=name), "frameId": frame, "context": "clipboard"}
-        reply = await self._ask(link, "evaluate", expression)
+        reply = await self._ask(await self._link(executor), "evaluate", expression)
         try:
-            bundle = json.loads(ast.literal_eval(str(_body(reply).get("result"))))
-            return _success({"data": dict(bundle["data"]), "metadata": dict(bundle["metadata"])})
+            bundle = json.loads(ast.literal_eval(str(body_of(reply).get("result"))))
+            return success({"data": dict(bundle["data"]), "metadata": dict(bundle["metadata"])})
         except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
-            return _failure("the variable cannot be shown")
+            return failure("the variable cannot be shown")
 
     async def _copy(self, arguments: dict[str, Any], executor: Executor) -> dict[str, Any]:
         source, target = arguments.get("srcVariableName"), arguments.get("dstVariableName")
         if not all(isinstance(name, str) and name.isidentifier() for name in (source, target)):
-            return _failure("dstVariableName and srcVariableName must be valid identifiers")
+            return failure("dstVariableName and srcVariableName must be valid identifiers")
         expression = {"expression": f"globals()['{target}']", "value": source, "frameId": arguments.get("srcFrameId")}
         return await self._ask(await self._link(executor), "setExpression", expression)
 
@@ -381,18 +358,7 @@ class Debugger:
         self._end_standing_by()
         if self._cell is not None:
             await self._ask(self._cell, "disconnect", {**arguments, "terminateDebuggee": False})
-        return _success({})
-
-
-async def _first(wanted: Coroutine[Any, Any, None], other: asyncio.Future[Message]) -> bool:
-    """Wait for one of two; return whether it is the first."""
-    task = asyncio.ensure_future(wanted)
-    try:
-        futures: set[asyncio.Future[Any]] = {task, other}
-        await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
-        return task.done()
-    finally:
-        task.cancel()
+        return success({})
 
 
 def file_name(code: str) -> str:
@@ -407,19 +373,17 @@ def _path(arguments: dict[str, Any]) -> str:
     return path if isinstance(path, str) else ""
 
 
-def _body(reply: Message) -> dict[str, Any]:
-    body = reply.get("body")
-    return body if isinstance(body, dict) else {}
+def _leave_out_ours(trace: dict[str, Any]) -> None:
+    """Take out the lowest frame of the main thread's whole stack: the program that the container was started with."""
+    frames = trace.get("stackFrames")
+    if not isinstance(frames, list) or not frames or trace.get("totalFrames") != len(frames):
+        return
+    lowest = frames[-1]
+    if isinstance(lowest, dict) and lowest.get("name") == "<module>" and _path(lowest) == "<string>":
+        del frames[-1]
+        trace["totalFrames"] = len(frames)
 
 
 def _is_shown(variable: Any) -> bool:
     name = variable.get("name") if isinstance(variable, dict) else None
     return isinstance(name, str) and name not in ("get_ipython", "exit", "quit", "In", "Out", "debugpy")
-
-
-def _success(body: dict[str, Any]) -> dict[str, Any]:
-    return {"success": True, "body": body}
-
-
-def _failure(text: str) -> dict[str, Any]:
-    return {"success": False, "message": text, "body": {}}

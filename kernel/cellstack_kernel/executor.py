@@ -320,6 +320,11 @@ class Executor:
         self.workspace.prepare()
         return container
 
+    @property
+    def head(self) -> str | None:
+        """The layer that the next container starts from."""
+        return self.workspace.head
+
     def state(self) -> str | None:
         """Return the layer whose variables a container has that starts on head."""
         head = self.workspace.head

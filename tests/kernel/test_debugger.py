@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytest.importorskip("debugpy")
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
+WAITING = "import time\nwaiting = True\nprint('waits')\nwhile waiting:\n    time.sleep(0.01)"
 FUNCTION = "def add(a, b):\n    c = a + b\n    return c"
 NUMBERS = itertools.count(1)
 
@@ -51,9 +52,13 @@ def set_breakpoint(kernel: Running, code: str, line: int) -> str:
     return path
 
 
-def frame(kernel: Running, thread: int) -> dict[str, Any]:
-    found: dict[str, Any] = debug(kernel, "stackTrace", threadId=thread)["body"]["stackFrames"][0]
+def frames(kernel: Running, thread: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = debug(kernel, "stackTrace", threadId=thread)["body"]["stackFrames"]
     return found
+
+
+def frame(kernel: Running, thread: int) -> dict[str, Any]:
+    return frames(kernel, thread)[0]
 
 
 @pytest.fixture
@@ -96,6 +101,37 @@ def test_breakpoint_holds_in_a_cell_that_follows(debugged: Running) -> None:
         assert (record["status"], record["changes"]) == ("ok", {"added": 0, "changed": 0, "deleted": 0})
         assert record["carried"]["saved"] == ["result"]
     assert debugged.run("result")[1] == ["52"]
+
+
+def test_breakpoint_is_set_in_a_cell_that_runs(debugged: Running) -> None:
+    request = debugged.client.execute(WAITING)
+    while debugged.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "stream":
+        pass
+    path = set_breakpoint(debugged, WAITING, 5)
+    thread = event(debugged, "stopped")["threadId"]
+    (at,) = frames(debugged, thread)
+    assert (at["name"], at["source"]["path"], at["line"]) == ("<module>", path, 5)
+    ends = {"expression": "waiting = False", "frameId": at["id"], "context": "repl"}
+    assert debug(debugged, "evaluate", **ends)["success"]
+    debug(debugged, "continue", threadId=thread)
+    assert reply_to(debugged, request)["content"]["status"] == "ok"
+
+
+def test_questions_of_no_stop_are_answered_while_cells_come_and_go(debugged: Running) -> None:
+    for name in ("first", "second"):
+        debugged.client.execute(f"{name} = 1")
+        names: list[str] = []
+        while name not in names:  # what is asked before the cell's end may show what was before it
+            reply = debug(debugged, "inspectVariables")
+            assert reply["success"]
+            names = [variable["name"] for variable in reply["body"]["variables"]]
+
+
+def test_variables_are_those_of_the_layer_that_was_gone_to(debugged: Running) -> None:
+    debugged.run("before = 'changed'")
+    assert debug(debugged, "richInspectVariables", variableName="before")["body"]["data"] == {"text/plain": "'changed'"}
+    debugged.run("%undo")
+    assert debug(debugged, "richInspectVariables", variableName="before")["body"]["data"] == {"text/plain": "[1, 2]"}
 
 
 def test_nothing_of_the_debugger_is_carried(debugged: Running) -> None:

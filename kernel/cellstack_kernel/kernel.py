@@ -104,6 +104,7 @@ class CellstackKernel(Kernel):
         self._usage = Usage()
         self._letters: dict[str, Letter] = {}  # by the id of the message, which was offered to the cell that ran
         self._left: resume.Left | None = None
+        self._goes_on = False  # from the head of an earlier kernel
 
     @property
     def kernel_info(self) -> dict[str, Any]:
@@ -130,6 +131,7 @@ class CellstackKernel(Kernel):
         if self._left is not None:
             self.execution_count = self._left.count
             self.typed.entries = list(self._left.inputs)
+            self._goes_on = self._left.session.head is not None
         self._publish_status("starting", SHELL)
         self.io_loop.add_callback(self._begin)
 
@@ -342,11 +344,11 @@ class CellstackKernel(Kernel):
             notebook.executor.offer(letter)
 
     async def comm_info_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        """Answer with the comms that cells have opened."""
+        """Answer with the comms that have something at their other end; a new notebook that still opens has none."""
         target = parent["content"].get("target_name")
-        notebook = self._ready()
-        known = notebook.executor.comms if notebook is not None else {}
-        comms = {name: {"target_name": of} for name, (of, _) in known.items() if target in (None, of)}
+        notebook = await self._notebook() if self._goes_on else self._ready()
+        known = await notebook.executor.open_comms() if notebook is not None else {}
+        comms = {name: {"target_name": of} for name, of in known.items() if target in (None, of)}
         self.session.send(stream, "comm_info_reply", {"comms": comms, "status": "ok"}, parent, ident)
 
     def _ready(self) -> Notebook | None:

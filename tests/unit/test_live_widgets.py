@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cellstack_guest import manifest
+
 if TYPE_CHECKING:
     from tests.guest_cells import Cells, Run
 
@@ -84,3 +86,14 @@ def test_a_widget_that_cannot_be_carried_is_spoken_of_once(notebook: Cells) -> N
     code = "import ipywidgets as w, threading\nheld = threading.Lock()\nheld.acquire()\nt = w.Text()\n"
     run = notebook.run(f"{code}t.observe(lambda c, _lock=held: None, 'value')\ndisplay(t)\ndel t, held")
     assert run.notices == ["a widget of this cell will not react after it: _thread.lock cannot be carried"]
+
+
+def test_the_manifest_says_what_comms_were_opened_for(notebook: Cells) -> None:
+    run = notebook.run("import ipywidgets as w\nt = w.Text()\nt")
+    notebook.run("x = 1")
+    last = notebook.run("u = w.Text()")
+    targets = manifest.read(notebook.root, last.reply["state"])["comms"]
+    assert targets[f"comm:{comm_of(run, 'TextModel')}"] == "jupyter.widget"
+    assert set(targets.values()) == {"jupyter.widget"}
+    after = notebook.run("t.close(); u.close()\ndel t, u")
+    assert comm_of(run, "TextModel") not in str(manifest.read(notebook.root, after.reply["state"])["comms"])

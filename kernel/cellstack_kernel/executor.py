@@ -10,6 +10,7 @@ from cellstack_kernel.frames import FrameError, checked
 from cellstack_kernel.records import cell_record
 from cellstack_kernel.runs import InterruptError, Kept, Nobody, Outcome, Request, Run
 from cellstack_runtime.errors import CellstackError
+from cellstack_runtime.store.variables import comms_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,6 +91,17 @@ class Executor:
         target = target or next((run for run in running if run.request.main), None)
         if target is not None:
             target.give(letter)
+
+    async def open_comms(self) -> dict[str, str]:
+        """Return the target of each comm that head has, or a container which is there, by its id.
+
+        StoreError when the variables of head are in no order.
+        """
+        workspace = self.workspace
+        await workspace.settled()
+        carried = await asyncio.to_thread(comms_of, workspace.store, workspace.session, workspace.head)
+        there = [each.container for each in (*self.runs, self.kept, self.live) if each is not None]
+        return carried | {name: target for name, (target, owner) in self.comms.items() if owner in there}
 
     async def tell(self, letter: Letter, front: FrontEnd) -> None:
         """Have what is at the other end of a comm react, while no cell of the notebook runs.

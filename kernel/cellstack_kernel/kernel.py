@@ -109,6 +109,7 @@ class CellstackKernel(Kernel):
         self._usage = Usage()
         self._letters: dict[str, Letter] = {}  # by the id of the message, which was offered to the cell that ran
         self._left: resume.Left | None = None
+        self._goes_on = False  # from the head of an earlier kernel
 
     @property
     def kernel_info(self) -> dict[str, Any]:
@@ -135,6 +136,7 @@ class CellstackKernel(Kernel):
         if self._left is not None:
             self.execution_count = self._left.count
             self.typed.entries = list(self._left.inputs)
+            self._goes_on = self._left.session.head is not None
         self._publish_status("starting", SHELL)
         self.io_loop.add_callback(self._begin)
 
@@ -359,14 +361,13 @@ class CellstackKernel(Kernel):
             notebook.executor.offer(letter)
 
     async def comm_info_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        """Answer with the comms that cells have opened, and those of the kernel's own views."""
+        """Answer with the comms that have something at their other end; a new notebook that still opens has none."""
         target = parent["content"].get("target_name")
-        notebook = self._ready()
-        known = notebook.executor.comms if notebook is not None else {}
-        targets = {name: of for name, (of, _) in known.items()}
-        if notebook is not None and notebook.feed is not None:
-            targets |= notebook.feed.models.comms
-        comms = {name: {"target_name": of} for name, of in targets.items() if target in (None, of)}
+        notebook = await self._notebook() if self._goes_on else self._ready()
+        known: dict[str, str] = await notebook.executor.open_comms() if notebook is not None else {}
+        if notebook is not None and notebook.feed is not None:  # and those of the kernel's own views
+            known = known | notebook.feed.models.comms
+        comms = {name: {"target_name": of} for name, of in known.items() if target in (None, of)}
         self.session.send(stream, "comm_info_reply", {"comms": comms, "status": "ok"}, parent, ident)
 
     def _ready(self) -> Notebook | None:

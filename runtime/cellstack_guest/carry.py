@@ -235,11 +235,16 @@ class Carrier:
                 "tombstones": tombstones,
                 "ambient": ambient,
                 "extra": extra,
+                "comms": {key: target for key, target in self._targets().items() if key in outcome.components.owners},
             }
             writer.finish(saved)
             self._state = layer
             self._continued = saved, {name: _as_loaded(values) for name, values in outcome.live.items()}
         return Carried(self._state, outcome.saved, loaded, outcome.refused)
+
+    def _targets(self) -> dict[str, str]:
+        """Return what comms were opened for, by key: those that this process has, and those that it has not loaded."""
+        return self._manifest["comms"] | {key: str(each.target_name) for key, each in comms.opened().items()}
 
     def _tell_of_comms(self, refused: dict[str, str]) -> None:
         """Say which widgets are lost that no variable has; takes them out of what was refused."""

@@ -10,7 +10,8 @@ this one did not touch is named by the file in the earlier layer's directory, as
      "borrows": {<component>: [<layer>, …]},     the layers whose buffers it refers to besides its own, if any
      "definitions": {<id>: {"component": <component>, "skeleton": EXTENT, "bases": [<definition>, …]}},
      "tombstones": {name: {"why": …, "cell": …}},
-     "ambient": {name: [EXTENT, digest]}, "extra": {name: [EXTENT, digest]}}
+     "ambient": {name: [EXTENT, digest]}, "extra": {name: [EXTENT, digest]},
+     "comms": {key: target}}                     of the keys that are comms, what they were opened for
 
 and one line for each component, which most cells copy as they are:
 
@@ -141,6 +142,7 @@ class Manifest(TypedDict):
     tombstones: dict[str, dict[str, str]]
     ambient: Saved
     extra: Saved
+    comms: dict[str, str]
 
 
 def empty() -> Manifest:
@@ -151,6 +153,7 @@ def empty() -> Manifest:
         "tombstones": {},
         "ambient": {},
         "extra": {},
+        "comms": {},
     }
 
 

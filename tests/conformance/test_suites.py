@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 EXCEPTIONS = tomllib.loads((Path(__file__).parent / "exceptions.toml").read_text())
 SECONDS = 60  # for each of their tests
 # Plugins are found by this process alone: with PYTHONPATH each kernel would have another environment and another image.
-PYTEST = "import sys; sys.path[:0] = [sys.argv.pop(1), sys.argv.pop(1)]; import pytest; sys.exit(pytest.console_main())"
+PYTEST = "import sys; sys.path[:0] = [sys.argv.pop(1), sys.argv.pop(1)]; import pytest; sys.exit(pytest.main())"
 WAITS = "not run: "  # how the reason begins of a test that would not end by itself
 
 

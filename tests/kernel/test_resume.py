@@ -6,7 +6,7 @@ import random
 import threading
 
 import pytest
-from tests.kernels import Running
+from tests.kernels import PATIENCE, Running
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
@@ -88,3 +88,24 @@ def test_kill_at_any_moment_finds_the_last_committed_layer_complete(kernel: Runn
         assert str(count) == text
         assert count in (answered, answered + 1)
         answered = count
+
+
+def comms(kernel: Running) -> dict[str, str]:
+    reply = kernel.client.comm_info(reply=True, timeout=PATIENCE)["content"]
+    return {name: comm["target_name"] for name, comm in reply["comms"].items()}
+
+
+def test_comms_that_are_carried_are_known_to_the_kernel_that_goes_on(kernel: Running) -> None:
+    opening = "import comm\nc = comm.create_comm(target_name='a target', comm_id='{0}')\n"
+    kernel.run(opening.format("kept"))
+    kernel.run(opening.format("closed"))
+    kernel.run("c.close()")
+    assert comms(kernel) == {"kept": "a target"}
+    kernel.run(opening.format("second"))
+    kernel.kill()
+    kernel.again(now=True)
+    assert comms(kernel) == {"kept": "a target", "second": "a target"}
+    kernel.run("%undo")
+    assert comms(kernel) == {"kept": "a target"}
+    kernel.again(now=False)
+    assert comms(kernel) == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.kernels import PATIENCE
+from tests.kernels import PATIENCE, control
 
 if TYPE_CHECKING:
     from tests.kernels import Running
@@ -111,3 +111,25 @@ def test_a_callback_that_dies_loses_what_it_did_and_nothing_else(kernel: Running
     button = front.show("button = ipywidgets.Button()\nbutton.on_click(die)\nbutton")
     assert "ended by SIGKILL" in front.click(button)
     assert kernel.run("print(x)")[1] == ["1\n"]
+
+
+def test_what_a_subshell_leaves_does_not_go_over_what_widgets_have_changed(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import ipywidgets\ntotal = 0")
+    kernel.run("def add(_):\n    global total\n    total += 1\n    print('total', total)")
+    button = front.show("button = ipywidgets.Button()\nbutton.on_click(add)\nbutton")
+    subshell = control(kernel, "create_subshell_request")["subshell_id"]
+    request = kernel.client.session.msg("execute_request", {"code": "import time; time.sleep(2); beside = 1"})
+    request["header"]["subshell_id"] = subshell
+    kernel.client.shell_channel.send(request)
+    while kernel.client.get_iopub_msg(timeout=PATIENCE)["parent_header"].get("msg_id") != request["header"]["msg_id"]:
+        pass  # it has begun, on the head before the click
+    assert front.click(button) == "total 1\n"
+    said = ""
+    while (message := kernel.client.get_iopub_msg(timeout=PATIENCE))["content"].get("execution_state") != "idle" or (
+        message["parent_header"]["msg_id"] != request["header"]["msg_id"]
+    ):
+        said += str(message["content"].get("text", ""))
+    assert "beside the notebook's" in said
+    assert kernel.run("print(total, 'beside' in globals())")[1] == ["1 False\n"]
+    assert front.click(button) == "total 2\n"

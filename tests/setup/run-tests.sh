@@ -32,6 +32,8 @@ part "tests of the front end" tests/setup/front-end.sh test
 part "unit tests" .venv/bin/python -m pytest tests/unit
 part "tests with containers, as $(id -un)" .venv/bin/python -m pytest tests --ignore=tests/unit \
     --ignore=tests/conformance --ignore=tests/lab/browser
+# ipykernel's own suite takes as long as all of the other two, and waits for fixed times: `make scorecard` has it.
+part "other projects' suites" .venv/bin/python -m pytest tests/conformance -k "nbclient or jupyter_kernel_test"
 # In a process of their own: playwright leaves an event loop running, which others do not find.
 part "tests in a browser" .venv/bin/python -m pytest tests/lab/browser
 if [ "$(id -u)" = 0 ]; then

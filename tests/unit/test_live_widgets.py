@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cellstack_guest import manifest
+
 if TYPE_CHECKING:
     from tests.guest_cells import Cells, Run
 
@@ -142,3 +144,14 @@ def test_a_figure_of_ipympl_is_drawn_again_by_what_the_front_end_asks(notebook: 
     drawn = tell(notebook, canvas, method="custom", content={"type": "draw"})
     assert any(each["content"]["data"]["method"] == "custom" for each in drawn.all("comm"))
     assert notebook.run("line.get_ydata().tolist()").result == "[1, 2]"
+
+
+def test_the_manifest_says_what_comms_were_opened_for(notebook: Cells) -> None:
+    run = notebook.run("import ipywidgets as w\nt = w.Text()\nt")
+    notebook.run("x = 1")
+    last = notebook.run("u = w.Text()")
+    targets = manifest.read(notebook.root, last.reply["state"])["comms"]
+    assert targets[f"comm:{comm_of(run, 'TextModel')}"] == "jupyter.widget"
+    assert set(targets.values()) == {"jupyter.widget"}
+    after = notebook.run("t.close(); u.close()\ndel t, u")
+    assert comm_of(run, "TextModel") not in str(manifest.read(notebook.root, after.reply["state"])["comms"])

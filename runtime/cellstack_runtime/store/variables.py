@@ -6,6 +6,7 @@ as JSON of bounded size and checked; pickles and buffers are bytes, compared and
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from cellstack_runtime.store.files import MAX_COMPARED, have_same_bytes, open_re
 from cellstack_runtime.store.session import STATE_FILE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cellstack_runtime.store.session import Session
     from cellstack_runtime.store.store import Store
 
@@ -27,6 +30,7 @@ _MAX_RECORDS = 64 << 20  # bytes of all records of a manifest
 _MAX_TEXT = 4096
 _MAX_OFFSET = 2**63 - 1
 PROVIDE = "provide:"
+COMM = "comm:"
 PROVIDED = "cellstack.provide"
 _SESSION = re.compile(r"[0-9a-f]{1,64}")
 _LINE = re.compile(
@@ -128,36 +132,65 @@ def variables_of(store: Store, session: Session, layer_id: str | None) -> Variab
 
     NotFoundError when they are not there, StoreError when they cannot be read.
     """
+    place = _place_of(store, session, layer_id)
+    return Variables() if place is None else read_variables(*place)
+
+
+def comms_of(store: Store, session: Session, layer_id: str | None) -> dict[str, str]:
+    """Return what the comms were opened for that a layer has kept, by their id; errors as of `variables_of`."""
+    place = _place_of(store, session, layer_id)
+    if place is None:
+        return {}
+    root, layer = place
+    with _as_store_error(layer):
+        head, _ = _manifest(root, layer)
+        return {_text(key).removeprefix(COMM): _text(target) for key, target in _mapping(head.get("comms", {})).items()}
+
+
+def _place_of(store: Store, session: Session, layer_id: str | None) -> tuple[str, str] | None:
+    """Return the directory of a session's variables, and the layer in it that has those of `layer_id`, if any has."""
     layer = store.layer(layer_id) if layer_id is not None else None
     if layer is None or layer.state is None:
-        return Variables()
+        return None
     root = session.state_root
     owner = layer.cell.get("session")
     if not os.path.isdir(session.state_dir(layer.state)) and isinstance(owner, str) and _SESSION.fullmatch(owner):
         root = f"{store.home}/sessions/{owner}/state"
     if not os.path.isdir(f"{root}/{layer.state}"):
         raise NotFoundError(f"the variables of layer {layer.id[:12]} are not in this store any more")
-    return read_variables(root, layer.state)
+    return root, layer.state
 
 
 def read_variables(root: str, layer: str) -> Variables:
     """Return what the manifest of `layer` in directory `root` names; StoreError when it is not in good order."""
-    try:
+    with _as_store_error(layer):
         return _read(root, layer)
+
+
+@contextlib.contextmanager
+def _as_store_error(layer: str) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         raise StoreError(f"the variables of layer {layer[:12]} cannot be read ({why})") from None
 
 
-def _read(root: str, layer: str) -> Variables:
+def _manifest(root: str, layer: str) -> tuple[dict[str, Any], list[str]]:
+    """Return the first line of a manifest, and the others."""
     with open_regular(f"{root}/{layer}/{STATE_FILE}") as file:
         data = file.read(_MAX_MANIFEST + 1)
     first, *rest = data.decode().split("\n")
     if len(data) > _MAX_MANIFEST or len(first) > MAX_HEAD:
         _refuse("it is too large")
-    head = json.loads(first)
+    head = _mapping(json.loads(first))
     if head["version"] != VERSION:
         _refuse(f"it was saved in a format other than {VERSION}")
+    return head, rest
+
+
+def _read(root: str, layer: str) -> Variables:
+    head, rest = _manifest(root, layer)
     places = [_LINE.fullmatch(line) or _refuse("a component has no good order") for line in rest]
     keys: dict[int, list[str]] = {}
     for key, line in _mapping(head["keys"]).items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from jupyter_server.extension.application import ExtensionApp
 
+from cellstack_lab import validation
+from cellstack_lab.hub import TOLD
 from cellstack_lab.routes import handlers
 from cellstack_lab.service import SETTING, Service
 
@@ -17,7 +19,12 @@ class CellstackExtension(ExtensionApp):
         """Make what all handlers share; nothing is read before somebody asks."""
         server = self.serverapp
         assert server is not None
-        self.settings[SETTING] = Service(root=server.root_dir, kernels=server.kernel_manager, log=self.log)
+        assert server.event_logger is not None
+        for kind in TOLD:
+            server.event_logger.register_event_schema(validation.schema(f"events/{kind}.json"))
+        self.settings[SETTING] = Service(
+            root=server.root_dir, kernels=server.kernel_manager, events=server.event_logger, log=self.log
+        )
 
     def initialize_handlers(self) -> None:
         """Register the routes; Jupyter puts the base URL before them."""

@@ -14,7 +14,7 @@ from cellstack_runtime.metrics import sample
 from cellstack_runtime.namespaces import look, processes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from cellstack_lab.reading import Reader
     from cellstack_runtime.live import Container
@@ -38,10 +38,12 @@ class Containers:
         self._reader = reader
         self.home = reader.store.home
 
-    def containers(self, ended: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
-        """Return all containers that exist, those that run first, and after them those that have `ended`."""
+    def containers(self) -> dict[str, Any]:
+        """Return all containers that exist, those that run first, and after them those that ended last."""
         found = sorted(live.live_containers(self.home), key=lambda one: ORDER.index(one.status))
-        return {"containers": [*(self.container(one) for one in found), *ended]}
+        ended = [one.container for one in live.ended_containers(self.home)]
+        known = {one.id for one in found}  # one may end between the two looks
+        return {"containers": [self.container(one) for one in (*found, *(one for one in ended if one.id not in known))]}
 
     def find(self, container_id: str) -> Container:
         """Return a container that exists; NotFoundError."""

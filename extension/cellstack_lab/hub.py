@@ -1,6 +1,7 @@
 """Tells all browsers what happens: one watch and one reader of metrics for a server, however many there are.
 
-Nothing is watched or read while nobody has subscribed to anything.
+Nothing is watched or read while nobody has subscribed to anything. What happens is told on Jupyter's event bus as well,
+for other extensions; metrics are not, since each browser has all of the bus, whether it shows them or not.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from cellstack_lab.containers import Containers
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from cellstack_lab.service import Service
     from cellstack_runtime.live import Container
 
-MAX_ENDED = 50  # containers that are remembered
+TOLD = ("container", "layer", "session")  # on the server's event bus, too
+SCHEMA = "urn:cellstack:events/{}"
 Event = dict[str, Any]
 
 
@@ -42,16 +43,11 @@ class Hub:
         self._leaving: set[asyncio.Task[None]] = set()  # kept, or they might be collected before they are done
         self._known: dict[str, tuple[Container, Event]] = {}  # by id
         self._sessions: dict[str, Event] = {}  # as they were told last
-        self._ended: deque[Event] = deque(maxlen=MAX_ENDED)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is watched or read."""
         return self._watch is None and not self._tasks
-
-    def ended(self) -> list[Event]:
-        """Return the containers that were seen to end, the last one first."""
-        return list(reversed(self._ended))
 
     # -- clients -----------------------------------------------------------------------------------------------
 
@@ -112,6 +108,7 @@ class Hub:
         await self._adjust()
 
     def _broadcast(self, event: Event) -> None:
+        self._service.events.emit(schema_id=SCHEMA.format(event["type"]), data=event)
         message = json.dumps(event)
         for client in self._clients:
             wanted = client.subscription
@@ -151,9 +148,7 @@ class Hub:
         for name, (container, event) in list(self._known.items()):
             if name in found.gone or container.run.rpartition("/")[2] in dead:
                 del self._known[name]
-                last = {**event, "status": "ended"}
-                self._ended.append(last)
-                self._broadcast({"type": "container", "container": last})
+                self._broadcast({"type": "container", "container": {**event, "status": "ended"}})
         for container, event in found.containers:
             if self._known.get(container.id, (None, None))[1] != event:
                 self._known[container.id] = (container, event)

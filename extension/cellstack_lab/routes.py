@@ -51,9 +51,12 @@ class Handler(APIHandler):
         self.finish(json.dumps(value))
 
     def query(self, name: str) -> dict[str, str]:
-        """Return the arguments behind the route's "?", which are what `name` says in the schemas."""
-        given = {key: self.get_query_argument(key, strip=False) for key in self.request.query_arguments}
-        given.pop("token", None)  # Jupyter's own
+        """Return the arguments behind the route's "?" that `name` has in the schemas, checked.
+
+        Others are not for us: Jupyter's token, and the time of day that JupyterLab adds to be sent no cached answer.
+        """
+        known = validation.schema("requests.json")["$defs"][name]["properties"]
+        given = {key: self.get_query_argument(key, strip=False) for key in known if key in self.request.query_arguments}
         checked: dict[str, str] = validation.request(name, given)
         return checked
 
@@ -122,6 +125,7 @@ def _info(home: str) -> dict[str, Any]:
         "root": os.geteuid() == 0,
         "cgroup": f"v{support.version}" if usable else None,
         "userns": probe.user_namespaces(),
+        "pressure": cgroups.pressure_of(support),
     }
 
 
@@ -245,7 +249,7 @@ class Containers(Handler):
     async def get(self) -> None:
         """Send them."""
         containers = await self.service.containers()
-        self.answer(await self.service.run(containers.containers, self.service.hub.ended()))
+        self.answer(await self.service.run(containers.containers))
 
 
 class Container(Handler):

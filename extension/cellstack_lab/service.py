@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jupyter_client.multikernelmanager import MultiKernelManager
+    from jupyter_events import EventLogger
 
 AUTH_RESOURCE = "cellstack"  # what an authorizer is asked about
 SETTING = "cellstack_lab"  # among the settings of the web application
@@ -31,9 +32,10 @@ T = TypeVar("T")
 class Service:
     """Opens the store when it is first needed. root: the server's folder, which notebooks are named from."""
 
-    def __init__(self, *, root: str, kernels: MultiKernelManager, log: logging.Logger) -> None:
+    def __init__(self, *, root: str, kernels: MultiKernelManager, events: EventLogger, log: logging.Logger) -> None:
         self._root = root
         self._kernels = kernels
+        self.events = events
         self.log = log
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cellstack")
         self._opening: asyncio.Future[Store] | None = None

@@ -1,7 +1,8 @@
-"""Containers that exist now, of all kernels and commands of a store: their records, and what can be done to them.
+"""Containers of all kernels and commands of a store: their records, and what can be done to those that exist now.
 
 A broker writes `runs/<broker>/containers/<id>.json` when a container begins, runs and is paused, and removes it when it
-has ended. Records of a broker that has died count for nothing. What is asked of a container is asked of its broker.
+has ended; `ended/<broker>.jsonl` has a line of it then. Records of a broker that has died count for nothing. What is
+asked of a container is asked of its broker.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import os
 import re
 import signal
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime.broker.channel import Channel, close_all
 from cellstack_runtime.broker.control import NAME as CONTROL
+from cellstack_runtime.broker.ended import FOLDER as ENDED
 from cellstack_runtime.broker.outside import RECORDS
 from cellstack_runtime.config import Config
 from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.store import Store
 
 STOP_SECONDS = 10.0  # as docker
+MAX_ENDED = 50  # containers that are listed
 PATIENCE = 10.0  # seconds; a broker answers at once, unless it is stopped
 RUN = re.compile(r"[0-9a-f]{8}")
 FILE = re.compile(r"([0-9a-f]{12})\.json")
@@ -50,15 +53,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "pid": (int,),
 }
 
+_ENDED_TYPES: dict[str, tuple[type, ...]] = {"ended": (str,), "reason": (str,), "code": (int,)}
+
 
 @dataclass(frozen=True, slots=True)
 class Container:
     """A container that exists, as its broker has written it down.
 
-    status: "waiting" (for a cell), "running" or "paused". command: ["cell", first line of its code] or a program's
-    arguments. parent: the layer that a cell starts from. limits: as in a cell's record, with `enforced_by` beside it.
-    namespaces: inode numbers by kind. cgroup: the one a person is shown; cgroups: as `cgroups.open_group` takes them.
-    pid: of its init, as the host numbers it. run: the directory of its broker.
+    status: "waiting" (for a cell), "running", "paused" or "ended". command: ["cell", first line of its code] or the
+    arguments of a program. parent: the layer that a cell starts from. limits: as in a cell's record, with `enforced_by`
+    beside it. namespaces: inode numbers by kind. cgroup: the one a person is shown; cgroups: as `cgroups.open_group`
+    takes them. pid: of its init, as the host numbers it. run: the directory of its broker, nothing once it has ended.
     """
 
     id: str
@@ -80,6 +85,20 @@ class Container:
     def as_json(self) -> dict[str, Any]:
         """Return what programs are shown."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("cgroups", "run")}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A container that has ended, as it was last. reason: as in an ExitReport. code: what docker would show."""
+
+    container: Container
+    ended: str
+    reason: str
+    code: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what programs are shown."""
+        return {**self.container.as_json(), "ended": self.ended, "exit": {"reason": self.reason, "code": self.code}}
 
 
 def make_run(store: Store, path: str) -> None:
@@ -129,6 +148,28 @@ def live_runs(home: str) -> Iterator[str]:
         run = f"{home}/runs/{name}"
         if RUN.fullmatch(name) and is_alive(run):
             yield run
+
+
+def ended_containers(home: str, most: int = MAX_ENDED) -> list[Ended]:
+    """Return the containers that ended last, the last one first; of each broker only some are known."""
+    found = []
+    with suppress(FileNotFoundError), os.scandir(f"{home}/{ENDED}") as entries:
+        for path in [entry.path for entry in entries if entry.name.endswith(".jsonl")]:
+            with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="replace") as file:
+                found += [one for one in map(_ended, file.read().splitlines()) if one is not None]
+    return sorted(found, key=lambda one: (one.ended, one.container.id), reverse=True)[:most]
+
+
+def _ended(line: str) -> Ended | None:
+    """Return what a line tells; None for one that was cut off."""
+    try:
+        data = json.loads(line)
+        if any(type(data.get(name)) not in types for name, types in {**_TYPES, **_ENDED_TYPES}.items()):
+            return None
+    except (ValueError, AttributeError):
+        return None
+    container = Container(run="", **{name: data[name] for name in _TYPES})
+    return Ended(container, **{name: data[name] for name in _ENDED_TYPES})
 
 
 def find_container(home: str, prefix: str) -> Container:

@@ -159,6 +159,7 @@ class Socket:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self.containers: set[str] = set()  # the sessions of those that it was told of
 
     async def subscribe(self, **wanted: Any) -> None:
         """Subscribe, and return once that counts."""
@@ -173,6 +174,8 @@ class Socket:
             return None
         event = json.loads(text)
         validation.validator("answers.json", "event").validate(event)
+        if event["type"] == "container":
+            self.containers.add(event["container"]["session"])
         return event
 
     async def until(self, is_it: Callable[[Any], bool], seconds: float = 60) -> Any:

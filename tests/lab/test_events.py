@@ -9,25 +9,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.lab.conftest import close
+from tests.lab.conftest import Kernel, close, install_kernel
 
 from cellstack_lab import hub as module
 from cellstack_lab.clients import MAX_QUEUED, Client
 from cellstack_lab.service import SETTING
+from cellstack_runtime import live
 from cellstack_runtime.metrics import sample
 from cellstack_runtime.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
-    from tests.lab.conftest import Api, Kernel, Socket
+    from tests.lab.conftest import Api, Socket
 
     from cellstack_lab.hub import Hub
-    from cellstack_runtime import live
     from cellstack_runtime.metrics import Sample
 
     Connect = Callable[[], Awaitable[Socket]]
     Program = Callable[..., live.Container]
+
+
+@pytest.fixture
+def several(jp_kernel_dir: Path, jp_environ: None, tmp_path: Path) -> Iterator[list[Kernel]]:
+    """Return two kernels of two notebooks."""
+    del jp_environ
+    install_kernel(jp_kernel_dir)
+    running = [Kernel(tmp_path / f"{name}.ipynb") for name in ("one", "two")]
+    yield running
+    for kernel in running:
+        kernel.close()
 
 
 @pytest.fixture
@@ -98,6 +109,58 @@ async def test_a_container_is_told_of_from_its_start_to_its_end(api: Api, connec
     await api.ask("POST containers/<id>/kill", container.id)
     ended = await told("ended")
     assert ended["container"] in (await api.ask("GET containers"))["containers"]
+
+
+async def test_who_subscribes_to_a_session_is_told_of_its_containers_and_of_no_others(
+    connect: Connect, several: list[Kernel]
+) -> None:
+    """Two kernels of two notebooks run at once."""
+    everything = await connect()
+    await everything.subscribe(sessions="all", containers="all")
+    sessions = []
+    for kernel in several:
+        await kernel.run("first = 1")
+        sessions.append((await everything.until(lambda one: one["type"] == "layer"))["session"])
+    mine, other = sessions
+    socket = await connect()
+    await socket.subscribe(sessions=[mine])
+    await asyncio.gather(*(kernel.run("import time; time.sleep(0.5)") for kernel in several))
+    told: set[str] = set()
+    while told != {mine, other}:
+        event = await everything.until(lambda one: one["type"] == "container" and one["container"]["status"] == "ended")
+        told.add(event["container"]["session"])
+    layer = await socket.until(lambda one: one["type"] == "layer" and "sleep" in one["layer"]["code"])
+    assert layer["session"] == mine
+    await socket.subscribe(sessions=[mine])  # what was sent before is there by then
+    assert socket.containers == {mine}
+    assert everything.containers >= {mine, other}
+
+
+async def test_what_happens_is_on_the_event_bus_of_the_server(
+    connect: Connect, program: Program, jp_serverapp: Any
+) -> None:
+    told: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+
+    async def listener(logger: Any, schema_id: str, data: dict[str, Any]) -> None:  # noqa: ARG001  as it is called
+        await told.put((schema_id, data))
+
+    schemas = [module.SCHEMA.format(kind) for kind in module.TOLD]
+    for schema in schemas:
+        jp_serverapp.event_logger.add_listener(schema_id=schema, listener=listener)
+    socket = await connect()
+    await socket.subscribe(sessions="all", containers="all")
+    container = await asyncio.to_thread(program, "sleep", "300")
+    seen: list[str] = []
+    async with asyncio.timeout(60):
+        while "ended" not in seen:
+            if seen[-1:] == ["running"]:
+                await asyncio.to_thread(live.kill, container)
+            schema, data = await told.get()
+            if data["type"] == "container" and data["container"]["id"] == container.id:
+                seen.append(data["container"]["status"])
+            assert schema == module.SCHEMA.format(data["type"])
+            assert schema in schemas
+    assert seen[-2:] == ["running", "ended"]
 
 
 async def test_metrics_of_a_container_move(connect: Connect, program: Program) -> None:

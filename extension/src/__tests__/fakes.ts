@@ -122,7 +122,8 @@ export class FakeApi implements IApi {
       disk_bytes: 2 ** 30,
       root: false,
       cgroup: 'v2' as const,
-      userns: true
+      userns: true,
+      pressure: 'container'
     });
   sessions = () => this._give('sessions', [this.session]);
   layers = (session: string): Promise<ISessionLayers> =>

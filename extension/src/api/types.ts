@@ -198,6 +198,8 @@ export interface IInfo {
   root: boolean;
   cgroup: 'v1' | 'v2' | null;
   userns: boolean;
+  /** Whose pressure the kernel counts: with version 1 of cgroups only the machine's, so that `IMetrics` has none. */
+  pressure: 'container' | 'machine' | null;
 }
 
 export type ServerEvent =

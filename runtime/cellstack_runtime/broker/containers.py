@@ -424,6 +424,7 @@ class Container:
         channels.close_all([fd for fd in (*self._fds, self._gate, self.cell_pidfd) if fd >= 0])
         self.cell_pidfd = -1
         self.ended.set(128 + signal.SIGKILL)
+        self.outside.end()
         group = self.group
         return [*([group.remove] if group is not None else []), self._remove_directory]
 

@@ -48,10 +48,14 @@ class Outside:
 
     def record(self) -> None:
         """Write down for others, as `cellstack ps`, what this container is and does (`cellstack_runtime.live`)."""
+        self.recorded = True
+        text = json.dumps(self._facts())
+        self._container.broker.chores.add(lambda: self._write(text))
+
+    def _facts(self) -> dict[str, Any]:
         container = self._container
         assert container.group is not None
-        self.recorded = True
-        facts = {
+        return {
             "id": container.id,
             "image": container.request["image"],
             "session": container.broker.session,
@@ -67,7 +71,16 @@ class Outside:
             "cgroups": dict(container.group.paths),
             "pid": container.init_pid,
         }
-        container.broker.chores.add(lambda: self._write(json.dumps(facts)))
+
+    def end(self) -> None:
+        """Keep what it was and how it ended, if it was given anything to run."""
+        container = self._container
+        if self.started is None:
+            return
+        code = container.ended.value
+        reason = container.reason or ("signal" if code > 128 else "finished")
+        facts = {**self._facts(), "status": "ended", "ended": _now(), "reason": reason, "code": code}
+        container.broker.chores.add(lambda: container.broker.ended.keep(facts))
 
     @property
     def _path(self) -> str:

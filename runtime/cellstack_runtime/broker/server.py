@@ -25,6 +25,7 @@ from cellstack_runtime.broker.channel import Channel, close_all
 from cellstack_runtime.broker.chores import Chores
 from cellstack_runtime.broker.containers import SHORT_CELL, Container
 from cellstack_runtime.broker.control import Control
+from cellstack_runtime.broker.ended import FOLDER, Ended
 from cellstack_runtime.broker.loop import Event, Loop
 from cellstack_runtime.broker.outside import ContainerError
 from cellstack_runtime.broker.rootfs import Roots
@@ -58,6 +59,7 @@ class Broker:
         base = settings["base_id"]
         self.manager = cgroups.open_manager(cgroups.detect(), settings["scope"])
         self._lock = self._record(settings["guest"])
+        self.ended = Ended(f"{self.store.home}/{FOLDER}", os.path.basename(self.run_dir))
         self._wake, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)

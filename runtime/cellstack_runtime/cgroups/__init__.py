@@ -1,7 +1,7 @@
 """Control groups, version 1 (and hybrid) and version 2, behind one interface."""
 
 from cellstack_runtime.cgroups.base import Controller, Group, Manager, Metrics, Pressure, Support, remove_stale
-from cellstack_runtime.cgroups.detect import detect, open_group, open_manager
+from cellstack_runtime.cgroups.detect import detect, open_group, open_manager, pressure_of
 
 __all__ = [
     "Controller",
@@ -13,5 +13,6 @@ __all__ = [
     "detect",
     "open_group",
     "open_manager",
+    "pressure_of",
     "remove_stale",
 ]

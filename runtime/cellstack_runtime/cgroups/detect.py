@@ -89,6 +89,16 @@ def _is_empty(path: str) -> bool:
     return not _words(f"{path}/cgroup.procs")
 
 
+def pressure_of(support: Support, proc: str = "/proc") -> str | None:
+    """Return whose pressure (PSI) this kernel counts: each "container"'s, which takes version 2, or the "machine"'s.
+
+    None when it counts nobody's.
+    """
+    if not os.path.exists(f"{proc}/pressure/memory"):
+        return None
+    return "container" if support.version == 2 and support.writable("freezer") else "machine"
+
+
 def open_group(paths: Mapping[str, str]) -> Group:
     """Return a group that another process has made, by its `paths`, to look at."""
     if "" in paths:

@@ -14,10 +14,11 @@ import click
 from cellstack_runtime.cli.output import ago, as_json, format_option, table
 from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
 from cellstack_runtime.limits import Limits
-from cellstack_runtime.live import live_containers
+from cellstack_runtime.live import ended_containers, live_containers
 from cellstack_runtime.store import Store
 
 if TYPE_CHECKING:
+    from cellstack_runtime.live import Ended
     from cellstack_runtime.store import Layer
     from cellstack_runtime.workspace import BindMount
 
@@ -131,16 +132,24 @@ def parse_mount(text: str) -> BindMount:
 
 
 @click.command()
-@click.option("--all", "-a", "everything", is_flag=True, help="Also those that wait for a cell.")
+@click.option("--all", "-a", "everything", is_flag=True, help="Also those that wait for a cell or have ended.")
 @format_option
 def ps(everything: bool, style: str) -> None:
     """List the running containers of all kernels and commands of this store."""
-    found = [one for one in live_containers(Store.open().home) if everything or one.status != "waiting"]
+    home = Store.open().home
+    found = [one for one in live_containers(home) if everything or one.status != "waiting"]
+    ended = ended_containers(home) if everything else []
     if style == "json":
-        as_json([one.as_json() for one in found])
+        as_json([*(one.as_json() for one in found), *(one.as_json() for one in ended)])
         return
-    rows = [(one.id, one.image[:12], json.dumps(one.command)[:40], ago(one.created), one.status) for one in found]
+    stated = [*((one, one.status) for one in found), *((one.container, _exited(one)) for one in ended)]
+    rows = [(one.id, one.image[:12], json.dumps(one.command)[:40], ago(one.created), state) for one, state in stated]
     table(("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS"), rows)
+
+
+def _exited(one: Ended) -> str:
+    why = "" if one.reason == "finished" else f", {one.reason}"
+    return f"exited ({one.code}{why}) {ago(one.ended)}"
 
 
 @click.command()

@@ -134,7 +134,6 @@ def test_usage_is_that_of_the_cells_with_their_limits(kernel: Running) -> None:
     kernel.manager.interrupt_kernel()
     reply_to(kernel, request)
     assert busy["kernel_memory"] > idle["kernel_memory"] + 250 * 2**20
-    assert busy["host_virtual_memory"]["used"] > 250 * 2**20
     assert busy["kernel_cpu"] > 0
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# As root: run the tests that start containers once more as a normal user, who is made for it and removed after it.
+# as-user.sh [PYTEST ARGUMENT…]: as root, run the tests that start containers, or those that are named, once more as a
+# normal user, who is made for it and removed after it.
 # The user has an own copy of the repository and an own .venv, made from a Python that others may execute.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -65,6 +66,17 @@ tar --create --exclude=./extension/node_modules --exclude=./extension/.yarn \
 (cd "$repository" && .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]') || exit
 chown -R "$user:" "/home/$user"
 
-# What is carried, the protocol and the panel do not depend on who runs it.
-as_user bash -c 'cd "$1" && exec .venv/bin/python -m pytest tests --ignore=tests/unit \
-    --ignore=tests/kernel/test_carry_table.py --ignore=tests/conformance --ignore=tests/lab/browser' bash "$repository"
+tests() {
+    as_user bash -c 'cd "$0" && exec .venv/bin/python -m pytest "$@"' "$repository" "$@"
+}
+
+if [ $# -gt 0 ]; then
+    tests "$@"
+    exit
+fi
+# What is carried and the protocol do not depend on who runs it; of what is seen in a browser, the layout does not.
+failed=0
+tests tests/lab/browser/test_notebook.py tests/lab/browser/test_widgets.py || failed=1
+tests tests --ignore=tests/unit --ignore=tests/kernel/test_carry_table.py --ignore=tests/conformance \
+    --ignore=tests/lab/browser || failed=1
+exit "$failed"

@@ -53,6 +53,7 @@ export class CatchUp implements IDisposable {
     private readonly _cells: ICells
   ) {
     _kernel.iopubMessage.connect(this._onMessage, this);
+    _kernel.connectionStatusChanged.connect(this._onConnection, this);
   }
 
   get isDisposed(): boolean {
@@ -63,6 +64,7 @@ export class CatchUp implements IDisposable {
     if (!this._isDisposed) {
       this._isDisposed = true;
       this._kernel.iopubMessage.disconnect(this._onMessage, this);
+      this._kernel.connectionStatusChanged.disconnect(this._onConnection, this);
       for (const kept of this._running.values()) {
         this._stop(kept);
       }
@@ -79,9 +81,24 @@ export class CatchUp implements IDisposable {
     });
   }
 
-  /** Leave a cell to a run that this page has asked for. */
+  /** Leave a cell to a run that this page asks for, as long as the connection holds. */
   leave(id: string, request: string): void {
     this._newest.set(id, request);
+    this._own.add(request);
+  }
+
+  /** Take note that a run that this page has asked for is over, and that all of it has come. */
+  answered(request: string): void {
+    this._own.delete(request);
+    this._known.add(request);
+  }
+
+  /** What was sent while the connection was lost may have come nowhere, the reply too. */
+  private _onConnection(_: Kernel.IKernelConnection, status: Kernel.ConnectionStatus): void {
+    if (status === 'connected') {
+      this._own.clear();
+      this._try(this._look());
+    }
   }
 
   /** Requests of a page that is gone may begin only now; others' messages say that a running cell has put out more. */
@@ -101,7 +118,9 @@ export class CatchUp implements IDisposable {
     }
     const { cells, time } = await this._ask({ since: this._since });
     this._since = time;
-    const found = cells.filter(kept => !this._known.has(kept.request));
+    const found = cells.filter(
+      ({ request }) => !this._known.has(request) && !this._own.has(request)
+    );
     for (const kept of found) {
       this._known.add(kept.request);
       this._newest.set(kept.cell_id, kept.request);
@@ -203,6 +222,8 @@ export class CatchUp implements IDisposable {
   private _known = new Set<string>();
   private _more = new Set<string>();
   private _newest = new Map<string, string>();
+  /** Requests of this page that have no reply yet. */
+  private _own = new Set<string>();
   private _running = new Map<string, IKept>();
   private _since: number | null = null;
 }

@@ -172,6 +172,7 @@ class NotebookLines implements IDisposable {
       const request = (msg.parent_header as KernelMessage.IHeader).msg_id;
       const cell = this._cellOf.get(request);
       this._cellOf.delete(request);
+      this._catchUp?.answered(request);
       if (cell !== undefined) {
         const { status } = msg.content as { status: string };
         const { cellstack } = msg.metadata as { cellstack?: IRecord };

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from tests.jupyterlab import FLAGS, PATIENCE, Server, browser_path, jupyterlab, 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Dialog, Locator, Page
+    from playwright.sync_api import Browser, Dialog, Locator, Page, WebSocketRoute
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PANEL = "#cellstack-panel"
@@ -48,6 +49,35 @@ def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     del store
     with jupyterlab(tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("places")) as running:
         yield running
+
+
+class Connection:
+    """Websockets to kernels that drop what the server sends while `drops` is set; `dropped` counts it."""
+
+    def __init__(self) -> None:
+        self.drops = False
+        self.dropped = 0
+        self._sockets: list[WebSocketRoute] = []
+
+    def join(self, socket: WebSocketRoute) -> None:
+        """Stand between a page's websocket and the server."""
+        server = socket.connect_to_server()
+        self._sockets.append(socket)
+
+        def pass_on(message: str | bytes) -> None:
+            if self.drops:
+                self.dropped += 1
+            else:
+                socket.send(message)
+
+        server.on_message(pass_on)
+
+    def end(self) -> None:
+        """End what was lost, as the browser does when it finds out; the page connects anew."""
+        self.drops = False
+        sockets, self._sockets = self._sockets, []
+        for one in sockets:
+            one.close()
 
 
 class Lab:
@@ -135,6 +165,12 @@ class Lab:
         popup = self.page.locator(".jp-Completer:not(.lm-mod-hidden)")
         popup.wait_for()
         return popup
+
+    def can_lose_connection(self) -> Connection:
+        """Have what comes from kernels pass through a connection that can be lost; before a page is opened."""
+        connection = Connection()
+        self.page.route_web_socket(re.compile("/channels"), connection.join)
+        return connection
 
     def interrupt(self) -> None:
         """Press the notebook's button."""

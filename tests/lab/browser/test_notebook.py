@@ -175,3 +175,24 @@ def test_a_notebook_that_was_closed_is_brought_up_to_date_when_it_is_opened(lab:
     lab.reload()
     expect(lab.line(1)).to_contain_text("error")
     assert not lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.context.model.dirty")
+
+
+def test_a_lost_connection_loses_no_output(lab: Lab) -> None:
+    lost = lab.can_lose_connection()
+    lab.write("lost.ipynb", "x = 1", LONG)
+    lab.open("lost.ipynb")
+    lab.run(0)
+    lab.start(1)
+    expect(lab.outputs(1)).to_contain_text("line 1\n")
+    lost.drops = True
+    before = lost.dropped
+    lab.page.wait_for_timeout(1500)  # of lines that come to nobody
+    assert lost.dropped > before
+    lost.end()
+    expect(lab.outputs(1)).to_contain_text(f"line {lost.dropped + 2}\n")
+    lab.interrupt()
+    expect(lab.cell(1).locator(".jp-InputPrompt")).to_have_text("[2]:")
+    expect(lab.line(1)).to_contain_text("ok")
+    last = int(lab.outputs(1).last.text_content() or "")
+    lines = [f"line {i}" for i in range(last + 1)]
+    expect(lab.outputs(1).first).to_have_text("\n".join([*lines, ""]))

@@ -123,7 +123,7 @@ export class FakeApi implements IApi {
       root: false,
       cgroup: 'v2' as const,
       userns: true,
-      pressure: 'container'
+      pressure: 'container' as const
     });
   sessions = () => this._give('sessions', [this.session]);
   layers = (session: string): Promise<ISessionLayers> =>

@@ -21,7 +21,7 @@ from cellstack_kernel.frames import FrameError, checked
 from cellstack_runtime.errors import CellstackError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from cellstack_guest.protocol import Message
     from cellstack_kernel.executor import Executor
@@ -69,11 +69,11 @@ class Debugger:
         self._end_standing_by()
         if self._cell is None or self._cell.container is not container:
             self._cell = Link(container, self._happened)
-            self._later(self._attach(self._cell))
+            self._later(self._let_run(self._cell, self._introduce(self._cell)))
         elif not self._cell.closed:
             self._cell.idle = False
-            self._catch_up(self._cell)
-            container.send({"type": "debug_ready"})
+            self._cell.attached.clear()
+            self._later(self._let_run(self._cell, self._catch_up(self._cell)))
 
     def received(self, container: CellContainer, message: Message) -> None:
         """Take a frame of type "debug"."""
@@ -94,10 +94,10 @@ class Debugger:
                 body = {"threadId": thread, "allThreadsContinued": True}
                 self._publish({"type": "event", "event": "continued", "seq": 0, "body": body})
 
-    async def _attach(self, link: Link) -> None:
-        """Have debugpy trace the container's threads, with all breakpoints set, and let the code run."""
+    async def _let_run(self, link: Link, once: Coroutine[Any, Any, None]) -> None:
+        """Let the code run once debugpy traces the container's threads, with all breakpoints set."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._introduce(link), ATTACH_SECONDS)
+            await asyncio.wait_for(once, ATTACH_SECONDS)
         if not link.closed:
             link.container.send({"type": "debug_ready"})
         link.attached.set()
@@ -109,22 +109,22 @@ class Debugger:
         arguments = {"justMyCode": False, "debugOptions": ["DebugStdLib"], "rules": rules}
         attaching = link.ask("attach", arguments)
         if await first(link.event("initialized"), attaching):
-            for path, breakpoints in self._breakpoints.items():
+            for path, breakpoints in list(self._breakpoints.items()):
                 await link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
             if self._exceptions is not None:
                 await link.ask("setExceptionBreakpoints", self._exceptions)
             await link.ask("configurationDone", {})
         link.attachment = await attaching
 
-    def _catch_up(self, link: Link) -> None:
+    async def _catch_up(self, link: Link) -> None:
         """Tell a container that was idle what has changed meanwhile; its answers are nobody's business."""
-        for path, code in self._sources.items():
-            link.ask("cellstack_dump", {"path": path, "code": code})
+        for path, code in list(self._sources.items()):
+            await link.ask("cellstack_dump", {"path": path, "code": code})
         for path in self._sources.keys() | self._breakpoints.keys():
             breakpoints = self._breakpoints.get(path, [])
-            link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
+            await link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
         if self._exceptions is not None:
-            link.ask("setExceptionBreakpoints", self._exceptions)
+            await link.ask("setExceptionBreakpoints", self._exceptions)
 
     def _happened(self, link: Link, event: Message) -> None:
         body = event.get("body")
@@ -188,7 +188,7 @@ class Debugger:
         state = executor.state()
         container.send({"type": "debug", "state": state, "debug": {"sources": self._sources}})
         self._reading = asyncio.ensure_future(self._read(link))
-        self._later(self._attach(link))
+        self._later(self._let_run(link, self._introduce(link)))
         return link
 
     async def _read(self, link: Link) -> None:

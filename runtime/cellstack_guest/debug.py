@@ -80,10 +80,15 @@ class Bridge:
         self._send({"type": "event", "event": LISTENING})
 
     def begin(self) -> None:
-        """Trace this thread. A cell's lines are those that its person sees; what is changed in modules is noted."""
+        """Trace this thread. A cell's lines are those that its person sees; what is changed in modules is noted.
+
+        For the first of the cells that share this process: what is changed from there on, cells have done.
+        """
         import debugpy  # noqa: PLC0415, T100  as in `start`
 
         debugpy.trace_this_thread(True)  # the answer to `attach` may come before the threads are traced
+        if self._transforms is not None:
+            return
         self._patched = _differences(self._before)
         transforms = self._shell.input_transformer_manager.cleanup_transforms
         self._transforms = list(transforms)

@@ -117,6 +117,33 @@ def test_breakpoint_is_set_in_a_cell_that_runs(debugged: Running) -> None:
     assert reply_to(debugged, request)["content"]["status"] == "ok"
 
 
+def test_modules_beside_the_notebook_have_breakpoints(debugged: Running) -> None:
+    (debugged.notebook.parent / "beside.py").write_text("def twice(x):\n    return 2 * x\n")
+    path = "/work/beside.py"
+    debug(debugged, "setBreakpoints", source={"path": path}, breakpoints=[{"line": 2}], sourceModified=False)
+    for code in ("import beside\nbeside.twice(1)", "beside.twice(2)"):
+        request = debugged.client.execute(code)
+        thread = event(debugged, "stopped")["threadId"]
+        at = frame(debugged, thread)
+        assert (at["name"], at["source"]["path"], at["line"]) == ("twice", path, 2)
+        assert debug(debugged, "source", source={"path": path})["body"]["content"].startswith("def twice")
+        debug(debugged, "continue", threadId=thread)
+        assert reply_to(debugged, request)["content"]["status"] == "ok"
+
+
+def test_cells_that_share_a_container_stop(debugged: Running) -> None:
+    debugged.run("%container scope=notebook")
+    path = set_breakpoint(debugged, FUNCTION, 2)
+    debugged.run(FUNCTION)
+    for value in (30, 40):
+        request = debugged.client.execute(f"add({value}, 2)")
+        thread = event(debugged, "stopped")["threadId"]
+        at = frame(debugged, thread)
+        assert (at["source"]["path"], at["line"]) == (path, 2)
+        debug(debugged, "continue", threadId=thread)
+        assert reply_to(debugged, request)["content"]["status"] == "ok"
+
+
 def test_questions_of_no_stop_are_answered_while_cells_come_and_go(debugged: Running) -> None:
     for name in ("first", "second"):
         debugged.client.execute(f"{name} = 1")

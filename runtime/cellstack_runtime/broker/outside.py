@@ -48,10 +48,15 @@ class Outside:
 
     def record(self) -> None:
         """Write down for others, as `cellstack ps`, what this container is and does (`cellstack_runtime.live`)."""
+        self.recorded = True
+        facts = self.facts()
+        self._container.broker.chores.add(lambda: self._write(json.dumps(facts)))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what this container is and does."""
         container = self._container
         assert container.group is not None
-        self.recorded = True
-        facts = {
+        return {
             "id": container.id,
             "image": container.request["image"],
             "session": container.broker.session,
@@ -67,7 +72,6 @@ class Outside:
             "cgroups": dict(container.group.paths),
             "pid": container.init_pid,
         }
-        container.broker.chores.add(lambda: self._write(json.dumps(facts)))
 
     @property
     def _path(self) -> str:

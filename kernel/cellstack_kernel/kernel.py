@@ -31,6 +31,7 @@ from cellstack_kernel.settings import Settings, metadata_of, notebook_path
 from cellstack_kernel.typed import Typed
 from cellstack_kernel.usage import Usage
 from cellstack_kernel.widgets.feed import Feed
+from cellstack_kernel.widgets.models import Models, kinds_in
 from cellstack_runtime.errors import CellstackError
 from cellstack_runtime.store import Store
 
@@ -149,6 +150,7 @@ class CellstackKernel(Kernel):
         self.loop = asyncio.get_running_loop()
         self.questions = Questions(self.stdin_socket, self.session, self.log)
         self.debugger = Debugger(self._publish_debug_event)
+        self._views = asyncio.ensure_future(asyncio.to_thread(kinds_in, notebook_path(os.environ)))
         self.channels = Channels(self)
         self._open_later()
 
@@ -169,6 +171,7 @@ class CellstackKernel(Kernel):
         notebook.journal = Journal(session.path, notebook.workspace.chore)
         notebook.executor.debugger = self.debugger
         notebook.feed = Feed(notebook, ShellFront(self, None, None))
+        await notebook.feed.expect(await self._views)
         return notebook
 
     def _tell(self, text: str) -> None:
@@ -337,12 +340,14 @@ class CellstackKernel(Kernel):
 
     async def _comm_request(self, _stream: Any, ident: Any, message: dict[str, Any]) -> None:
         """Have what is at the other end of a comm react, if the cell that ran when the message came has not done so."""
-        notebook, letter = self._ready(), self._letters.pop(message["header"]["msg_id"], None)
         front: FrontEnd = ShellFront(self, message, ident)
+        if self.has_view(message["content"]["comm_id"]):
+            feed = (await self._notebook()).feed
+            if feed is not None:
+                await feed.receive(message, front)
+            return
+        notebook, letter = self._ready(), self._letters.pop(message["header"]["msg_id"], None)
         if notebook is not None and notebook.feed is not None:
-            if notebook.feed.models.has(message["content"]["comm_id"]):
-                await notebook.feed.receive(message, front)
-                return
             front = notebook.feed.joined(front)
         if notebook is not None and not (letter is not None and letter.taken):
             letter = letter or _letter(message, ident)
@@ -350,8 +355,14 @@ class CellstackKernel(Kernel):
 
     def has_view(self, comm: Any) -> bool:
         """Tell whether a comm is of one of the kernel's own views."""
+        return isinstance(comm, str) and comm in self._own_comms()
+
+    def _own_comms(self) -> dict[str, str]:
+        """Return the target of each comm of the kernel's own views; while it opens, of those that it will have."""
         notebook = self._ready()
-        return notebook is not None and notebook.feed is not None and notebook.feed.models.has(comm)
+        if notebook is not None and notebook.feed is not None:
+            return notebook.feed.models.comms
+        return Models.targets(self._views.result()) if self._views.done() else {}
 
     def offer(self, message: dict[str, Any], ident: Any) -> None:
         """Offer a comm message to the cell that runs; it is answered when that is over."""
@@ -365,9 +376,8 @@ class CellstackKernel(Kernel):
         target = parent["content"].get("target_name")
         notebook = await self._notebook() if self._goes_on else self._ready()
         known: dict[str, str] = await notebook.executor.open_comms() if notebook is not None else {}
-        if notebook is not None and notebook.feed is not None:  # and those of the kernel's own views
-            known = known | notebook.feed.models.comms
-        comms = {name: {"target_name": of} for name, of in known.items() if target in (None, of)}
+        await self._views
+        comms = {name: {"target_name": of} for name, of in (known | self._own_comms()).items() if target in (None, of)}
         self.session.send(stream, "comm_info_reply", {"comms": comms, "status": "ok"}, parent, ident)
 
     def _ready(self) -> Notebook | None:

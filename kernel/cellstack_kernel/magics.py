@@ -115,8 +115,8 @@ def _options(magic: str, args: list[str] | tuple[str, ...], known: tuple[str, ..
     return options
 
 
-async def call(notebook: Notebook, magic: Call, front: FrontEnd) -> None:
-    """Do what a host magic says and show what there is to see."""
+async def call(notebook: Notebook, magic: Call, front: FrontEnd, *, live: bool = True) -> None:
+    """Do what a host magic says and show what there is to see; live: in a view that moves, if there is one."""
     if magic.name in NOT_YET:
         raise UsageError(f"%{magic.name} is not in this version")
     function, usage = _MAGICS[magic.name]
@@ -126,7 +126,7 @@ async def call(notebook: Notebook, magic: Call, front: FrontEnd) -> None:
         await notebook.workspace.settled()
         text, html = await function(notebook, list(magic.args), front)
     data: dict[str, Any] = {"text/plain": text, "text/html": html}
-    if magic.name in LIVE and not magic.about and notebook.feed is not None:
+    if live and magic.name in LIVE and not magic.about and notebook.feed is not None:
         data |= await notebook.feed.show(magic.name, front)
     front.publish("display_data", {"data": data, "metadata": {}, "transient": {}})
 

@@ -160,7 +160,9 @@ class Notebook:
                     hint="Run it again then, or as a cell of the notebook",
                 )
             for call in parsed.calls:
-                await magics.call(self, call, front)
+                # A program that runs notebooks would keep a view's state in the file, and viewers would take that, with
+                # code that they fetch from elsewhere, and not the picture. It is told from a person by not answering.
+                await magics.call(self, call, front, live=request.allow_stdin)
             if parsed.calls and not parsed.code.strip():
                 content = {"status": "ok", "execution_count": request.number, **_EMPTY}
                 return Outcome(content, record_without_container(self.workspace, request.number, "ok"))

@@ -21,7 +21,7 @@ from cellstack_runtime.context import Context, hidden_mask, mask_is_current
 from cellstack_runtime.errors import CellstackError, HostError, NotFoundError
 from cellstack_runtime.image import ensure_default, guest_directory
 from cellstack_runtime.limits import Limits
-from cellstack_runtime.live import make_run, read_container
+from cellstack_runtime.live import Container, make_run
 from cellstack_runtime.store import PARTS
 from cellstack_runtime.sweep import sweep
 from cellstack_runtime.zygotes import Zygotes
@@ -29,7 +29,6 @@ from cellstack_runtime.zygotes import Zygotes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cellstack_runtime.live import Container
     from cellstack_runtime.store import Image, Part, Session, Store
 
 IMAGE_CHECK = "CELLSTACK_IMAGE_CHECK"  # "no": take the default image as it is; for slow file systems
@@ -285,15 +284,19 @@ class Workspace:
         self._waiting = (plan, task)
 
     async def next_container(self) -> Container | None:
-        """Return the container that waits for the next cell, as others see it; None when there is none."""
-        if self._waiting is None:
-            return None
-        try:
-            container = await asyncio.shield(self._waiting[1])
-        except CellstackError:  # told when it is asked for
-            return None
-        await self._broker.ask("record", id=container.id)
-        return await asyncio.to_thread(read_container, self.run_dir, container.id)
+        """Return the container that waits for the next cell, as others see it; None when there is none.
+
+        It may be given out or thrown away at any moment.
+        """
+        tried = None
+        with contextlib.suppress(CellstackError):  # told when it is asked for
+            while self._waiting is not None and self._waiting is not tried:
+                tried = self._waiting
+                container = await asyncio.shield(tried[1])
+                answer, _ = await self._broker.ask("describe", id=container.id)
+                if answer["container"] is not None:
+                    return Container(run=self.run_dir, **answer["container"])
+        return None
 
     def _throw_away(self, task: asyncio.Task[CellContainer]) -> None:
         async def discard() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,28 @@ def test_a_magic_shows_a_live_view_a_picture_and_a_text(kernel: Running, magic: 
     assert "<b>bold" not in data["text/html"]
     pytest.importorskip("anywidget")
     assert data[VIEW] == {"version_major": 2, "version_minor": 0, "model_id": f"cellstack-{magic}"}
+
+
+def test_a_program_that_runs_notebooks_gets_the_picture(kernel: Running) -> None:
+    kernel.client.allow_stdin = False
+    assert set(bundle(kernel, "%layers")) == {"text/plain", "text/html"}
+
+
+def test_a_notebook_that_is_opened_again_finds_its_views(kernel: Running) -> None:
+    data = bundle(kernel, "%dashboard")
+    view = Browser(kernel, "%layers")
+    output = {"output_type": "display_data", "metadata": {}, "data": data}
+    kernel.notebook.write_text(json.dumps({"cells": [{"cell_type": "code", "outputs": [output]}]}, indent=1))
+    kernel.again(now=False)
+    view.client = kernel.client
+    view.model = data[VIEW]["model_id"]
+    view.until(view.send({"method": "request_state"}))
+    assert view.state["layers"]["rows"] == []
+    view.say("shown")
+    view.run("x = 1")
+    view.when(lambda: [row["code"] for row in view.state["layers"]["rows"]] == ["x = 1"])
+    view.until(view.send({"method": "request_state"}))
+    assert any(row["inside"] for row in view.state["namespaces"]["rows"])
 
 
 def test_a_dashboard_is_there_before_the_first_cell(kernel: Running) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cellstack_kernel.widgets import models
 from cellstack_kernel.widgets.models import CREDIT, PARTS, VIEW, Joined, Models
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FACTS: dict[str, Any] = {part: {"of": part} for parts in PARTS.values() for part in parts}
 
@@ -82,6 +85,14 @@ def test_without_anywidget_there_are_no_live_views(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(models, "version", missing)
     assert models.module_version() is None
+
+
+def test_a_notebook_s_file_says_which_views_it_shows(tmp_path: Path) -> None:
+    pytest.importorskip("anywidget")
+    notebook = tmp_path / "n.ipynb"
+    assert models.kinds_in(str(notebook)) == []
+    notebook.write_text('{"model_id": "cellstack-layers"}, {"model_id": "cellstack-odd"}, "cellstack-cgroup"')
+    assert (models.kinds_in(str(notebook)), models.kinds_in(None)) == (["layers"], [])
 
 
 def test_nothing_is_sent_before_a_view_is_shown_and_after_the_last_is_hidden() -> None:

@@ -179,10 +179,11 @@ def seen(found: Sequence[Namespace]) -> dict[str, list[str]]:
 
 async def inside_the_next(workspace: Workspace) -> Inside:
     """Look into the container that waits for the next cell, since all of a notebook are made alike; it takes 30 ms."""
-    container = await workspace.next_container()
-    if container is not None:
+    tried = ""
+    while (container := await workspace.next_container()) is not None and container.id != tried:
+        tried = container.id
         with contextlib.suppress(CellstackError):  # it was used or thrown away just now
-            return container.id, seen(await asyncio.to_thread(look, container))
+            return tried, seen(await asyncio.to_thread(look, container))
     return NOTHING_SEEN
 
 

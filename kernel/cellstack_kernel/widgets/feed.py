@@ -16,7 +16,7 @@ from cellstack_runtime.metrics import sample
 from cellstack_runtime.namespaces import look
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from cellstack_kernel.notebook import Notebook
     from cellstack_kernel.runs import FrontEnd, Run
@@ -56,13 +56,22 @@ class Feed:
         """Return what shows a live view of a kind in a mimebundle; nothing where anywidget is not installed."""
         return self.models.show(kind, await self.facts(), front) if module_version() else {}
 
+    async def expect(self, kinds: Sequence[str]) -> None:
+        """Have the views ready that the notebook's file shows, for a browser that asks for them by name."""
+        if kinds:
+            layers = await asyncio.to_thread(facts.layers, self._notebook.workspace)
+            for kind in kinds:
+                self.models.expect(kind, {**self._quick(), "layers": layers})
+
     async def facts(self) -> dict[str, Any]:
         """Return all there is to see now."""
-        notebook = self._notebook
-        if self._inside is facts.NOTHING_SEEN:
-            self._inside = await facts.inside_the_next(notebook.workspace)
-        layers = await asyncio.to_thread(facts.layers, notebook.workspace)
+        await self._look()
+        layers = await asyncio.to_thread(facts.layers, self._notebook.workspace)
         return {**self._quick(), "layers": layers}
+
+    async def _look(self) -> None:
+        if self._inside is facts.NOTHING_SEEN:
+            self._inside = await facts.inside_the_next(self._notebook.workspace)
 
     def _quick(self) -> dict[str, Any]:
         notebook, last, run = self._notebook, self._notebook.last, self._notebook.executor.current
@@ -93,6 +102,8 @@ class Feed:
     async def _tell(self) -> None:
         while self._again:
             self._again = False
+            if self.models.wants("namespaces"):
+                await self._look()
             news = self._quick() if any(map(self.models.wants, ("namespaces", "usage"))) else {}
             if self.models.wants("layers"):
                 news["layers"] = await asyncio.to_thread(facts.layers, self._notebook.workspace)

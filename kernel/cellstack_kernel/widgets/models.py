@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from cellstack_kernel.runs import Nobody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from cellstack_kernel.runs import FrontEnd
 
@@ -68,10 +68,15 @@ class Models:
         """Return the id of the model of a kind."""
         return f"{_PREFIX}{kind}"
 
+    @classmethod
+    def targets(cls, kinds: Iterable[str]) -> dict[str, str]:
+        """Return the target of the comm of each kind, by its id."""
+        return {cls.id_of(kind): TARGET for kind in kinds}
+
     @property
     def comms(self) -> dict[str, str]:
         """The target of each comm that is open."""
-        return dict.fromkeys(self._open, TARGET)
+        return self.targets(model.kind for model in self._open.values())
 
     @property
     def states(self) -> dict[str, Any]:
@@ -86,10 +91,6 @@ class Models:
             for name, model in self._open.items()
         }
 
-    def has(self, comm: object) -> bool:
-        """Tell whether a comm is that of a model that is open."""
-        return isinstance(comm, str) and comm in self._open
-
     def wants(self, part: str) -> bool:
         """Tell whether a front end shows a part of what there is to see."""
         return any(model.is_watched and part in PARTS[model.kind] for model in self._open.values())
@@ -98,12 +99,17 @@ class Models:
         """Open the model of a kind if it is not, and bring it up to date; return what shows it in a mimebundle."""
         name = self.id_of(kind)
         if name not in self._open:
-            model = self._open[name] = _Model(kind, {**_fixed(kind), **{part: facts[part] for part in PARTS[kind]}})
-            content = {"comm_id": name, "target_name": TARGET, "data": {"state": model.state, "buffer_paths": []}}
+            self.expect(kind, facts)
+            state = self._open[name].state
+            content = {"comm_id": name, "target_name": TARGET, "data": {"state": state, "buffer_paths": []}}
             front.publish("comm_open", content, metadata={"version": PROTOCOL})
         else:
             self._update(name, facts, front)
         return {VIEW: {"version_major": 2, "version_minor": 0, "model_id": name}}
+
+    def expect(self, kind: str, facts: dict[str, Any]) -> None:
+        """Have the model of a kind open that a front end knows already: from the notebook's file."""
+        self._open[self.id_of(kind)] = _Model(kind, {**_fixed(kind), **{part: facts[part] for part in PARTS[kind]}})
 
     def update(self, facts: dict[str, Any]) -> None:
         """Send what is new of the parts in `facts` to the models that are watched."""
@@ -199,6 +205,18 @@ def module_version() -> str | None:
     except PackageNotFoundError:
         return None
     return f"~{major}.{minor}.*"
+
+
+def kinds_in(path: str | None) -> list[str]:
+    """Return the kinds of views that outputs in a notebook's file show; none where anywidget is not installed."""
+    if path is None or module_version() is None:
+        return []
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError:  # it has not been saved yet
+        return []
+    return [kind for kind in PARTS if f'"model_id": "{_PREFIX}{kind}"' in text]
 
 
 def _fixed(kind: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _namespace(row: Facts) -> str:
         note = " shared" if shared else ""
         box = f"border:1px solid {colour};border-radius:3px;padding:0 6px;display:inline-block"
         cells.append(f'<td style="{CELL}"><span style="{box}">{number}{note}</span></td>')
-    inside = "; ".join(row["inside"][:3]) + (" …" if len(row["inside"]) > 3 else "")
+    inside = "\n".join([*row["inside"][:4], *(["…"] if len(row["inside"]) > 4 else [])])
     kind = f'<th scope="row" style="{CELL}">{row["kind"]}</th>'
     texts = "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in (row["isolates"], inside))
     return f"<tr>{kind}{''.join(cells)}{texts}</tr>"

@@ -49,10 +49,11 @@ class Outside:
     def record(self) -> None:
         """Write down for others, as `cellstack ps`, what this container is and does (`cellstack_runtime.live`)."""
         self.recorded = True
-        text = json.dumps(self._facts())
+        text = json.dumps(self.facts())
         self._container.broker.chores.add(lambda: self._write(text))
 
-    def _facts(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
+        """Return what this container is and does."""
         container = self._container
         assert container.group is not None
         return {
@@ -79,7 +80,7 @@ class Outside:
             return
         code = container.ended.value
         reason = container.reason or ("signal" if code > 128 else "finished")
-        facts = {**self._facts(), "status": "ended", "ended": _now(), "reason": reason, "code": code}
+        facts = {**self.facts(), "status": "ended", "ended": _now(), "reason": reason, "code": code}
         container.broker.chores.add(lambda: container.broker.ended.keep(facts))
 
     @property

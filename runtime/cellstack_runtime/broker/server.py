@@ -269,14 +269,12 @@ class Broker:
         reply({} if container is None else container.report())
         yield from ()
 
-    def do_record(
+    def do_describe(
         self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
     ) -> Generator[Event, Any, None]:
-        """Write down now what a container is, which else happens a moment later."""
+        """Say what a container is, as its record has it; nothing of one that has ended."""
         container = self.containers.get(message["id"])
-        if container is not None:
-            container.outside.record()
-        reply({})
+        reply({"container": None if container is None else container.outside.facts()})
         yield from ()
 
     def do_usage(

@@ -74,6 +74,11 @@ def test_a_dashboard_moves_while_a_cell_runs_and_applies_limits(lab: Lab, theme:
     assert lab.page.evaluate("window.pwned") is None
 
 
+def save(lab: Lab) -> None:
+    lab.command("docmanager:save")
+    lab.page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
+
+
 def test_views_are_there_again_after_a_reload(lab: Lab) -> None:
     lab.write("again.ipynb", "x = 1", "%layers", "x = 2")
     lab.open("again.ipynb")
@@ -81,11 +86,16 @@ def test_views_are_there_again_after_a_reload(lab: Lab) -> None:
     lab.start(1)
     view = lab.cell(1).locator(".cellstack-view")
     expect(view).to_contain_text("x = 1")
-    lab.page.keyboard.press("Control+s")
-    lab.page.wait_for_function("() => !document.querySelector('.jp-mod-dirty')")
+    save(lab)
     output = json.loads((lab.server.folder / "again.ipynb").read_text())["cells"][1]["outputs"][0]
     assert "text/html" in output["data"]
     lab.page.reload()
     expect(view).to_contain_text("x = 1")
     lab.run(2)
     expect(view).to_contain_text("x = 2")
+    save(lab)
+    lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    lab.open("again.ipynb")
+    expect(view.get_by_role("listitem").filter(has_text="image")).to_contain_text("head")  # a new kernel starts clean
+    lab.run(2)
+    expect(view.get_by_role("listitem").filter(has_text="x = 2").first).to_contain_text("head")

@@ -81,6 +81,12 @@ function activate(
       anchor.download = '';
       anchor.click();
     },
+    get showTerminal() {
+      const command = 'terminal:open'; // of JupyterLab's own extension, which may be switched off
+      return app.commands.hasCommand(command)
+        ? (name: string) => void app.commands.execute(command, { name })
+        : null;
+    },
     askText: async (title, label, text) => {
       const answer = await InputDialog.getText({ title, label, text });
       return answer.button.accept && answer.value?.trim() ? answer.value.trim() : null;

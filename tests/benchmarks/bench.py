@@ -1,5 +1,5 @@
 """Measure cells and what they carry beside ipykernel and Kishu, containers beside docker, runc and bubblewrap, and the
-server beside jupyter-resource-usage.
+server beside jupyter-resource-usage, and the panel in JupyterLab beside its file browser.
 
 `python -m tests.benchmarks.bench [--output FILE] [--scale 0.2] [--only carry]` prints a table and writes the same as
 JSON.
@@ -26,6 +26,7 @@ from tests.benchmarks import peers
 from tests.benchmarks.carry import carry
 from tests.benchmarks.kernels import Kernel, kernel, start_time
 from tests.benchmarks.measure import Row, Series, row, take_turns, timed
+from tests.benchmarks.panel import panel
 from tests.benchmarks.server import server
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def main() -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="cs-bench-") as name:
         folder = Path(name)
-        if not {*sections} <= {carry, server}:  # which have stores of their own
+        if not {*sections} <= {carry, server, panel}:  # which have stores of their own
             peers.run([cellstack(), "run", "default", "true"])
         for section in sections:
             console.print(f"measuring {section.__name__.replace('_', ' ')}", style="dim")
@@ -178,7 +179,7 @@ def many_cells(folder: Path, scale: float) -> list[Row]:
     ]
 
 
-SECTIONS = (round_trips, kernel_starts, containers, many_cells, carry, server)
+SECTIONS = (round_trips, kernel_starts, containers, many_cells, carry, server, panel)
 
 
 def as_table(rows: list[Row]) -> Table:
@@ -205,6 +206,8 @@ def wanted(line: Row) -> str:
     goals = [
         f"<= {limit:g}{unit}" for limit, unit in ((line.at_most, ""), (line.added_at_most, " ms")) if limit is not None
     ]
+    if line.p95_at_most is not None:
+        goals.append(f"p95 <= {line.p95_at_most:g} ms")
     if line.written_at_most is not None:
         goals.append(f"<= {line.written_at_most:,} bytes")
     return f"{', '.join(goals)} {'yes' if line.reached else 'NO'}" if goals else ""

@@ -35,7 +35,7 @@ class Row:
 
     ratio: p50 of the subject divided by that of the peer. added: milliseconds of p50 that are not there without what
     is measured. written: bytes on the disk. at_most, added_at_most, written_at_most: what these three are to be at
-    most. skipped: why there are no numbers.
+    most; p95_at_most: what p95 is, in milliseconds. skipped: why there are no numbers.
     """
 
     what: str
@@ -43,6 +43,7 @@ class Row:
     runs: int = 0
     p50: float | None = None
     p95: float | None = None
+    p95_at_most: float | None = None
     peer: str | None = None
     ratio: float | None = None
     at_most: float | None = None
@@ -55,7 +56,12 @@ class Row:
     @property
     def reached(self) -> bool | None:
         """Return whether all that is to be reached is; None where nothing is to be reached."""
-        goals = ((self.ratio, self.at_most), (self.added, self.added_at_most), (self.written, self.written_at_most))
+        goals = (
+            (self.ratio, self.at_most),
+            (self.p95, self.p95_at_most),
+            (self.added, self.added_at_most),
+            (self.written, self.written_at_most),
+        )
         reached = [value <= limit for value, limit in goals if value is not None and limit is not None]
         return all(reached) if reached else None
 
@@ -71,6 +77,7 @@ def row(
     *,
     peer: tuple[str, Series] | None = None,
     at_most: float | None = None,
+    p95_at_most: float | None = None,
     without: Series | None = None,
     added_at_most: float | None = None,
     written: int | None = None,
@@ -87,6 +94,7 @@ def row(
         runs=len(series.milliseconds),
         p50=series.p50,
         p95=series.p95,
+        p95_at_most=p95_at_most,
         peer=peer[0] if peer else None,
         ratio=ratio,
         at_most=at_most,

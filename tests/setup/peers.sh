@@ -27,7 +27,7 @@ environment() {
 case $1 in
     test) programs=(chromium) ;;
     bench)
-        programs=(bwrap runc dockerd busybox)
+        programs=(bwrap runc dockerd busybox chromium)
         environment carry --editable . pandas scikit-learn
         environment kishu kishu==0.3.4 pandas scikit-learn
         environment server jupyter-resource-usage

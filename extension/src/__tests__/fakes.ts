@@ -162,6 +162,7 @@ export class FakeApi implements IApi {
   act = (name: string, action: string) => this._give(`${action} ${name}`, undefined);
   changeLimits = (name: string, change: object) =>
     this._give(`limits ${name} ${JSON.stringify(change)}`, container(name));
+  openTerminal = (name: string) => this._give(`terminal ${name}`, 'cellstack-1');
   images = () => this._give('images', this.allImages);
   image = (name: string) => this._give(`image ${name}`, { ...IMAGE, history: [], config: {} });
   removeImage = (name: string) => this._give(`remove ${name}`, undefined);
@@ -286,6 +287,7 @@ export async function bench(
   const host: IHost = {
     openFile: (name, path) => opened.push(`${name} ${path}`),
     download: url => opened.push(url),
+    showTerminal: name => opened.push(`terminal ${name}`),
     askText: async () => 'name:1',
     confirm: async () => true,
     copy: () => undefined

@@ -198,6 +198,36 @@ describe('containers', () => {
     expect(api.calls).toContain(`limits c0ffee ${JSON.stringify({ memory: 2 ** 31 })}`);
   });
 
+  it('open a terminal inside, where JupyterLab has terminals', async () => {
+    const { api, context, opened } = await show(api => {
+      api.allContainers = [container('c0ffee')];
+    });
+    await tab('Containers');
+    fireEvent.click(screen.getByRole('option'));
+    await act(settled);
+    fireEvent.click(screen.getByRole('button', { name: 'Terminal' }));
+    await act(settled);
+    expect(api.calls).toContain('terminal c0ffee');
+    expect(opened).toEqual(['terminal cellstack-1']);
+
+    api.failure = new ApiError('it has ended', null, 404);
+    fireEvent.click(screen.getByRole('button', { name: 'Terminal' }));
+    await act(settled);
+    expect(opened).toHaveLength(1);
+    expect(screen.getByText('it has ended')).toBeTruthy();
+
+    cleanup();
+    context.host.showTerminal = null;
+    render(
+      <Provider value={context}>
+        <PanelView />
+      </Provider>
+    );
+    await act(settled);
+    expect(screen.queryByRole('button', { name: 'Terminal' })).toBeNull();
+    expect(screen.getByRole('button', { name: 'Kill' })).toBeTruthy();
+  });
+
   it('are not measured any more when another section is open', async () => {
     const { events } = await show(api => {
       api.allContainers = [container('c0ffee')];

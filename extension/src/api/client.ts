@@ -49,6 +49,8 @@ export interface IApi {
   metrics(id: string): Promise<IMetrics>;
   act(id: string, action: ContainerAction): Promise<void>;
   changeLimits(id: string, change: ILimitChange): Promise<IContainer>;
+  /** Start a terminal of Jupyter's inside a container; returns its name. */
+  openTerminal(id: string): Promise<string>;
   images(): Promise<IImage[]>;
   image(id: string): Promise<IImageDetail>;
   removeImage(id: string): Promise<void>;
@@ -104,6 +106,10 @@ export class Api implements IApi {
 
   changeLimits(id: string, change: ILimitChange): Promise<IContainer> {
     return this._request(`containers/${part(id)}/limits`, 'PATCH', change);
+  }
+
+  async openTerminal(id: string): Promise<string> {
+    return (await this._request<{ name: string }>(`containers/${part(id)}/terminal`, 'POST')).name;
   }
 
   async images(): Promise<IImage[]> {

@@ -114,6 +114,15 @@ export class Actions {
     );
   }
 
+  /** Start a terminal inside a container; returns its name, null when there is none. */
+  async openTerminal(container: string): Promise<string | null> {
+    let name: string | null = null;
+    await this._do(this._waitsForServer, async () => {
+      name = await this._api.openTerminal(container);
+    });
+    return name;
+  }
+
   async removeImage(id: string): Promise<boolean> {
     const done = await this._do(this._waitsForServer, () => this._api.removeImage(id));
     if (done) {

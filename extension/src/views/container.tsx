@@ -1,4 +1,4 @@
-import { closeIcon, stopIcon } from '@jupyterlab/ui-components';
+import { closeIcon, stopIcon, terminalIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { IContainer, IProcess } from '../api/types';
@@ -57,11 +57,18 @@ function ContainerHead(props: {
   changing: boolean;
   onLimits: () => void;
 }): React.ReactElement {
-  const { model, actions, trans } = useCellstack();
+  const { model, actions, host, trans } = useCellstack();
   const { container, changing, onLimits } = props;
   const doing = useStore(actions.waitsForServer);
   const { id, status } = container;
   const isLive = status !== 'ended';
+  const { showTerminal } = host;
+  const openTerminal = async (): Promise<void> => {
+    const name = await actions.openTerminal(id);
+    if (name !== null) {
+      showTerminal?.(name);
+    }
+  };
   // The server refuses to touch one that waits: it is the kernel's, and nothing runs in it.
   const canAct = status === 'running' || status === 'paused';
   return (
@@ -122,6 +129,14 @@ function ContainerHead(props: {
             disabled={doing}
             onClick={onLimits}
           />
+          {showTerminal && (
+            <Button
+              icon={terminalIcon}
+              label={trans.__('Terminal')}
+              disabled={doing || status !== 'running'}
+              onClick={() => void openTerminal()}
+            />
+          )}
         </div>
       )}
     </>

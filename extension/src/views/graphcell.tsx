@@ -32,13 +32,8 @@ export function GraphCell(props: {
       height={height}
       viewBox={`0 0 ${graphWidth(width)} ${height}`}
     >
-      {row.edges.map((edge, index) => (
-        <path
-          key={index}
-          className={`cs-Graph-edge${edge.onPath ? ' cs-mod-path' : ''}`}
-          d={path(edge, height)}
-        />
-      ))}
+      <path className="cs-Graph-edge" d={paths(row.edges, false, height)} />
+      <path className="cs-Graph-edge cs-mod-path" d={paths(row.edges, true, height)} />
       {row.isHead && <circle className="cs-Graph-halo" cx={x} cy={y} r={8} />}
       <circle className={classes.join(' ')} cx={x} cy={y} r={4.5} />
     </svg>
@@ -51,6 +46,14 @@ function graphWidth(lanes: number): number {
 
 function laneX(lane: number): number {
   return LEFT + LANE * Math.min(lane, SHOWN - 1);
+}
+
+/** Return all edges of one colour as one path: few elements are quick to draw. */
+function paths(edges: readonly IEdge[], onPath: boolean, height: number): string {
+  return edges
+    .filter(edge => edge.onPath === onPath)
+    .map(edge => path(edge, height))
+    .join('');
 }
 
 function path(edge: IEdge, height: number): string {

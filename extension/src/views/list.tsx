@@ -1,6 +1,9 @@
 import { useVirtualizer } from '@tanstack/react-virtual';
 import * as React from 'react';
 
+/** Rows above and below those that can be seen. */
+const OVERSCAN = 4;
+
 /**
  * A list of which only what can be seen is in the page, so that a thousand entries scroll as ten do.
  *
@@ -25,8 +28,7 @@ export function VirtualList<T>(props: {
     count: items.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowHeight,
-    getItemKey: index => keyOf(items[index]),
-    overscan: 6
+    overscan: OVERSCAN
   });
   const position = selected === null ? -1 : items.findIndex(item => keyOf(item) === selected);
   React.useEffect(() => {
@@ -54,6 +56,10 @@ export function VirtualList<T>(props: {
       onSelect(items[Math.min(items.length - 1, Math.max(0, targets[event.key]))]);
     }
   };
+  const rows = virtualizer.getVirtualItems();
+  // Rows that leave at one end are those that come at the other: elements are filled anew, which costs less than new ones.
+  const slots = React.useRef(1);
+  slots.current = Math.max(slots.current, rows.length);
   const optionId = (index: number): string => `${id}-${index}`;
   return (
     <div
@@ -70,12 +76,12 @@ export function VirtualList<T>(props: {
         className="cs-List-content"
         style={{ height: virtualizer.getTotalSize() }}
       >
-        {virtualizer.getVirtualItems().map(({ index, key, start }) => {
+        {rows.map(({ index, start }) => {
           const item = items[index];
           const isSelected = index === position;
           return (
             <div
-              key={key}
+              key={index % slots.current}
               id={optionId(index)}
               role="option"
               aria-selected={isSelected}

@@ -1,0 +1,251 @@
+import { INotebookTracker } from '@jupyterlab/notebook';
+import { Kernel } from '@jupyterlab/services';
+import { nullTranslator } from '@jupyterlab/translation';
+import { ReactWidget } from '@jupyterlab/ui-components';
+
+import { Store } from '../model/store';
+import { Ask, NotebookFront, runMagic } from '../notebook/front';
+import { CellLines, ICellLine, ILinesHost } from '../notebook/lines';
+import { DEFAULTS } from '../settings';
+import { id, settled } from './fakes';
+import { FakeCell, FakeKernel, FakePanel, FakeTracker, FakeWidget } from './notebook';
+
+const ran: [string, number][] = [];
+
+jest.mock('@jupyterlab/cells', () => ({ CodeCell: jest.requireActual('./notebook').FakeCell }));
+jest.mock('@jupyterlab/notebook', () => ({
+  NotebookActions: {
+    run: async (content: { activeCellIndex: number }) => {
+      ran.push(['run', content.activeCellIndex]);
+    },
+    runAllBelow: async (content: { activeCellIndex: number }) => {
+      ran.push(['below', content.activeCellIndex]);
+    }
+  }
+}));
+
+const RECORD = {
+  status: 'ok',
+  execution_count: 1,
+  container: 'c0ffee',
+  layer: id(1),
+  parent: null,
+  changes: { added: 1, changed: 0, deleted: 0 },
+  wall_seconds: 0.5,
+  memory_peak_bytes: 2 ** 20,
+  limits: { memory: 2 ** 30, timeout: null, pids: null },
+  exit: { reason: 'finished', signal: null },
+  host: { pid: 1 },
+  cache: 'off'
+};
+
+beforeEach(() => {
+  ran.length = 0;
+});
+
+function front(panel: FakePanel | null): { front: NotebookFront; tracker: FakeTracker } {
+  const tracker = new FakeTracker(panel);
+  const trans = nullTranslator.load('cellstack');
+  const made = new NotebookFront(tracker as unknown as INotebookTracker, trans, async () => null);
+  return { front: made, tracker };
+}
+
+describe('the notebook in front', () => {
+  it('has a kernel that starts until it has said what it is', async () => {
+    const made = front(new FakePanel(new FakeKernel('k1'), []));
+    expect(made.front.current).toMatchObject({ path: 'work/a.ipynb', kernel: 'starting' });
+    await settled();
+    expect(made.front.current).toMatchObject({ kernel: 'ours', kernelId: 'k1' });
+  });
+
+  it('may have another kernel, or none, or not be there', async () => {
+    const panel = new FakePanel(new FakeKernel('k1', 'ipython'), []);
+    const made = front(panel);
+    await settled();
+    expect(made.front.current?.kernel).toBe('other');
+    panel.use(null);
+    expect(made.front.current).toMatchObject({ kernel: 'none', kernelId: null });
+    made.tracker.bring(null);
+    expect(made.front.current).toBeNull();
+  });
+
+  it('is not mistaken for the one before, whose kernel answers late', async () => {
+    let answer: (info: { implementation: string }) => void = () => undefined;
+    const slow = new FakeKernel('slow');
+    slow.info = new Promise(resolve => (answer = resolve));
+    const made = front(new FakePanel(slow, []));
+    made.tracker.bring(new FakePanel(new FakeKernel('quick', 'ipython'), []));
+    await settled();
+    answer({ implementation: 'cellstack' });
+    await settled();
+    expect(made.front.current).toMatchObject({ kernel: 'other', kernelId: 'quick' });
+  });
+
+  it('asks no magic of a kernel that is not ours', async () => {
+    const kernel = new FakeKernel('k1', 'ipython');
+    const made = front(new FakePanel(kernel, []));
+    await settled();
+    await expect(made.front.run('%undo')).rejects.toThrow('no Cellstack kernel');
+    expect(kernel.asked).toEqual([]);
+  });
+
+  it('runs the cells below the one that made a layer', async () => {
+    const cells = [new FakeCell('a'), new FakeCell('b', { status: 'ok', layer: id(2) })];
+    const panel = new FakePanel(new FakeKernel('k1'), [...cells, new FakeCell('c')]);
+    const made = front(panel);
+    await made.front.below(id(2))();
+    expect(ran).toEqual([['below', 2]]);
+    expect(() => made.front.below(id(9))).toThrow('No cell of this notebook');
+  });
+
+  it('runs nothing below its last cell', async () => {
+    const last = new FakeCell('a', { status: 'ok', layer: id(1) });
+    const made = front(new FakePanel(new FakeKernel('k1'), [last]));
+    await made.front.below(id(1))();
+    expect(ran).toEqual([]);
+  });
+});
+
+describe('a magic', () => {
+  const magic = (kernel: FakeKernel, ask: Ask = async () => null): Promise<string> =>
+    runMagic(kernel as unknown as Kernel.IKernelConnection, '%undo', ask);
+
+  it('returns what the kernel shows, as text', async () => {
+    const kernel = new FakeKernel('k1');
+    kernel.shows = ['one', ['tw', 'o']].map(text => ({
+      header: { msg_type: 'display_data' },
+      content: { data: { 'text/plain': text, 'text/html': '<b>no</b>' } }
+    }));
+    expect(await magic(kernel)).toBe('one\ntwo');
+    expect(kernel.asked).toEqual(['%undo']);
+  });
+
+  it('lets the person answer what the kernel asks; no answer is an empty one', async () => {
+    const kernel = new FakeKernel('k1');
+    kernel.asks = { prompt: 'Grant it?', password: false };
+    await magic(kernel, async prompt => `yes to ${prompt}`);
+    await magic(kernel);
+    expect(kernel.replied).toEqual([
+      { status: 'ok', value: 'yes to Grant it?' },
+      { status: 'ok', value: '' }
+    ]);
+  });
+
+  it("fails with the kernel's sentence, or with what became of it", async () => {
+    const kernel = new FakeKernel('k1');
+    kernel.reply = { status: 'error', evalue: 'there is nothing to undo' };
+    await expect(magic(kernel)).rejects.toThrow('there is nothing to undo');
+    kernel.reply = { status: 'aborted' };
+    await expect(magic(kernel)).rejects.toThrow('%undo: aborted');
+  });
+});
+
+describe('lines under cells', () => {
+  interface ILines {
+    kernel: FakeKernel;
+    panel: FakePanel;
+    cells: FakeCell[];
+    lines: Map<string, ICellLine>;
+    isShown: Store<boolean>;
+    failures: unknown[];
+    all: CellLines;
+  }
+
+  async function lines(kernel = new FakeKernel('k1'), metadata?: object): Promise<ILines> {
+    const cells = [new FakeCell('a', metadata), new FakeCell('b')];
+    const panel = new FakePanel(kernel, cells);
+    const shown = new Map<string, ICellLine>();
+    const isShown = new Store(true);
+    const failures: unknown[] = [];
+    const host: ILinesHost = {
+      ask: async () => null,
+      fields: new Store(DEFAULTS.cellLine),
+      isShown,
+      render: line => {
+        shown.set(line.id, line);
+        return new FakeWidget() as unknown as ReactWidget;
+      },
+      showLayer: () => undefined,
+      showContainer: () => undefined,
+      fail: error => failures.push(error)
+    };
+    const all = new CellLines(new FakeTracker(panel) as unknown as INotebookTracker, host);
+    await settled();
+    return { kernel, panel, cells, lines: shown, isShown, failures, all };
+  }
+
+  it('come when there is something to show: a run that was kept, or one that is on', async () => {
+    const { kernel, lines: shown } = await lines(undefined, { status: 'ok', layer: id(1) });
+    expect([...shown.keys()]).toEqual(['a']);
+    kernel.requests('b', 'r1');
+    expect(shown.get('b')?.state.value.runs).toBe(true);
+  });
+
+  it("keep the record of a reply in the metadata of the request's cell", async () => {
+    const { kernel, cells, lines: shown } = await lines();
+    kernel.requests('b', 'r1');
+    kernel.replies('r1', RECORD);
+    expect(cells[1].model.getMetadata('cellstack')).toMatchObject({ status: 'ok', layer: id(1) });
+    expect(cells[0].model.getMetadata('cellstack')).toBeUndefined();
+    expect(shown.get('b')?.state.value).toMatchObject({ runs: false, record: { layer: id(1) } });
+  });
+
+  it('show a run while another request of the cell waits, and lose an aborted one', async () => {
+    const { kernel, cells, lines: shown } = await lines();
+    kernel.requests('a', 'r1');
+    kernel.requests('a', 'r2');
+    kernel.replies('r1', RECORD);
+    expect(shown.get('a')?.state.value.runs).toBe(true);
+    kernel.replies('r2', RECORD, 'aborted');
+    expect(shown.get('a')?.state.value).toEqual({ runs: false, record: null });
+    expect(cells[0].model.getMetadata('cellstack')).toBeUndefined();
+  });
+
+  it('wait no longer when the kernel restarts, dies or is another one', async () => {
+    const { kernel, panel, lines: shown } = await lines();
+    for (const end of [
+      () => kernel.become('restarting'),
+      () => kernel.become('dead'),
+      () => panel.use(new FakeKernel('k2'))
+    ]) {
+      kernel.requests('a', 'r1');
+      expect(shown.get('a')?.state.value.runs).toBe(true);
+      end();
+      expect(shown.get('a')?.state.value.runs).toBe(false);
+    }
+    kernel.requests('a', 'r2');
+    expect(shown.get('a')?.state.value.runs).toBe(false);
+  });
+
+  it('are not there for another kernel', async () => {
+    const { kernel, lines: shown } = await lines(new FakeKernel('k1', 'ipython'));
+    kernel.requests('a', 'r1');
+    kernel.replies('r1', null);
+    expect(shown.size).toBe(0);
+  });
+
+  it('raise a limit and run the cell again; a refusal is told and nothing runs', async () => {
+    const { kernel, lines: shown, failures } = await lines();
+    kernel.requests('b', 'r1');
+    kernel.replies('r1', { ...RECORD, status: 'killed' });
+    shown.get('b')?.raiseAndRun('memory=1g');
+    await settled();
+    expect(kernel.asked).toEqual(['%limits memory=1g']);
+    expect(ran).toEqual([['run', 1]]);
+    kernel.reply = { status: 'error', evalue: 'above the ceiling' };
+    shown.get('b')?.raiseAndRun('memory=9g');
+    await settled();
+    expect(ran).toHaveLength(1);
+    expect(String(failures[0])).toContain('above the ceiling');
+  });
+
+  it('go when they are switched off, and listen to nothing when all is over', async () => {
+    const { kernel, lines: shown, isShown, all } = await lines();
+    isShown.set(false);
+    kernel.requests('a', 'r1');
+    expect(shown.size).toBe(0);
+    all.dispose();
+    isShown.set(true);
+    expect(shown.size).toBe(0);
+  });
+});

@@ -1,0 +1,160 @@
+import { IDisposable } from '@lumino/disposable';
+import { Signal } from '@lumino/signaling';
+
+/** A kernel that answers as a test tells it to. */
+export class FakeKernel {
+  readonly anyMessage = new Signal<this, object>(this);
+  readonly statusChanged = new Signal<this, string>(this);
+  status = 'idle';
+  asked: string[] = [];
+  replied: object[] = [];
+  reply: object = { status: 'ok' };
+  /** What it sends before its reply. */
+  shows: { header: { msg_type: string }; content: object }[] = [];
+  asks: { prompt: string; password: boolean } | null = null;
+  info: Promise<{ implementation: string }>;
+
+  constructor(
+    readonly id: string,
+    implementation = 'cellstack'
+  ) {
+    this.info = Promise.resolve({ implementation });
+  }
+
+  requestExecute(content: { code: string }): object {
+    this.asked.push(content.code);
+    const future = {
+      onIOPub: (_: object): void => undefined,
+      onStdin: async (_: object): Promise<void> => undefined,
+      sendInputReply: (answer: object) => this.replied.push(answer),
+      done: Promise.resolve().then(async () => {
+        this.shows.forEach(message => future.onIOPub(message));
+        if (this.asks) {
+          await future.onStdin({ header: { msg_type: 'input_request' }, content: this.asks });
+        }
+        return { content: this.reply };
+      })
+    };
+    return future;
+  }
+
+  /** A front end sends the request of a cell. */
+  requests(cell: string, request: string): void {
+    const msg = {
+      header: { msg_type: 'execute_request', msg_id: request },
+      metadata: { cellId: cell }
+    };
+    this.anyMessage.emit({ direction: 'send', msg });
+  }
+
+  /** The kernel answers it. */
+  replies(request: string, record: object | null, status = 'ok'): void {
+    const msg = {
+      header: { msg_type: 'execute_reply', msg_id: `re-${request}` },
+      parent_header: { msg_id: request },
+      content: { status },
+      metadata: record ? { cellstack: record } : {}
+    };
+    this.anyMessage.emit({ direction: 'recv', msg });
+  }
+
+  become(status: string): void {
+    this.status = status;
+    this.statusChanged.emit(status);
+  }
+}
+
+/** Stands for JupyterLab's CodeCell. */
+export class FakeCell {
+  readonly model;
+  readonly ready = Promise.resolve();
+  readonly added: object[] = [];
+  readonly layout = { addWidget: (widget: object) => this.added.push(widget) };
+  isDisposed = false;
+
+  constructor(id: string, metadata: unknown = undefined) {
+    this.model = new FakeCellModel(id, metadata);
+  }
+
+  isPlaceholder(): boolean {
+    return false;
+  }
+}
+
+class FakeCellModel {
+  readonly metadataChanged = new Signal<this, void>(this);
+
+  constructor(
+    readonly id: string,
+    private _metadata: unknown
+  ) {}
+
+  getMetadata(_: string): unknown {
+    return this._metadata;
+  }
+
+  setMetadata(_: string, value: unknown): void {
+    this._metadata = value;
+    this.metadataChanged.emit();
+  }
+
+  deleteMetadata(_: string): void {
+    this._metadata = undefined;
+    this.metadataChanged.emit();
+  }
+}
+
+export class FakePanel {
+  readonly disposed = new Signal<this, void>(this);
+  readonly context = { localPath: 'work/a.ipynb', ready: Promise.resolve() };
+  readonly content;
+  readonly sessionContext;
+
+  constructor(kernel: FakeKernel | null, cells: FakeCell[]) {
+    this.content = {
+      widgets: cells,
+      activeCellIndex: 0,
+      modelContentChanged: new Signal<object, void>({}),
+      deselectAll: () => undefined
+    };
+    this.sessionContext = {
+      session: { kernel },
+      kernelDisplayName: 'Python (Cellstack)',
+      kernelChanged: new Signal<object, void>({}),
+      statusChanged: new Signal<object, void>({}),
+      disposed: new Signal<object, void>({})
+    };
+  }
+
+  /** Another kernel, or none, takes the place of this one. */
+  use(kernel: FakeKernel | null): void {
+    this.sessionContext.session.kernel = kernel;
+    this.sessionContext.kernelChanged.emit();
+  }
+}
+
+export class FakeTracker {
+  readonly currentChanged = new Signal<this, FakePanel | null>(this);
+  readonly widgetAdded = new Signal<this, FakePanel>(this);
+
+  constructor(public currentWidget: FakePanel | null) {}
+
+  forEach(visit: (panel: FakePanel) => void): void {
+    if (this.currentWidget) {
+      visit(this.currentWidget);
+    }
+  }
+
+  bring(panel: FakePanel | null): void {
+    this.currentWidget = panel;
+    this.currentChanged.emit(panel);
+  }
+}
+
+export class FakeWidget implements IDisposable {
+  isDisposed = false;
+
+  dispose(): void {
+    this.isDisposed = true;
+  }
+}

@@ -47,13 +47,13 @@ def install(user: bool, sys_prefix: bool, prefix: str | None, name: str, display
 
 
 def spec(display_name: str) -> dict[str, object]:
-    """Return the kernel's spec with this interpreter in it."""
+    """Return the kernel's spec, as `kernel/spec/kernel.json` has it, with this interpreter in it."""
     return {
         "argv": [sys.executable, "-m", "cellstack_kernel", "-f", "{connection_file}"],
         "display_name": display_name,
         "language": "python",
         "interrupt_mode": "message",
-        "metadata": {"debugger": True},
+        "metadata": {"debugger": True, "supported_encryption": ["curve"]},
     }
 
 

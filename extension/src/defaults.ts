@@ -1,4 +1,5 @@
 import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import { TranslationBundle } from '@jupyterlab/translation';
 
 import { IApi } from './api/client';
 import { sessionOf } from './model/lists';
@@ -15,11 +16,12 @@ export function applyDefaults(
   tracker: INotebookTracker,
   settings: Settings,
   api: IApi,
+  trans: TranslationBundle,
   ask: Ask,
   fail: (error: unknown) => void
 ): void {
   tracker.widgetAdded.connect((_, panel) => {
-    const apply = (): void => void applyTo(panel, settings.value, api, ask).catch(fail);
+    const apply = (): void => void applyTo(panel, settings.value, api, trans, ask).catch(fail);
     panel.sessionContext.kernelChanged.connect(apply);
     panel.sessionContext.statusChanged.connect((_, status) => {
       if (status === 'restarting') {
@@ -33,11 +35,12 @@ async function applyTo(
   panel: NotebookPanel,
   settings: ISettings,
   api: IApi,
+  trans: TranslationBundle,
   ask: Ask
 ): Promise<void> {
   const kernel = panel.sessionContext.session?.kernel ?? null;
   const asked = (panel.context.model.getMetadata(METADATA) ?? {}) as { [name: string]: unknown };
-  const magics = magicsFor(settings, asked);
+  const magics = magicsFor(settings, asked, trans);
   if (kernel === null || magics === '' || !(await isOurs(kernel))) {
     return;
   }

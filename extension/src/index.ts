@@ -58,7 +58,7 @@ function activate(
 ): void {
   const trans = bundle(translator ?? nullTranslator);
   const connection: ServerConnection.ISettings = app.serviceManager.serverSettings;
-  const api = new Api(connection);
+  const api = new Api(connection, trans);
 
   const ask: Ask = async (prompt, password) => {
     const title = trans.__('The kernel asks');
@@ -70,7 +70,7 @@ function activate(
   };
   const front = new NotebookFront(tracker, trans, ask);
   const model = new Model(api, new Events(connection), front);
-  const actions = new Actions(model, api, front);
+  const actions = new Actions(model, api, front, trans);
 
   const show = (): void => app.shell.activateById(PANEL_ID);
   const host: IHost = {
@@ -145,7 +145,7 @@ function activate(
       model.select({ tab: 'containers', container });
     }
   });
-  applyDefaults(tracker, settings, api, ask, fail);
+  applyDefaults(tracker, settings, api, trans, ask, fail);
   addCommands(app, model, actions, host, tracker, trans, show);
   for (const { command, args } of IN_PALETTE) {
     palette?.addItem({

@@ -1,4 +1,5 @@
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { TranslationBundle } from '@jupyterlab/translation';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { word } from './model/actions';
@@ -60,15 +61,19 @@ export class Settings {
 }
 
 /** Return the magics that set what the settings have and the notebook's metadata does not; "" for none. */
-export function magicsFor(settings: ISettings, asked: { [name: string]: unknown }): string {
+export function magicsFor(
+  settings: ISettings,
+  asked: { [name: string]: unknown },
+  trans: TranslationBundle
+): string {
   const lines: string[] = [];
   if (settings.defaultImage && !asked.image) {
-    lines.push(`%image ${word(settings.defaultImage)}`);
+    lines.push(`%image ${word(settings.defaultImage, trans)}`);
   }
   const own = (asked.limits ?? {}) as { [name: string]: unknown };
   const limits = Object.entries(settings.defaultLimits)
     .filter(([name, value]) => value !== '' && !(name in own))
-    .map(([name, value]) => `${name}=${word(value)}`);
+    .map(([name, value]) => `${name}=${word(value, trans)}`);
   if (limits.length) {
     lines.push(`%limits ${limits.join(' ')}`);
   }

@@ -1,6 +1,6 @@
 import { ApiError } from '../api/client';
 import { word } from '../model/actions';
-import { bench, id, IMAGE, layer, SESSION } from './fakes';
+import { bench, id, IMAGE, layer, SESSION, trans } from './fakes';
 
 const three = [layer(1, null), layer(2, 1), layer(3, 2)];
 
@@ -90,7 +90,7 @@ describe('actions', () => {
     const { actions, front } = await bench();
     for (const name of ['a b', 'a\nimport os', '-x', '', '$(x)', "a'"]) {
       expect(await actions.useImage(name)).toBe(false);
-      expect(() => word(name)).toThrow();
+      expect(() => word(name, trans)).toThrow();
     }
     expect(front.magics).toEqual([]);
   });

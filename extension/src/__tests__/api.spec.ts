@@ -3,6 +3,7 @@ import { ServerConnection } from '@jupyterlab/services';
 import { Api, ApiError } from '../api/client';
 import { ConnectionStatus, Events } from '../api/events';
 import { ServerEvent } from '../api/types';
+import { trans } from './fakes';
 
 /** Answers what the server was asked, and keeps the questions. */
 function server(
@@ -16,7 +17,7 @@ function server(
     return answer as Response;
   });
   const settings = { baseUrl: 'http://host/user/me/' } as ServerConnection.ISettings;
-  return { api: new Api(settings), asked };
+  return { api: new Api(settings, trans), asked };
 }
 
 afterEach(() => jest.restoreAllMocks());

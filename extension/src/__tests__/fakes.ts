@@ -19,6 +19,8 @@ import { Actions } from '../model/actions';
 import { Model } from '../model/model';
 import { IContext, IHost } from '../views/host';
 
+export const trans = nullTranslator.load('cellstack');
+
 export const SESSION: ISession = {
   id: '5e5510000001',
   notebook: 'work/a.ipynb',
@@ -281,7 +283,7 @@ export async function bench(
   const [api, events, front] = [new FakeApi(), new FakeEvents(), new FakeFront()];
   prepare(api, front);
   const model = new Model(api, events, front);
-  const actions = new Actions(model, api, front);
+  const actions = new Actions(model, api, front, trans);
   await settled();
   const opened: string[] = [];
   const host: IHost = {
@@ -292,7 +294,7 @@ export async function bench(
     confirm: async () => true,
     copy: () => undefined
   };
-  const context = { model, actions, host, trans: nullTranslator.load('cellstack') };
+  const context = { model, actions, host, trans };
   return { api, events, front, model, actions, context, opened };
 }
 

@@ -152,7 +152,7 @@ describe('lines under cells', () => {
   }
 
   async function lines(kernel = new FakeKernel('k1'), metadata?: object): Promise<ILines> {
-    const cells = [new FakeCell('a', metadata), new FakeCell('b')];
+    const cells = [new FakeCell('a', metadata, 'x = 1'), new FakeCell('b', undefined, 'y = 2')];
     const panel = new FakePanel(kernel, cells);
     const shown = new Map<string, ICellLine>();
     const isShown = new Store(true);
@@ -197,7 +197,7 @@ describe('lines under cells', () => {
     kernel.replies('r1', RECORD);
     expect(shown.get('a')?.state.value.runs).toBe(true);
     kernel.replies('r2', RECORD, 'aborted');
-    expect(shown.get('a')?.state.value).toEqual({ runs: false, record: null });
+    expect(shown.get('a')?.state.value).toMatchObject({ runs: false, record: null });
     expect(cells[0].model.getMetadata('cellstack')).toBeUndefined();
   });
 
@@ -214,6 +214,43 @@ describe('lines under cells', () => {
       expect(shown.get('a')?.state.value.runs).toBe(false);
     }
     kernel.requests('a', 'r2');
+    expect(shown.get('a')?.state.value.runs).toBe(false);
+  });
+
+  it('bring up to date what has run while no page was there, where the code is what was run', async () => {
+    const kernel = new FakeKernel('k1');
+    const outputs = [{ output_type: 'stream', name: 'stdout', text: 'said' }];
+    const ended = { number: 3, runs: false, outputs, record: RECORD };
+    kernel.kept = [
+      { ...ended, cell_id: 'a', code: 'x = 1', request: 'gone1' },
+      { ...ended, cell_id: 'b', code: 'y = 1 # as it was', request: 'gone2' }
+    ].map((kept, index) => ({ ...kept, number: kept.number + index }));
+    const { cells, lines: shown } = await lines(kernel);
+    await settled();
+    expect(cells[0].model.outputs.all).toEqual(outputs);
+    expect(cells[0].model.executionCount).toBe(3);
+    expect(shown.get('a')?.state.value).toMatchObject({ runs: false, record: { layer: id(1) } });
+    expect(cells[1].model.outputs.all).toEqual([]);
+    expect(cells[1].model.executionCount).toBeNull();
+  });
+
+  it('follow a run that another page has begun, until it is over', async () => {
+    const kernel = new FakeKernel('k1');
+    const said = (text: string): object[] => [{ output_type: 'stream', name: 'stdout', text }];
+    const run = { cell_id: 'a', code: 'x = 1', request: 'gone', number: 3 };
+    kernel.kept = [{ ...run, runs: true, outputs: said('1') } as (typeof kernel.kept)[0]];
+    const { cells, lines: shown } = await lines(kernel);
+    await settled();
+    expect(cells[0].model.executionState).toBe('running');
+    expect(shown.get('a')?.state.value.runs).toBe(true);
+    expect(cells[0].model.outputs.all).toEqual(said('1'));
+    kernel.kept = [
+      { ...run, runs: false, outputs: said('12'), record: RECORD } as (typeof kernel.kept)[0]
+    ];
+    kernel.putsOut('gone');
+    await new Promise(resolve => setTimeout(resolve, 600)); // it is asked for twice a second
+    expect(cells[0].model.outputs.all).toEqual(said('12'));
+    expect(cells[0].model.executionState).toBe('idle');
     expect(shown.get('a')?.state.value.runs).toBe(false);
   });
 

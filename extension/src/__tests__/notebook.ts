@@ -4,7 +4,13 @@ import { Signal } from '@lumino/signaling';
 /** A kernel that answers as a test tells it to. */
 export class FakeKernel {
   readonly anyMessage = new Signal<this, object>(this);
+  readonly connectionStatusChanged = new Signal<this, string>(this);
+  readonly iopubMessage = new Signal<this, object>(this);
   readonly statusChanged = new Signal<this, string>(this);
+  readonly clientId = 'this page';
+  readonly username = '';
+  /** What it has kept of cells that have run while no page was there. */
+  kept: { request: string; number: number }[] = [];
   status = 'idle';
   asked: string[] = [];
   replied: object[] = [];
@@ -36,6 +42,21 @@ export class FakeKernel {
       })
     };
     return future;
+  }
+
+  sendControlMessage({ content }: { content: { number?: number } }): object {
+    const cells = this.kept.filter(
+      ({ number }) => content.number === undefined || content.number === number
+    );
+    return { done: Promise.resolve({ content: { status: 'ok', time: 2, cells } }) };
+  }
+
+  /** Something that another page's request has put out goes by. */
+  putsOut(request: string): void {
+    this.iopubMessage.emit({
+      header: { msg_type: 'stream' },
+      parent_header: { msg_id: request, session: 'another page' }
+    });
   }
 
   /** A front end sends the request of a cell. */
@@ -72,8 +93,8 @@ export class FakeCell {
   readonly layout = { addWidget: (widget: object) => this.added.push(widget) };
   isDisposed = false;
 
-  constructor(id: string, metadata: unknown = undefined) {
-    this.model = new FakeCellModel(id, metadata);
+  constructor(id: string, metadata: unknown = undefined, code = '') {
+    this.model = new FakeCellModel(id, metadata, code);
   }
 
   isPlaceholder(): boolean {
@@ -86,8 +107,17 @@ class FakeCellModel {
 
   constructor(
     readonly id: string,
-    private _metadata: unknown
-  ) {}
+    private _metadata: unknown,
+    code: string
+  ) {
+    this.sharedModel = { getSource: () => code };
+  }
+
+  readonly sharedModel;
+  readonly outputs = new FakeOutputs();
+  executionCount: number | null = null;
+  executionState = 'idle';
+  trusted = false;
 
   getMetadata(_: string): unknown {
     return this._metadata;
@@ -101,6 +131,31 @@ class FakeCellModel {
   deleteMetadata(_: string): void {
     this._metadata = undefined;
     this.metadataChanged.emit();
+  }
+}
+
+/** Stands for the outputs of a cell. */
+class FakeOutputs {
+  all: object[] = [];
+
+  get length(): number {
+    return this.all.length;
+  }
+
+  add(output: object): void {
+    this.all.push(output);
+  }
+
+  get(index: number): { toJSON(): object } {
+    return { toJSON: () => this.all[index] };
+  }
+
+  set(index: number, output: object): void {
+    this.all[index] = output;
+  }
+
+  fromJSON(outputs: object[]): void {
+    this.all = [...outputs];
   }
 }
 

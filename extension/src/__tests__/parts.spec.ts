@@ -8,7 +8,7 @@ import { raise } from '../views/cellline';
 import { processTree } from '../views/container';
 import { differences } from '../views/difference';
 import { rooms } from '../views/namespaces';
-import { id, layer, sample } from './fakes';
+import { id, layer, sample, trans } from './fakes';
 
 describe('numbers', () => {
   it.each([
@@ -240,11 +240,11 @@ describe('defaults of the settings', () => {
   };
 
   it('are said by magics', () => {
-    expect(magicsFor(settings, {})).toBe('%image tools:1\n%limits memory=2g');
-    expect(magicsFor(DEFAULTS, {})).toBe('');
+    expect(magicsFor(settings, {}, trans)).toBe('%image tools:1\n%limits memory=2g');
+    expect(magicsFor(DEFAULTS, {}, trans)).toBe('');
   });
 
   it('stand behind what the notebook says', () => {
-    expect(magicsFor(settings, { image: 'x', limits: { memory: '1g' } })).toBe('');
+    expect(magicsFor(settings, { image: 'x', limits: { memory: '1g' } }, trans)).toBe('');
   });
 });

@@ -1,5 +1,6 @@
 import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
+import { TranslationBundle } from '@jupyterlab/translation';
 
 import {
   IContainer,
@@ -58,7 +59,10 @@ export interface IApi {
 
 /** The REST side of the server extension. */
 export class Api implements IApi {
-  constructor(private readonly _settings: ServerConnection.ISettings) {}
+  constructor(
+    private readonly _settings: ServerConnection.ISettings,
+    private readonly _trans: TranslationBundle
+  ) {}
 
   info(): Promise<IInfo> {
     return this._get('info');
@@ -144,12 +148,14 @@ export class Api implements IApi {
       response = await ServerConnection.makeRequest(this._url(path), init, this._settings);
       text = await response.text();
     } catch (error) {
-      throw new ApiError(`The server does not answer (${(error as Error).message})`, null, 0);
+      const sentence = this._trans.__('The server does not answer (%1)', (error as Error).message);
+      throw new ApiError(sentence, null, 0);
     }
     const answer = parsed(text);
     if (!response.ok) {
       const { message, hint } = (answer ?? {}) as { message?: string; hint?: string | null };
-      const sentence = message || `The server answered ${response.status} ${response.statusText}`;
+      const status = `${response.status} ${response.statusText}`;
+      const sentence = message || this._trans.__('The server answered %1', status);
       throw new ApiError(sentence, hint ?? null, response.status);
     }
     return answer as T;

@@ -1,3 +1,5 @@
+import { TranslationBundle } from '@jupyterlab/translation';
+
 import { ContainerAction, IApi, ILimitChange } from '../api/client';
 import { asOption } from './format';
 import { IFront, KernelError } from './front';
@@ -18,7 +20,8 @@ export class Actions {
   constructor(
     private readonly _model: Model,
     private readonly _api: IApi,
-    private readonly _front: IFront
+    private readonly _front: IFront,
+    private readonly _trans: TranslationBundle
   ) {}
 
   /** How the last action went. */
@@ -48,7 +51,7 @@ export class Actions {
   // -- asked of the kernel
 
   checkout(layer: string): Promise<boolean> {
-    return this._magic(() => `%checkout ${word(layer)}`);
+    return this._magic(() => `%checkout ${word(layer, this._trans)}`);
   }
 
   undo(): Promise<boolean> {
@@ -59,15 +62,15 @@ export class Actions {
   async tag(layer: string, name: string): Promise<boolean> {
     const head = this._model.layers.value.data?.head ?? null;
     const done = await this._do(this._waitsForKernel, async () => {
-      const magic = `%tag ${word(name)}`;
+      const magic = `%tag ${word(name, this._trans)}`;
       if (layer === head) {
         return this._front.run(magic);
       }
-      await this._front.run(`%checkout ${word(layer)}`);
+      await this._front.run(`%checkout ${word(layer, this._trans)}`);
       try {
         return await this._front.run(magic);
       } finally {
-        await this._front.run(`%checkout ${head === null ? 'image' : word(head)}`);
+        await this._front.run(`%checkout ${head === null ? 'image' : word(head, this._trans)}`);
       }
     });
     if (done) {
@@ -78,7 +81,7 @@ export class Actions {
 
   /** Choose the image of the notebook's following cells. */
   useImage(ref: string): Promise<boolean> {
-    return this._magic(() => `%image ${word(ref)}`);
+    return this._magic(() => `%image ${word(ref, this._trans)}`);
   }
 
   /** Change the limits of the notebook's following cells; null is no limit. */
@@ -160,9 +163,9 @@ export class Actions {
 }
 
 /** Return a text as one word of a magic; a KernelError for what could end its line. */
-export function word(text: string): string {
+export function word(text: string, trans: TranslationBundle): string {
   if (!/^[\w.:/@~-]+$/.test(text) || text.startsWith('-')) {
-    throw new KernelError(`${JSON.stringify(text)} is not a name`);
+    throw new KernelError(trans.__('%1 is not a name', JSON.stringify(text)));
   }
   return text;
 }

@@ -154,6 +154,9 @@ class Workspace:
     def prepare(self) -> None:
         pass
 
+    def on_change(self) -> None:
+        pass
+
 
 class Front:
     """A front end that is as particular as a Jupyter client, and records a notebook as well."""

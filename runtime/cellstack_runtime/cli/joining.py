@@ -32,7 +32,7 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 _SIZE = struct.Struct("4H")  # struct winsize: rows, columns, and two that nobody uses
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--interactive", "-i", is_flag=True, help="Pass standard input on.")
 @click.option("--tty", "-t", "terminal", is_flag=True, help="Give it a terminal of its own.")
 @click.option("--env", "-e", multiple=True, metavar="NAME[=VALUE]", help="Environment variable, as docker.")
@@ -40,7 +40,7 @@ _SIZE = struct.Struct("4H")  # struct winsize: rows, columns, and two that nobod
 @click.argument("container")
 @click.argument("args", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG]...")
 @click.pass_context
-def exec(  # noqa: A001  docker's name
+def exec_command(
     context: click.Context,
     interactive: bool,
     terminal: bool,
@@ -174,9 +174,12 @@ def _following(terminal: int, *, raw: bool) -> Iterator[None]:
         signal.signal(signal.SIGWINCH, before)
 
 
+exec = exec_command  # noqa: A001  the verb, as which it is looked up: docker's name
+
+
 def main() -> None:
     """Run the command alone, for who starts it by its module."""
-    exec(prog_name="cellstack exec")
+    exec_command(prog_name="cellstack exec")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ RESULTS = [
 DISPLAYS = [
     {"code": "from IPython.display import HTML, display; display(HTML('<b>test</b>'))", "mime": "text/html"},
     {"code": "from IPython.display import Math, display; display(Math('x^2'))", "mime": "text/latex"},
-    {"code": "%layers", "mime": "text/html"},
+    {"code": "%state", "mime": "text/html"},
 ]
 
 

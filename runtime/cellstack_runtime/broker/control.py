@@ -119,19 +119,21 @@ class Control:
         if container.outside.paused:
             raise ContainerError("it is paused already")
         container.outside.pause()
-        answer({})
-        yield from ()
+        yield from self._once_written(answer)
 
     def _unpause(self, container: Container, _message: dict[str, Any], answer: Answer) -> Steps:
         if not container.outside.paused:
             raise ContainerError("it is not paused")
         container.outside.unpause()
-        answer({})
-        yield from ()
+        yield from self._once_written(answer)
 
     def _limits(self, container: Container, message: dict[str, Any], answer: Answer) -> Steps:
         container.outside.change_limits({name: message[name] for name in ("memory", "cpus", "pids") if name in message})
-        answer({})
+        yield from self._once_written(answer)
+
+    def _once_written(self, answer: Answer) -> Steps:
+        """Answer when the container's record says what has changed, as whoever asked will look there."""
+        self._broker.chores.add(lambda: answer({}))
         yield from ()
 
     def _wait(self, container: Container, _message: dict[str, Any], answer: Answer) -> Steps:

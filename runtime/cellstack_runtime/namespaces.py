@@ -7,6 +7,7 @@ process of ours (`inside`) enters their namespaces and no other, so that it stil
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -91,10 +92,11 @@ def look(container: Container) -> list[Namespace]:
             "time": {"offsets": _time_offsets(container.pid)},
         }
         is_it = os.stat(f"/proc/{container.pid}/ns/pid").st_ino == container.namespaces["pid"]
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError as error:
+        # EINVAL: a process that is just ending has no mounts any more (mounts_open_common in fs/proc_namespace.c).
+        if error.errno not in (errno.ENOENT, errno.ESRCH, errno.EINVAL):
+            raise CellstackError(f"container {container.id} cannot be looked into: {error.strerror}") from None
         is_it = False
-    except PermissionError as error:
-        raise CellstackError(f"container {container.id} cannot be looked into: {error.strerror}") from None
     if not is_it:
         raise _ended(container)
     host = host_inodes()

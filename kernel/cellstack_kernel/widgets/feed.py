@@ -95,6 +95,7 @@ class Feed:
         self._again = True
         if self._telling is None or self._telling.done():
             self._telling = asyncio.ensure_future(self._tell())
+            self._telling.add_done_callback(self._told)
         running = self._notebook.executor.running is not None
         if running and self.models.wants("samples") and (self._measuring is None or self._measuring.done()):
             self._measuring = asyncio.ensure_future(self._measure())
@@ -108,6 +109,15 @@ class Feed:
             if self.models.wants("layers"):
                 news["layers"] = await asyncio.to_thread(facts.layers, self._notebook.workspace)
             self.models.update(news)
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        """Say that it has failed, if it has, and tell what has changed meanwhile all the same."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            message = "live views could not be brought up to date"
+            task.get_loop().call_exception_handler({"message": message, "exception": error})
+            if self._again:
+                self.changed()
 
     # -- while a cell runs ---------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PANEL = "#cellstack-panel"
+ASKED = 4  # times for completions: the kernel gives up after ten seconds, which a busy machine may take
 
 
 @pytest.fixture(autouse=True)
@@ -160,10 +162,15 @@ class Lab:
         self.page.keyboard.type(text)
 
     def completions(self, key: str) -> Locator:
-        """Press a key that asks for completions; return their popup, which is there then."""
-        self.page.keyboard.press(key)
+        """Press a key that asks for completions, again where none come; return their popup, which is there then."""
+        from playwright.sync_api import TimeoutError as TooLate
+
         popup = self.page.locator(".jp-Completer:not(.lm-mod-hidden)")
-        popup.wait_for()
+        for _ in range(ASKED):
+            self.page.keyboard.press(key)
+            with contextlib.suppress(TooLate):
+                popup.wait_for(timeout=PATIENCE / ASKED)
+                break
         return popup
 
     def can_lose_connection(self) -> Connection:

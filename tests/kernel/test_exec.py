@@ -128,7 +128,8 @@ def test_a_hostile_cell_sees_nothing_of_the_host_in_who_joins(kernel: Running, s
         assert cellstack("exec", cell.container.id, "sh", "-c", "sleep 0.3; exit 4").returncode == 4
     seen = cell.let_go()
     assert "exit 4" in seen, "it has not looked at one"
-    for secret in (str(store), sys.prefix, sys.base_prefix, "cellstack_", "socket:"):
+    of_both = {"/usr"}  # where Debian's Python is, on the host and in the image
+    for secret in {str(store), sys.prefix, sys.base_prefix, "cellstack_", "socket:"} - of_both:
         assert secret not in seen, secret
 
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from cellstack_lab.clients import RESET
 from cellstack_lab.containers import Containers
 from cellstack_runtime import live
 from cellstack_runtime.errors import CellstackError
@@ -119,6 +120,11 @@ class Hub:
             ):
                 client.put(message)
 
+    def _reset(self) -> None:
+        """Have all clients fetch anew what they show."""
+        for client in self._clients:
+            client.put(RESET)
+
     # -- what happens ------------------------------------------------------------------------------------------
 
     def _on_changes(self) -> None:
@@ -135,13 +141,13 @@ class Hub:
                 await self._tell(changes)
             except (CellstackError, OSError) as error:
                 self._service.log.warning("cellstack: what has changed could not be read: %s", error)
+                self._reset()  # else they would never hear of it
 
     async def _tell(self, changes: list[Change]) -> None:
         reader = await self._service.reader()
         if Change("lost") in changes:
             await self._look_at_all(reader)
-            for client in self._clients:
-                client.put(json.dumps({"type": "reset"}))
+            self._reset()
             return
         found = await self._service.run(_read, reader, changes)
         dead = {change.name for change in changes if change.kind == "run"} - found.live

@@ -189,7 +189,7 @@ class Executor:
                 front.publish("stream", {"name": "stderr", "text": f"{self._lost}\n"})
                 self._lost = ""
             await self.workspace.settled()
-            if run.interrupts:
+            if run.interrupts or request.interrupted.is_set():
                 raise InterruptError("interrupted before the cell ran", hint=UNCHANGED)
             return await self._run(run, front)
         finally:
@@ -283,7 +283,9 @@ class Executor:
         run.preparing = preparing = asyncio.ensure_future(self.workspace.container(limits=limits))
         try:
             await asyncio.wait({preparing})
-            if preparing.cancelled():
+            if run.interrupts:
+                if not preparing.cancelled() and preparing.exception() is None:  # it came when there was one already
+                    await preparing.result().discard()
                 raise InterruptError("interrupted while the cell's container was being made", hint=UNCHANGED)
             return preparing.result()
         finally:

@@ -106,7 +106,7 @@ class CellstackKernel(Kernel):
         self.loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[Notebook] | None = None
         self._record: ContextVar[dict[str, Any]] = ContextVar("record", default={})  # noqa: B039  never changed
-        self._interruptible: set[asyncio.Future[Any]] = set()
+        self._interrupts: set[asyncio.Event] = set()  # one of each request and each wait that an interrupt ends
         self._usage = Usage()
         self._letters: dict[str, Letter] = {}  # by the id of the message, which was offered to the cell that ran
         self._left: resume.Left | None = None
@@ -195,16 +195,18 @@ class CellstackKernel(Kernel):
 
     async def until_interrupted(self, work: Awaitable[T]) -> T:
         """Wait for what comes before or beside a cell's run; InterruptError when an interrupt comes first."""
-        waiting = asyncio.ensure_future(work)
-        self._interruptible.add(waiting)
+        came = asyncio.Event()
+        waiting, interrupted = asyncio.ensure_future(work), asyncio.ensure_future(came.wait())
+        self._interrupts.add(came)
         try:
-            await asyncio.wait({waiting})
-            if waiting.cancelled():
+            await asyncio.wait({waiting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+            if came.is_set():
                 raise InterruptError("interrupted before the cell ran", hint=UNCHANGED)
             return waiting.result()
         finally:
-            self._interruptible.discard(waiting)
+            self._interrupts.discard(came)
             waiting.cancel()
+            interrupted.cancel()
 
     def topic(self, name: str) -> bytes:
         """Return the iopub topic of a message type."""
@@ -252,17 +254,19 @@ class CellstackKernel(Kernel):
         )
         if store_history:
             self.typed.add(number, code)
+        self._interrupts.add(request.interrupted)
         try:
             notebook = await self._notebook()
+            outcome = await notebook.execute(request, front)
         except CellstackError as error:
             return failed(error, request, front).content
-        try:
-            outcome = await notebook.execute(request, front)
         except Exception as error:
             # A mistake of ours. Without a reply the front end would wait for ever.
             self.log.exception("a cell could not be run")
             what = f"something in the kernel is wrong ({type(error).__name__}: {error}); its log says more"
             return failed(CellstackError(what, hint="Restart it, and please report this"), request, front).content
+        finally:
+            self._interrupts.discard(request.interrupted)
         self._record.set(outcome.record)
         await self.iopub_socket.drained(wholly=True)
         return {**empty, **outcome.content, "execution_count": count}
@@ -392,8 +396,8 @@ class CellstackKernel(Kernel):
 
     def interrupt_cell(self) -> None:
         """Interrupt the running cell, or what it waits for."""
-        for waiting in list(self._interruptible):
-            waiting.cancel()
+        for came in self._interrupts:
+            came.set()
         notebook = self._ready()
         if notebook is not None:
             notebook.executor.interrupt()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cellstack_runtime.errors import CellstackError
 
 if TYPE_CHECKING:
-    import asyncio
-
     from cellstack_kernel.letters import Letter
     from cellstack_runtime.containers import CellContainer
     from cellstack_runtime.limits import Limits
@@ -51,7 +50,8 @@ class Request:
     """What to run. kind: "execute" or "shell". commit: whether the result becomes a layer. tags: the cell's.
 
     parent: the message that asked, as libraries in the cell see it. main: whether it is one of the notebook's own
-    cells, which run one after the other, and not one that a subshell runs beside them.
+    cells, which run one after the other, and not one that a subshell runs beside them. interrupted: whether an
+    interrupt has come for it, from the moment it was taken up.
     """
 
     code: str
@@ -68,6 +68,7 @@ class Request:
     commit: bool = True
     tags: tuple[str, ...] = ()
     cache: str = "off"  # "miss": it was looked for in the cache
+    interrupted: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,12 +114,13 @@ class Cell:
         self._serves = True
         keep = True
         while keep:
-            hold_interrupts()
             message, _ = self._inbox.receive()
             if self._kept and message["type"] in QUESTIONS:
-                self.outputs.send({"type": "answer", "content": self._look_aside(message)})
+                reply = {"type": "answer", "content": self._look_aside(message)}
             else:
-                self.outputs.send(self._answer(message, out_dir))
+                reply = self._answer(message, out_dir)
+            hold_interrupts()  # before the host knows that it may ask for the next
+            self.outputs.send(reply)
             keep = self._kept = bool(message.get("keep"))
 
     def rehearse(self, cells: Sequence[str]) -> None:

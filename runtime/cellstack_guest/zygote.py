@@ -45,6 +45,7 @@ def main(channel_fd: int) -> None:
     written: prefault.Ranges | None = None
     if settings["preload"]:  # others serve until this is ready
         written = _learn(cell, twin)
+    cells.hold_interrupts()  # in the cells, too, which are forks: one may come before theirs has run a line
     _send(channel, {"ready": True})
     children: dict[int, int] = {}
     poll = select.poll()
@@ -137,7 +138,6 @@ def _become_cell(
         prefault.populate(written)
         confine.lock_down(program)
         confine.set_dumpable(True)
-        cells.hold_interrupts()
         if not message["in_a_row"]:
             cell.rehearse(cells.REHEARSAL)
         if not os.read(gate, 1):

@@ -1,4 +1,5 @@
 import { ApiError } from '../api/client';
+import { IContainer } from '../api/types';
 import { sessionOf } from '../model/lists';
 import { KEPT } from '../model/metrics';
 import { FROM_IMAGE } from '../model/selection';
@@ -91,6 +92,19 @@ describe('news', () => {
     });
     events.tell({ type: 'container', container: container('b', { status: 'ended' }) });
     expect(model.containers.value.data?.map(entry => entry.id)).toEqual(['b']);
+  });
+
+  it('that come while the containers are fetched are not lost to an older answer', async () => {
+    const { api, model, events } = await bench();
+    let answer: (found: IContainer[]) => void = () => undefined;
+    api.containers = () => new Promise(resolve => (answer = resolve));
+    const fetched = model.refresh();
+    events.tell({ type: 'container', container: container('b') });
+    answer([container('a')]);
+    await fetched;
+    expect(model.containers.value.data?.map(entry => entry.id).sort()).toEqual(['a', 'b']);
+    events.tell({ type: 'container', container: container('b', { status: 'ended' }) });
+    expect(model.containers.value.data?.map(entry => entry.status)).toEqual(['running', 'ended']);
   });
 
   it('are fetched when the server has left some out, and after the connection was lost', async () => {

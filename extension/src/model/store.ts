@@ -60,11 +60,13 @@ export class Fetched<T> {
 
   async load(fetch: () => Promise<T>): Promise<void> {
     const turn = ++this._turn;
+    this._amended = [];
     this.store.update(old => ({ ...old, loading: true }));
     try {
       const data = await fetch();
       if (turn === this._turn) {
-        this.store.set({ data, error: null, loading: false });
+        const amended = this._amended.reduce<T>((whole, change) => change(whole), data);
+        this.store.set({ data: amended, error: null, loading: false });
       }
     } catch (error) {
       if (turn === this._turn) {
@@ -73,9 +75,17 @@ export class Fetched<T> {
     }
   }
 
-  /** Change what was fetched; nothing happens before something was. */
+  /**
+   * Change what was fetched, or is being fetched: the answer may be from before the change.
+   *
+   * Of a thing that changes twice while the answer is on its way, the answer may have the second state already; the
+   * second change follows then, too.
+   */
   amend(change: (data: T) => T): void {
-    const { data } = this.store.value;
+    const { data, loading } = this.store.value;
+    if (loading) {
+      this._amended.push(change);
+    }
     if (data !== null) {
       this.store.update(old => ({ ...old, data: change(data) }));
     }
@@ -87,6 +97,8 @@ export class Fetched<T> {
     this.store.set(NOTHING_YET);
   }
 
+  /** What was changed since the fetch that is under way began. */
+  private _amended: ((data: T) => T)[] = [];
   private _turn = 0;
 }
 

@@ -42,6 +42,45 @@ def reduce_array(array: Any) -> Any:
     return (load_owner, arguments, getattr(array, "__dict__", None) or None, None, None, set_attributes)
 
 
+def reduce_masked(array: Any) -> Any:
+    """Return the reduction of a masked array by its data and its mask, two arrays that others may look into, too.
+
+    numpy's own keeps copies of both in the pickle, and gives one without a mask one of all False.
+    """
+    numpy = sys.modules["numpy"]
+    cls, masked = type(array), numpy.ma.MaskedArray
+    if any(getattr(cls, name) is not getattr(masked, name) for name in ("__reduce__", "__getstate__", "__setstate__")):
+        return NotImplemented
+    attributes = dict(array.__dict__)
+    mask = attributes.pop("_mask", numpy.ma.nomask)
+    state = attributes, None if mask is numpy.ma.nomask else mask
+    if _owner(array, numpy) is not array:
+        arguments = (cls, array.view(numpy.ndarray))
+        return (load_masked, arguments, state, None, None, set_masked)
+    flat = None if array.dtype.hasobject or array.dtype.kind not in _PLAIN_KINDS else _flat(array, numpy)
+    if flat is None:
+        return (load_masked, (cls, array.view(numpy.ndarray).copy("K")), state, None, None, set_masked)
+    layout = array.dtype, array.shape, array.strides, array.flags.writeable
+    return (load_masked_owner, (cls, PickleBuffer(flat), *layout), state, None, None, set_masked)
+
+
+def load_masked(cls: type, data: Any) -> Any:
+    """Build a masked array on its data."""
+    return data.view(cls)
+
+
+def load_masked_owner(cls: type, buffer: Any, *layout: Any) -> Any:
+    """Build a masked array on mapped memory. layout: dtype, shape, strides and whether it can be written to."""
+    return load_owner(buffer, sys.modules["numpy"].ndarray, *layout).view(cls)
+
+
+def set_masked(array: Any, state: tuple[dict[str, Any], Any]) -> None:
+    """Give a masked array its attributes and its mask, None for none."""
+    attributes, mask = state
+    array.__dict__.update(attributes)
+    array.__dict__["_mask"] = sys.modules["numpy"].ma.nomask if mask is None else mask
+
+
 def load_owner(
     buffer: Any, cls: type, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool
 ) -> Any:

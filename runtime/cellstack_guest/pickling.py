@@ -22,7 +22,7 @@ import time
 import types
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
 
@@ -31,9 +31,11 @@ from cellstack_guest.baseline import Delta
 from cellstack_guest.reducers import type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cellstack_guest.definitions import Registry
+
+T = TypeVar("T")
 
 OUT_OF_BAND = 64 * 1024  # bytes from which memory is kept beside the pickle, to be mapped
 _STACK = 512 * 2**20
@@ -86,7 +88,7 @@ class Pickler(cloudpickle.Pickler):
 
     def __init__(
         self,
-        file: io.BytesIO,
+        file: io.BytesIO | _Nowhere,
         registry: Registry,
         buffer_callback: Callable[[Any], bool],
         met: list[Any] | None,
@@ -236,7 +238,19 @@ def dump(
     with_shared: whether `shared` is wanted, which takes a list of all objects. deadline: the `time.monotonic()` from
     which on it is not possible. Objects that refer to each other ten thousand deep are pickled on a stack of their own.
     """
-    pickle_now = functools.partial(_dump, values, registry, with_shared=with_shared, deadline=deadline)
+    return _persistently(functools.partial(_dump, values, registry, with_shared=with_shared, deadline=deadline))
+
+
+def shares(values: dict[str, Any], registry: Registry) -> dict[str, Pickled]:
+    """Tell which of `values` share objects, in one go: by key, what has their `shared`, and no pickle.
+
+    Of values that share an object, each but the first has an id in common with one before it, if not that object's:
+    what holds it may have been met before, and was not entered again.
+    """
+    return _persistently(functools.partial(_shares, values, registry))
+
+
+def _persistently(pickle_now: Callable[[], T]) -> T:
     try:
         for _ in range(_ATTEMPTS):
             try:
@@ -247,8 +261,47 @@ def dump(
                     raise
         return pickle_now()
     except RecursionError:
-        pickled: Pickled = on_deep_stack(pickle_now)
-        return pickled
+        made: T = on_deep_stack(pickle_now)
+        return made
+
+
+def _shares(values: dict[str, Any], registry: Registry, *, without_caches: bool = False) -> dict[str, Pickled]:
+    make = _DeltaPickler if any(_refers(value, registry) for value in values.values()) else Pickler
+    met: list[Any] = []
+    pickler = make(_Nowhere(), registry, lambda buffer: buffer.raw().nbytes < OUT_OF_BAND, met, math.inf)
+    pickler.without_caches = without_caches
+    ends = []
+    for value in values.values():
+        if _is_flat(value):
+            met.append(value)
+        else:
+            try:
+                pickle.Pickler.dump(pickler, value)
+            except RecursionError:
+                raise
+            except Exception as error:
+                if not pickler.caches or without_caches:
+                    raise RefusedError(_blame({"": value}, pickler.last, error)) from error
+                return _shares(values, registry, without_caches=True)
+        ends.append(len(met))
+    passed = {*pickler.fixed, *pickler.provided, *pickler.known}
+    found, begin = {}, 0
+    for key, end in zip(values, ends, strict=True):
+        part = met[begin:end]
+        # Without a step of Python for each: there may be millions.
+        asked = itertools.compress(part, map(_HOLDS.__getitem__, map(type, part)))
+        holding = {id(obj) for obj in asked if type(obj) not in _CAN_HOLD or _CAN_HOLD[type(obj)](obj)}
+        holding |= pickler.apart.intersection(map(id, part))
+        found[key] = Pickled(b"", [], frozenset(), frozenset(), array.array("Q", holding - passed), met)
+        begin = end
+    return found
+
+
+class _Nowhere:
+    """A file of which nothing is kept."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
 
 
 def _dump(
@@ -368,6 +421,8 @@ def _blame(values: dict[str, Any], last: object, error: Exception) -> str:
 
 _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("numpy", "ndarray"): arrays.reduce_array,
+    ("numpy.ma", "MaskedArray"): arrays.reduce_masked,
+    ("numpy.ma.core", "MaskedArray"): arrays.reduce_masked,
     ("pandas._libs.internals", "Block"): arrays.reduce_block,
     ("pandas._libs.internals", "BlockValuesRefs"): arrays.reduce_refs,
     ("pandas.core.internals.managers", "SingleBlockManager"): arrays.reduce_single_manager,
@@ -438,6 +493,18 @@ def _handler_of_plain(cls: Any) -> Callable[[Any], Any] | None:
     return reducers.reduce_plain if answers or reducers.is_made_by_python(cls) else None
 
 
+class _Holds(dict[type, bool]):
+    """Types, and whether it can be noticed that an instance is shared, or something in it."""
+
+    def __missing__(self, cls: type) -> bool:
+        self[cls] = _MUTABLE[cls] or cls in _CAN_HOLD or type_name(cls) == "pandas.core.dtypes.dtypes.CategoricalDtype"
+        return self[cls]
+
+
+def _any_holds(items: Iterable[object]) -> bool:
+    return any(_HOLDS[type(item)] and (type(item) not in _CAN_HOLD or _CAN_HOLD[type(item)](item)) for item in items)
+
+
 class _Mutable(dict[type, bool]):
     """Types, and whether it can be noticed that two variables share an instance."""
 
@@ -464,4 +531,12 @@ _REFERABLE = _CONTAINERS | {types.MethodType, types.CellType, types.FunctionType
 _MUTABLE = _Mutable(dict.fromkeys(_EXACT, False))
 _IMMUTABLE_KINDS = (type, types.ModuleType, enum.Enum, pathlib.PurePath)
 _IMMUTABLE_NAMES = frozenset({"numpy.ufunc", "zoneinfo.ZoneInfo", "pandas.core.dtypes.dtypes.CategoricalDtype"})
+_HOLDS = _Holds()
+# What cannot change, but may hold what can.
+_CAN_HOLD: dict[type, Callable[[Any], bool]] = {
+    tuple: _any_holds,
+    frozenset: _any_holds,
+    slice: lambda value: _any_holds((value.start, value.stop, value.step)),
+    types.BuiltinFunctionType: lambda method: not isinstance(method.__self__, types.ModuleType | type),
+}
 ATOMS = frozenset({str, bytes, int, float, complex, bool, type(None), range})

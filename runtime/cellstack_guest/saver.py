@@ -63,6 +63,7 @@ class _Unit:
     record: Record | None = None
     pickled: Pickled | None = None
     same: bool = False
+    is_part: bool = False  # of a unit with several values: all that is known is with which others it shares objects
 
     @property
     def done(self) -> Pickled:
@@ -213,14 +214,12 @@ class Saver:
             if unit.same or len(unit.values) == 1:
                 units.append(unit)
             else:
-                parts = [_Unit({key: value}) for key, value in unit.values.items()]
-                for part in parts:
-                    part.pickled = self._dump(part.values)
-                units += parts
+                shares = pickling.shares(unit.values, self._registry)
+                units += [_Unit({key: unit.values[key]}, pickled=part, is_part=True) for key, part in shares.items()]
         groups = []
         for group in _connected(units, self._registry):
             values = {key: value for unit in group for key, value in unit.values.items()}
-            if len(group) == 1:
+            if len(group) == 1 and not group[0].is_part:
                 groups.append(group[0])
             elif frozenset(values) in whole:
                 groups.append(whole[frozenset(values)])

@@ -35,6 +35,43 @@ def component_of(nb: Notebook, name: str) -> Record:
     return loader.record(loader.owners[name])
 
 
+MASKED = """
+a = np.ma.array(np.arange(6.0).reshape(2, 3), mask=[[0, 1, 0], [0, 0, 1]], fill_value=7)
+data, view, mask = a.data, a[1:], a.mask
+none = np.ma.array([1, 2]); hard = np.ma.array([1, 2], mask=[1, 0], hard_mask=True)
+own = np.ma.array([1.0, 2.0]).copy(); of_own = own[1:]
+fortran = np.ma.array(np.asfortranarray(np.ones((2, 3))), mask=False)
+records = np.ma.array([(1, 2.0)], mask=[(True, False)], dtype=[("x", "i4"), ("y", "f8")])
+objects = np.ma.array([1, "x"], mask=[0, 1], dtype=object)
+locked = np.ma.array([1, 2]); locked.flags.writeable = False
+"""
+LOOK = """
+print(a.tolist(), a.fill_value, a.mask.tolist(), none.mask is np.ma.nomask, hard.hardmask, fortran.flags.f_contiguous)
+print(records.tolist(), objects.tolist(), objects.data.tolist(), locked.flags.writeable, type(a).__name__)
+"""
+
+
+def test_masked_arrays(nb: Notebook) -> None:
+    expected = nb.run(f"{MASKED}{LOOK}").printed
+    assert expected.startswith("[[0.0, None, 2.0], [3.0, 4.0, None]] 7.0")
+    assert nb.run(LOOK).printed == expected
+
+
+def test_masked_arrays_share_their_memory_and_masks(nb: Notebook) -> None:
+    nb.run(MASKED)
+    nb.run("data[1, 0] = 30; view[0, 1] = np.ma.masked; of_own[0] = 5")
+    assert nb.run("print(a.tolist(), view.tolist(), own.tolist())").printed == (
+        "[[0.0, None, 2.0], [30.0, None, None]] [[30.0, None, None]] [1.0, 5.0]\n"
+    )
+
+
+def test_large_masked_array_is_not_in_the_pickle(nb: Notebook) -> None:
+    nb.run("large = np.ma.array(np.arange(1_000_000.0), mask=np.arange(1_000_000) % 2 == 0)")
+    assert sorted(buffer["at"][2] for buffer in component_of(nb, "large")["buffers"]) == [1_000_000, 8_000_000]
+    nb.run("large[1] = 5")
+    assert nb.run("print(large[1], large.mask.sum())").printed == "5.0 500000\n"
+
+
 def size_of(nb: Notebook, layer: str | None) -> int:
     folder = os.path.join(nb.root, str(layer))
     return sum(os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import collections
+import functools
 import tempfile
+import types
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.carry_cells import Notebook
+
+from cellstack_guest import pickling
+from cellstack_guest.definitions import Registry
 
 NAMES = ("a", "b", "c", "d")
 SETUP = (
@@ -96,3 +103,45 @@ def test_graphs_of_objects_are_the_same_in_one_process_and_in_many(codes: list[s
         one = Notebook(f"{root}/one")
         expected = one.run("\n".join([SETUP, *codes, DESCRIBE])).printed
         assert many.run(DESCRIBE).printed == expected
+
+
+MAKERS: dict[str, Any] = {
+    "list": list,
+    "tuple": tuple,
+    "dict": lambda items: dict(enumerate(items)),
+    "slice": lambda items: slice(None, None, [*items] or 1),
+    "object": lambda items: types.SimpleNamespace(items=items),
+    "method": lambda items: [*items].append,
+    "partial": lambda items: functools.partial(print, *items),
+    "deque": collections.deque,
+    "function": lambda items: lambda: items,
+    "text": lambda items: "text" * len(items),
+}
+# Objects by what they are and which of those before them they hold; the last few are the variables.
+graphs = st.lists(
+    st.tuples(st.sampled_from(sorted(MAKERS)), st.lists(st.integers(1, 6), max_size=3)), min_size=2, max_size=14
+)
+
+
+def _groups(marks: dict[str, set[int]]) -> set[frozenset[str]]:
+    groups: dict[frozenset[str], set[int]] = {}
+    for key, ids in marks.items():
+        joined = [group for group, others in groups.items() if ids & others]
+        merged = frozenset({key}).union(*joined)
+        groups[merged] = ids.union(*(groups.pop(group) for group in joined))
+    return set(groups)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(graphs)
+def test_what_shares_objects_is_found_in_one_go_as_one_by_one(graph: list[tuple[str, list[int]]]) -> None:
+    made: list[Any] = []
+    for kind, back in graph:
+        made.append(MAKERS[kind](tuple(made[-step] for step in back if step <= len(made))))
+    values = {f"v{number}": value for number, value in enumerate(made[-5:])}
+    registry = Registry({"__name__": "__main__", **values})
+    alone = {key: pickling.dump({key: value}, registry) for key, value in values.items()}
+    together = pickling.shares(values, registry)
+    assert _groups({key: set(part.shared) for key, part in together.items()}) == _groups(
+        {key: set(part.shared) for key, part in alone.items()}
+    )

@@ -116,20 +116,6 @@ def open_archive(path: str, allow_pickle: bool, max_header_size: int) -> Any:
     return module("numpy").load(path, allow_pickle=allow_pickle, max_header_size=max_header_size)
 
 
-def reduce_masked(array: Any) -> Any:
-    """Return the reduction of a masked array; numpy's own would give one without a mask one of all False."""
-    if array._mask is not module("numpy").ma.nomask:  # noqa: SLF001
-        return NotImplemented
-    make, arguments, state = array.__reduce__()
-    return (make, arguments, state, None, None, set_unmasked)
-
-
-def set_unmasked(array: Any, state: Any) -> None:
-    """Fill a masked array that has no mask."""
-    array.__setstate__(state)
-    array._mask = module("numpy").ma.nomask  # noqa: SLF001
-
-
 SETTINGS = (
     Setting("numpy.random", "numpy.random", _read_numpy_random, _write_numpy_random),
     Setting("numpy print options", "numpy", _read_print_options, _write_print_options),
@@ -158,6 +144,5 @@ HANDLERS = {
     ("numpy", "flatiter"): reduce_flat,
     ("numpy", "broadcast"): reduce_broadcast,
     ("numpy.lib.npyio", "NpzFile"): reduce_archive,
-    ("numpy.ma", "MaskedArray"): reduce_masked,
 }
 FIXED = (("numpy.random.mtrand", "_rand"),)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cellstack_lab.service import Service
     from cellstack_runtime.live import Container
 
-TOLD = ("container", "layer", "session")  # on the server's event bus, too
+TOLD = ("container", "images", "layer", "session")  # on the server's event bus, too
 SCHEMA = "urn:cellstack:events/{}"
 Event = dict[str, Any]
 
@@ -112,12 +112,7 @@ class Hub:
         self._service.events.emit(schema_id=SCHEMA.format(event["type"]), data=event)
         message = json.dumps(event)
         for client in self._clients:
-            wanted = client.subscription
-            if (
-                wanted.has_container(event["container"]["id"]) or wanted.has_session(event["container"]["session"])
-                if event["type"] == "container"
-                else wanted.has_session(event["session"] if event["type"] == "layer" else event["session"]["id"])
-            ):
+            if _is_wanted(event, client.subscription):
                 client.put(message)
 
     def _reset(self) -> None:
@@ -169,6 +164,8 @@ class Hub:
                 session = {**told, "live": False}  # noqa: PLW2901  it had no layer, and is gone
             if session is not None and session != told:
                 self._broadcast({"type": "session", "session": session})
+        if Change("images") in changes:
+            self._broadcast({"type": "images"})
         self._tick.set()
 
     async def _look_at_all(self, reader: Reader) -> None:
@@ -209,6 +206,18 @@ class Hub:
                 own = [taken for taken in samples if client.subscription.has_container(taken["id"])]
                 if own:
                     client.put(json.dumps({"type": "metrics", "metrics": own}), metrics=True)
+
+
+def _is_wanted(event: Event, wanted: Subscription) -> bool:
+    match event["type"]:
+        case "container":
+            container = event["container"]
+            return wanted.has_container(container["id"]) or wanted.has_session(container["session"])
+        case "layer":
+            return wanted.has_session(event["session"])
+        case "session":
+            return wanted.has_session(event["session"]["id"])
+    return bool(wanted.sessions)  # images are of no session, and layers say how they are called
 
 
 class _Found:

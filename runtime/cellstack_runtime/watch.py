@@ -1,7 +1,8 @@
-"""What happens in a store, told by the kernel (inotify) and not looked for: layers, sessions, containers.
+"""What happens in a store, told by the kernel (inotify) and not looked for: layers, sessions, containers, images.
 
-Three kinds of directories are watched: `layers`; `sessions` with each session in it; `runs` with each broker's own and
-its `containers`. All of them change by rename only, so what is told of is whole.
+Four kinds of directories are watched: `layers`; `sessions` with each session in it; `runs` with each broker's own and
+its `containers`; `images`, and `tags` with each name in it. All of them change by rename only, so what is told of is
+whole.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ _RECORDS = abi.IN_MOVED_TO | abi.IN_DELETE | abi.IN_ONLYDIR
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something to look at. kind: "layer", "session", "run", "container" or "lost" (of all, the kernel had no room).
+    """Something to look at. kind: "layer", "session", "run", "container", "images" or "lost".
 
-    name: of the layer or session; of the broker's run; "<run>/<container>". What it is about may be gone.
+    name: of the layer or session; of the broker's run; "<run>/<container>". What it is about may be gone. Images are
+    told of together, with their tags. Lost is all that has happened when the kernel had no more room for it.
     """
 
     kind: str
@@ -54,10 +56,14 @@ class Watch:
             self._add(f"{home}/layers", abi.IN_MOVED_TO | abi.IN_ONLYDIR, self._in_layers)
             self._add(f"{home}/sessions", _DIRECTORIES, self._in_sessions)
             self._add(f"{home}/runs", _DIRECTORIES, self._in_runs)
+            self._add(f"{home}/images", _RECORDS, self._in_images)
+            self._add(f"{home}/tags", _DIRECTORIES, self._in_tags)
             for name in os.listdir(f"{home}/sessions"):
                 self._watch_session(name)
             for name in os.listdir(f"{home}/runs"):
                 self._watch_run(name)
+            for name in os.listdir(f"{home}/tags"):
+                self._watch_name(name)
         except BaseException:
             os.close(self._fd)
             raise
@@ -138,3 +144,14 @@ class Watch:
     def _in_records(self, folder: str, _mask: int, name: str) -> Iterator[Change]:
         if match := FILE.fullmatch(name):
             yield Change("container", f"{os.path.basename(os.path.dirname(folder))}/{match[1]}")
+
+    def _in_images(self, _folder: str, _mask: int, _name: str) -> Iterator[Change]:
+        yield Change("images")
+
+    def _in_tags(self, _folder: str, mask: int, name: str) -> Iterator[Change]:
+        if mask & _APPEARED:
+            self._watch_name(name)
+        yield Change("images")
+
+    def _watch_name(self, name: str) -> None:
+        self._add(f"{self._home}/tags/{name}", _RECORDS, self._in_images)

@@ -163,6 +163,16 @@ async def test_what_happens_is_on_the_event_bus_of_the_server(
     assert seen[-2:] == ["running", "ended"]
 
 
+async def test_a_tag_that_somebody_sets_or_removes_is_told(connect: Connect) -> None:
+    store = Store.open()
+    socket = await connect()
+    await socket.subscribe(sessions="all")
+    store.tag(store.image("default").id, "told/of:1")
+    await socket.until(lambda one: one["type"] == "images")
+    store.untag("told/of:1")
+    await socket.until(lambda one: one["type"] == "images")
+
+
 async def test_metrics_of_a_container_move(connect: Connect, program: Program) -> None:
     socket = await connect()
     container = program("sh", "-c", "while :; do :; done")

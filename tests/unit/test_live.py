@@ -175,6 +175,13 @@ def test_what_happens_in_a_store_is_told_once(own: Store) -> None:
         os.makedirs(f"{own.home}/build/x")
         os.rename(f"{own.home}/build/x", f"{own.home}/layers/{'c' * 32}")
         assert _told(watch) == [Change("layer", "c" * 32)]
+        image = own.put_image([], {}, "2026-01-01T00:00:00+00:00")
+        assert _told(watch) == [Change("images")]
+        for reference in ("name:one", "name:two"):
+            own.tag(image.id, reference)
+            assert _told(watch) == [Change("images")]
+        own.untag("name:one")
+        assert _told(watch) == [Change("images")]
     finally:
         watch.close()
 

@@ -47,15 +47,6 @@ describe('actions', () => {
     expect(actions.notice.value).toMatchObject({ kind: 'failed', message: `no cell has ${id(1)}` });
   });
 
-  it('show a tag at its layer once it is made', async () => {
-    const { actions, api, model } = await bench(api => {
-      api.allLayers = three;
-    });
-    api.allLayers = [layer(1, null, { tags: ['name:latest'] }), ...three.slice(1)];
-    await actions.tag(id(1), 'name');
-    expect(model.layers.value.data?.layers[0].tags).toEqual(['name:latest']);
-  });
-
   it('on containers do not wait for the kernel', async () => {
     const { actions, api, front } = await bench();
     let answer: (text: string) => void = () => undefined;
@@ -70,14 +61,14 @@ describe('actions', () => {
     expect(actions.waitsForKernel.value).toBe(false);
   });
 
-  it('that remove an image leave none selected, and fetch what has its name', async () => {
+  it('that remove an image leave none selected', async () => {
     const { actions, api, model } = await bench();
     await model.reloadImages();
     model.select({ image: IMAGE.id });
     api.calls = [];
     expect(await actions.removeImage(IMAGE.id)).toBe(true);
     expect(model.selection.value.image).toBeNull();
-    expect(api.calls).toEqual([`remove ${IMAGE.id}`, `layers ${SESSION.id}`, 'images']);
+    expect(api.calls).toEqual([`remove ${IMAGE.id}`]);
   });
 
   it('write limits as %limits takes them', async () => {

@@ -125,6 +125,19 @@ describe('news', () => {
     expect(api.calls).toEqual([]);
   });
 
+  it('of images are of names, which layers show, too', async () => {
+    const { api, events, model } = await bench(api => {
+      api.allLayers = three;
+    });
+    await model.reloadImages();
+    api.allLayers = [layer(1, null, { tags: ['name:latest'] }), ...three.slice(1)];
+    api.calls = [];
+    events.tell({ type: 'images' });
+    await settled();
+    expect(model.layers.value.data?.layers[0].tags).toEqual(['name:latest']);
+    expect(api.calls).toEqual([`layers ${SESSION.id}`, 'images']);
+  });
+
   it('of metrics are kept for two minutes, and for containers that are known', async () => {
     const { model, events } = await bench(api => {
       api.allContainers = [container('a')];

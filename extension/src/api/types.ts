@@ -207,6 +207,8 @@ export type ServerEvent =
   | { type: 'layer'; session: string; layer: ILayer; head: string | null }
   | { type: 'container'; container: IContainer }
   | { type: 'metrics'; metrics: IMetrics[] }
+  /** Images, or their names, have changed. */
+  | { type: 'images' }
   /** What is fetched from now on misses nothing of what was subscribed. */
   | { type: 'subscribed' }
   | { type: 'reset' };

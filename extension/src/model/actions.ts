@@ -59,9 +59,9 @@ export class Actions {
   }
 
   /** Make a layer an image with a name: %tag names head, so head moves there and back. */
-  async tag(layer: string, name: string): Promise<boolean> {
+  tag(layer: string, name: string): Promise<boolean> {
     const head = this._model.layers.value.data?.head ?? null;
-    const done = await this._do(this._waitsForKernel, async () => {
+    return this._do(this._waitsForKernel, async () => {
       const magic = `%tag ${word(name, this._trans)}`;
       if (layer === head) {
         return this._front.run(magic);
@@ -73,10 +73,6 @@ export class Actions {
         await this._front.run(`%checkout ${head === null ? 'image' : word(head, this._trans)}`);
       }
     });
-    if (done) {
-      await this._model.reloadNames();
-    }
-    return done;
   }
 
   /** Choose the image of the notebook's following cells. */
@@ -130,7 +126,6 @@ export class Actions {
     const done = await this._do(this._waitsForServer, () => this._api.removeImage(id));
     if (done) {
       this._model.select({ image: null });
-      await this._model.reloadNames();
     }
     return done;
   }

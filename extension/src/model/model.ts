@@ -161,15 +161,6 @@ export class Model implements IDisposable {
     this._loadImage();
   }
 
-  /** Fetch anew what has names of images in it, which no event tells of. */
-  async reloadNames(): Promise<void> {
-    const session = this._session.value;
-    await Promise.all([
-      session ? this._loadLayers(session.id) : undefined,
-      this._images.store.value.data ? this.reloadImages() : undefined
-    ]);
-  }
-
   async reloadContainer(): Promise<void> {
     const { container } = this._selection.value;
     if (container !== null) {
@@ -231,6 +222,15 @@ export class Model implements IDisposable {
     } else {
       void this._diff.load(() => this.api.diff(layer, against, session));
     }
+  }
+
+  /** Fetch anew what has names of images in it. */
+  private async _reloadNames(): Promise<void> {
+    const session = this._session.value;
+    await Promise.all([
+      session ? this._loadLayers(session.id) : undefined,
+      this._images.store.value.data ? this.reloadImages() : undefined
+    ]);
   }
 
   private _loadImage(): void {
@@ -299,6 +299,9 @@ export class Model implements IDisposable {
         break;
       case 'metrics':
         this._putMetrics(event.metrics);
+        break;
+      case 'images':
+        void this._reloadNames();
         break;
       case 'subscribed':
         if (this._missed && this._isTold) {

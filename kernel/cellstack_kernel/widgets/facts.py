@@ -104,9 +104,9 @@ def lines(namespace: Namespace) -> list[str]:
     inside = namespace.inside
     found = {
         "user": lambda: [
-            f"{kind} {first} to {first + count - 1} are {outside} to {outside + count - 1} outside"
+            f"{kind} {first}" + (f" to {first + count - 1}" if count > 1 else "")
             for kind in ("uid", "gid")
-            for first, outside, count in inside[f"{kind}_map"]
+            for first, _, count in inside[f"{kind}_map"]
         ],
         "mnt": lambda: [f"{mount['target']} ({mount['type']})" for mount in inside["mounts"]],
         "pid": lambda: [f"{inside['processes']} process{'' if inside['processes'] == 1 else 'es'}"],
@@ -173,7 +173,10 @@ def _size(size: int) -> str:
 
 
 def seen(found: Sequence[Namespace]) -> dict[str, list[str]]:
-    """Return what is visible inside of each namespace of a container, by kind."""
+    """Return what is visible inside of each namespace of a container, by kind.
+
+    Views are saved with notebooks: of the ids only those inside are in them, not whose they are on this host.
+    """
     return {namespace.kind: lines(namespace) for namespace in found}
 
 

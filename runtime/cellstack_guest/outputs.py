@@ -330,6 +330,9 @@ def _encode(message: protocol.Message, buffers: Sequence[bytes | memoryview]) ->
     length = len(pieces[0])
     if length > protocol.MAX_JSON:
         raise ValueError(f"one output of {length >> 20} MiB is over the limit of {protocol.MAX_JSON >> 20} MiB")
+    values = protocol.values_in(bytes(pieces[0])) if length > protocol.MAX_VALUES else 0
+    if values > protocol.MAX_VALUES:
+        raise ValueError(f"one output of {values:,} values is over the limit of {protocol.MAX_VALUES:,}")
     buffer_bytes = sum(map(len, pieces[1:]))
     if buffer_bytes > protocol.MAX_BUFFER_BYTES or len(pieces) - 1 > protocol.MAX_BUFFERS:
         raise ValueError(

@@ -46,9 +46,11 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("!IIQ")
 _LENGTH = struct.Struct("!Q")
+_CHUNK = 2**20
 MAX_JSON = 256 * 2**20
 MAX_BUFFERS = 4096
 MAX_BUFFER_BYTES = 2**30
+MAX_VALUES = 10_000_000  # in JSON: an empty list is of three bytes there, and of a hundred in memory
 MAX_DEPTH = 200  # of JSON: those who send it on go through it by calling themselves
 
 Message = dict[str, Any]
@@ -103,6 +105,8 @@ class Decoder:
 
 
 def _parse(text: bytes) -> Message:
+    if (values := values_in(text)) > MAX_VALUES:
+        raise ProtocolError(f"frame of {values:,} values is over the limit of {MAX_VALUES:,}")
     try:
         message = json.loads(text.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
@@ -112,6 +116,24 @@ def _parse(text: bytes) -> Message:
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and is_deep(message):
         raise ProtocolError(f"frame is nested more than {MAX_DEPTH} deep")
     return message
+
+
+def values_in(text: bytes) -> int:
+    """Return how many values JSON has, at most: strings are looked into for no more than MAX_VALUES."""
+    found = _separators(text)
+    if found <= MAX_VALUES:
+        return found
+    found, is_inside = 0, False  # and of strings
+    text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    for start in range(0, len(text), _CHUNK):
+        parts = text[start : start + _CHUNK].split(b'"')
+        found += _separators(b"".join(parts[is_inside::2]))
+        is_inside ^= len(parts) % 2 == 0
+    return found
+
+
+def _separators(text: bytes) -> int:
+    return sum(map(text.count, (b",", b"[", b"{")))
 
 
 def is_deep(value: Any) -> bool:

@@ -120,6 +120,16 @@ def test_a_message_over_the_hosts_limit_is_refused_here(monkeypatch: pytest.Monk
     assert not sink.data
 
 
+def test_a_message_of_more_values_than_the_host_takes_is_refused_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_VALUES", 1000)
+    sink = Slow()
+    with pytest.raises(ValueError, match="values is over the limit"):
+        bound(sink).send({"type": "display_data", "data": {"a/json": [0] * 2000}})
+    assert not sink.data
+    bound(sink).send({"type": "display_data", "data": {"text/plain": "0, " * 2000}})
+    assert sink.data
+
+
 def test_what_json_cannot_hold_is_a_type_error() -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
         bound(Slow()).send({"type": "display_data", "data": {"x": object()}})

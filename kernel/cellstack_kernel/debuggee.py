@@ -65,10 +65,19 @@ class Link:
         self.closed = True
         for event in (*self._events.values(), self.attached):
             event.set()
+        self._answer_all()
+
+    def rest(self) -> None:
+        """Answer what is still asked: the cell has ended, and nobody reads what its container says until the next."""
+        self.idle = True
+        self._answer_all()
+
+    def _answer_all(self) -> None:
         for command, answer in self._waiting.values():
             if not answer.done():
                 went_on = command in GOING_ON  # and came to its end before it was told
                 answer.set_result(success({}) if went_on else failure("the cell has ended"))
+        self._waiting.clear()
 
 
 async def first(wanted: Coroutine[Any, Any, None], other: asyncio.Future[Message]) -> bool:

@@ -86,7 +86,7 @@ class Debugger:
         link = self._cell
         if link is not None and link.container is container:
             if kept:
-                link.idle = True
+                link.rest()
                 return
             self._cell = None
             link.close()
@@ -172,8 +172,8 @@ class Debugger:
                 return link
 
     def _is_past(self, link: Link) -> bool:
-        """Tell whether a container has come to its end because a cell has begun or ended, so that there is another."""
-        return link.closed and link is not self._standing_by and not self._closing
+        """Tell whether a container answers no more because a cell has begun or ended, so that there is another."""
+        return (link.closed or link.idle) and link is not self._standing_by and not self._closing
 
     async def _stand_by(self, executor: Executor) -> Link:
         """Make a container with the variables of head, in place of one that has those of another layer."""

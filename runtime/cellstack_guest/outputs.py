@@ -22,6 +22,7 @@ import os
 import select
 import struct
 import subprocess
+import sys
 import termios
 import threading
 from collections import deque
@@ -75,7 +76,7 @@ class Outputs:
         self._ended = threading.Lock()
         self._frame: tuple[list[Piece], list[int]] = ([], [])
         self._started_children = False
-        self._muted = False
+        self._heard: frozenset[int] | None = None  # the threads that are, while others are muted
 
     def bind(self, sink: Sink | None) -> None:
         """Send to `sink` from now on, as this process; None: text goes to the descriptors, frames nowhere."""
@@ -86,12 +87,18 @@ class Outputs:
 
     @contextlib.contextmanager
     def muted(self) -> Iterator[None]:
-        """Drop all text and frames meanwhile."""
-        before, self._muted = self._muted, True
+        """Drop all text and frames meanwhile, but those of other threads that run already."""
+        before = self._heard
+        if before is None:
+            # A debugger hides its threads from `threading.enumerate`.
+            self._heard = frozenset(sys._current_frames()) - {threading.get_ident()}  # noqa: SLF001
         try:
             yield
         finally:
-            self._muted = before
+            self._heard = before
+
+    def _is_muted(self) -> bool:
+        return self._heard is not None and threading.get_ident() not in self._heard
 
     def mine(self) -> bool:
         """Tell whether this process is the one that was bound, and not a child of it."""
@@ -99,7 +106,7 @@ class Outputs:
 
     def text(self, name: str, text: str) -> None:
         """Queue `text` of the stream `name`."""
-        if not text or self._muted:
+        if not text or self._is_muted():
             return
         if not self.mine():
             _write_all(DESCRIPTORS[name], text)
@@ -116,7 +123,7 @@ class Outputs:
 
         Raises ValueError for a message over the size the host accepts, TypeError for one that cannot be JSON.
         """
-        if self._muted:
+        if self._is_muted():
             return
         if not self.mine():
             self._send_from_child(message)

@@ -140,7 +140,20 @@ def test_cells_that_share_a_container_stop(debugged: Running) -> None:
         thread = event(debugged, "stopped")["threadId"]
         at = frame(debugged, thread)
         assert (at["source"]["path"], at["line"]) == (path, 2)
-        debug(debugged, "continue", threadId=thread)
+        assert debug(debugged, "continue", threadId=thread)["success"]
+        assert reply_to(debugged, request)["content"]["status"] == "ok"
+
+
+def test_first_lines_of_cells_that_share_a_container_stop(debugged: Running) -> None:
+    debugged.run("%container scope=notebook")
+    for number in range(5):  # each sets one more breakpoint in the process that is there
+        code = f"first_{number} = {number}\nsecond_{number} = first_{number} + 1"
+        path = set_breakpoint(debugged, code, 1)
+        request = debugged.client.execute(code)
+        thread = event(debugged, "stopped")["threadId"]
+        at = frame(debugged, thread)
+        assert (at["source"]["path"], at["line"]) == (path, 1)
+        assert debug(debugged, "continue", threadId=thread)["success"]
         assert reply_to(debugged, request)["content"]["status"] == "ok"
 
 

@@ -163,6 +163,26 @@ def test_muted_outputs_say_nothing() -> None:
     assert not sink.data
 
 
+def test_a_thread_that_ran_before_is_heard_while_another_is_muted() -> None:
+    sink = Slow()
+    made = bound(sink)
+    muted, said = threading.Event(), threading.Event()
+
+    def work() -> None:
+        muted.wait()
+        made.send({"type": "notice", "text": "heard"})
+        said.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    with made.muted():
+        made.send({"type": "notice", "text": "not heard"})
+        muted.set()
+        assert said.wait(10)
+    thread.join()
+    assert [message["text"] for message, _ in protocol.Decoder().feed(bytes(sink.data))] == ["heard"]
+
+
 def test_threads_do_not_mix_their_frames() -> None:
     sink = Slow()
     made = bound(sink)

@@ -161,8 +161,14 @@ def _inline(text: str) -> str:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(TOP), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    """Return the commit that is checked out, and whether anything but the report differs from it."""
+    commit = _git("rev-parse", "--short", "HEAD") or "unknown"
+    return f"{commit}-dirty" if _git("status", "--porcelain", "--", ".", ":!tests/public/differences.md") else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(TOP), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -11,6 +12,15 @@ import zmq.asyncio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question that has no answer yet. told: the clients that have been asked."""
+
+    content: dict[str, Any]
+    parent: dict[str, Any]
+    told: list[list[bytes]] = field(default_factory=list)
 
 
 class Questions:
@@ -22,21 +32,41 @@ class Questions:
         self._log = log
         self._waiting: zmq.asyncio.Socket | None = None
         self._lock = asyncio.Lock()
+        self._asked: _Asked | None = None
+        self._looking: list[bytes] = []  # the client that came last
 
     async def ask(self, prompt: str, idents: Sequence[bytes], parent: dict[str, Any], *, password: bool) -> str:
-        """Ask the client that sent `parent` and return the answer. Whoever does not want it any more cancels this."""
+        """Ask the client that sent `parent`, and the one that looks on, and return the first answer.
+
+        Whoever does not want it any more cancels this.
+        """
         if self._waiting is None:
             self._waiting = zmq.asyncio.Socket.shadow(self._socket)
         async with self._lock:
             with contextlib.suppress(zmq.Again):
                 while True:  # answers to questions that were given up
                     self._socket.recv_multipart(zmq.NOBLOCK)
-            content = {"prompt": prompt, "password": password}
-            self._session.send(self._socket, "input_request", content, parent, ident=list(idents))
-            while True:
-                answer = self._answer(await self._waiting.recv_multipart())
-                if answer is not None:
-                    return answer
+            self._asked = _Asked({"prompt": prompt, "password": password}, parent)
+            try:
+                self._tell(list(idents))
+                if self._looking:
+                    self._tell(self._looking)
+                while (answer := self._answer(await self._waiting.recv_multipart())) is None:
+                    pass
+            finally:
+                self._asked = None
+            return answer
+
+    def looks(self, idents: Sequence[bytes]) -> None:
+        """Have a client asked, too, what another one is asked: the page of that one may be gone."""
+        self._looking = list(idents)
+        self._tell(self._looking)
+
+    def _tell(self, idents: list[bytes]) -> None:
+        asked = self._asked
+        if asked is not None and idents not in asked.told:
+            asked.told.append(idents)
+            self._session.send(self._socket, "input_request", asked.content, asked.parent, ident=idents)
 
     def _answer(self, frames: list[bytes]) -> str | None:
         try:

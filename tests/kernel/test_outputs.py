@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
 from tests.kernels import control
 
 if TYPE_CHECKING:
@@ -106,6 +107,31 @@ def test_a_front_end_is_told_of_a_running_cell_all_that_it_has_put_out(kernel: R
     assert (cell["status"], cell["runs"], cell["record"]["exit"]["reason"]) == ("error", False, "interrupt")
     assert [output["output_type"] for output in cell["outputs"]] == ["stream", "error"]
     assert control(kernel, "cellstack_outputs_request", {"since": before})["cells"] == []
+
+
+def test_a_front_end_that_comes_later_is_asked_what_a_cell_asks(kernel: Running) -> None:
+    request = kernel.client.execute("input('one? ') + input('two? ')", allow_stdin=True)
+    assert kernel.client.get_stdin_msg(timeout=60)["content"]["prompt"] == "one? "
+    later: Any = BlockingKernelClient(connection_file=kernel.manager.connection_file)
+    later.load_connection_file()  # of its own session, as another page has one
+    later.start_channels()
+    try:
+        for _ in range(2):  # it is asked once, however often it looks
+            later.control_channel.send(later.session.msg("cellstack_outputs_request", {"since": 0.0}))
+            later.get_control_msg(timeout=60)
+        asked = later.get_stdin_msg(timeout=60)
+        assert (asked["content"]["prompt"], asked["parent_header"]["msg_id"]) == ("one? ", request)
+        later.input("first ")
+        assert later.get_stdin_msg(timeout=60)["content"]["prompt"] == "two? "
+        later.input("second")
+        while (reply := kernel.client.get_shell_msg(timeout=60))["parent_header"].get("msg_id") != request:
+            pass
+        assert reply["content"]["status"] == "ok"
+        assert not later.stdin_channel.msg_ready()
+    finally:
+        later.stop_channels()
+    assert [kernel.client.get_stdin_msg(timeout=60)["content"]["prompt"]] == ["two? "]  # which was answered elsewhere
+    assert kernel.run("_")[1] == ["'first second'"]
 
 
 def test_a_kernel_that_was_restarted_tells_of_the_newest_run_of_a_cell(kernel: Running) -> None:

@@ -3,6 +3,7 @@ import { NotebookPanel } from '@jupyterlab/notebook';
 import { Kernel, KernelMessage } from '@jupyterlab/services';
 import { JSONExt } from '@lumino/coreutils';
 import { IDisposable } from '@lumino/disposable';
+import { Widget } from '@lumino/widgets';
 
 import { IRecord } from '../api/types';
 
@@ -30,6 +31,14 @@ interface IAnswer {
   time: number;
 }
 
+/** What an output area does with a question; JupyterLab calls it for requests of the page only. */
+interface IAsks {
+  onInputRequest(
+    message: KernelMessage.IInputRequestMsg,
+    future: Pick<Kernel.IShellFuture, 'sendInputReply'>
+  ): void;
+}
+
 /** The cells of the notebook that is brought up to date. */
 export interface ICells {
   cell(id: string): CodeCell | undefined;
@@ -53,6 +62,7 @@ export class CatchUp implements IDisposable {
     private readonly _cells: ICells
   ) {
     _kernel.iopubMessage.connect(this._onMessage, this);
+    _kernel.anyMessage.connect(this._onAnyMessage, this);
     _kernel.connectionStatusChanged.connect(this._onConnection, this);
   }
 
@@ -64,6 +74,7 @@ export class CatchUp implements IDisposable {
     if (!this._isDisposed) {
       this._isDisposed = true;
       this._kernel.iopubMessage.disconnect(this._onMessage, this);
+      this._kernel.anyMessage.disconnect(this._onAnyMessage, this);
       this._kernel.connectionStatusChanged.disconnect(this._onConnection, this);
       for (const kept of this._running.values()) {
         this._stop(kept);
@@ -109,6 +120,35 @@ export class CatchUp implements IDisposable {
       this._try(this._follow(kept));
     } else if (message.header.msg_type === 'execute_input' && session !== this._kernel.clientId) {
       this._try(this._look());
+    }
+  }
+
+  /** The kernel asks who looks what a cell asks that another page has run. */
+  private _onAnyMessage(_: Kernel.IKernelConnection, args: Kernel.IAnyMessageArgs): void {
+    const { direction, msg } = args;
+    if (direction === 'recv' && KernelMessage.isInputRequestMsg(msg as KernelMessage.IMessage)) {
+      const question = msg as KernelMessage.IInputRequestMsg;
+      const { msg_id, session } = question.parent_header as KernelMessage.IHeader;
+      if (session !== this._kernel.clientId) {
+        this._questions.set(msg_id, question);
+        this._show(msg_id);
+      }
+    }
+  }
+
+  /** Show what a running cell asks, below what it has put out. */
+  private _show(request: string): void {
+    const question = this._questions.get(request);
+    const kept = this._brought.has(request) ? this._running.get(request) : undefined;
+    const cell = kept && this._cellOf(kept);
+    if (question && cell) {
+      this._questions.delete(request);
+      this._shown.get(request)?.dispose();
+      const area = cell.outputArea;
+      (area as unknown as IAsks).onInputRequest(question, {
+        sendInputReply: (content, parent) => this._kernel.sendInputReply(content, parent)
+      });
+      this._shown.set(request, area.widgets[area.widgets.length - 1]);
     }
   }
 
@@ -172,10 +212,17 @@ export class CatchUp implements IDisposable {
     }
     if (!kept?.runs && this._running.delete(wanted.request)) {
       this._stop(wanted);
+    } else {
+      this._brought.add(wanted.request);
+      this._show(wanted.request);
     }
   }
 
   private _stop(kept: IKept): void {
+    this._shown.get(kept.request)?.dispose(); // another page has answered
+    this._shown.delete(kept.request);
+    this._questions.delete(kept.request);
+    this._brought.delete(kept.request);
     const cell = this._cells.cell(kept.cell_id);
     if (cell && this._newest.get(kept.cell_id) === kept.request) {
       cell.model.executionState = 'idle';
@@ -218,13 +265,18 @@ export class CatchUp implements IDisposable {
   }
 
   private _asking = new Set<string>();
+  /** Running cells whose outputs are here. */
+  private _brought = new Set<string>();
   private _isDisposed = false;
   private _known = new Set<string>();
   private _more = new Set<string>();
   private _newest = new Map<string, string>();
   /** Requests of this page that have no reply yet. */
   private _own = new Set<string>();
+  /** What running cells ask, until it is shown. */
+  private _questions = new Map<string, KernelMessage.IInputRequestMsg>();
   private _running = new Map<string, IKept>();
+  private _shown = new Map<string, Widget>();
   private _since: number | null = null;
 }
 

@@ -157,6 +157,25 @@ def test_a_reload_loses_no_output_of_a_running_cell(lab: Lab, tmp_path: Path) ->
     expect(lab.outputs(2)).to_have_text("after 1\n")
 
 
+def test_a_question_is_asked_again_after_a_reload(lab: Lab, tmp_path: Path) -> None:
+    lab.write("asked.ipynb", "print('before')\nname = input('What is your name? ')\nprint('Hello', name)", "name")
+    lab.open("asked.ipynb")
+    lab.start(0)
+    expect(lab.cell(0).locator(".jp-Stdin-prompt")).to_contain_text("What is your name?")
+    lab.reload("busy")
+    box = lab.cell(0).locator(".jp-Stdin-input")
+    expect(lab.cell(0).locator(".jp-OutputArea")).to_contain_text("before")
+    expect(lab.cell(0).locator(".jp-Stdin-prompt")).to_contain_text("What is your name?")
+    lab.page.screenshot(path=tmp_path / "asked.png")
+    box.fill("Ada")
+    box.press("Enter")
+    expect(lab.cell(0).locator(".jp-OutputArea")).to_contain_text("Hello Ada")
+    expect(lab.line(0)).to_contain_text("ok")
+    expect(box).to_have_count(0)
+    lab.run(1)
+    expect(lab.outputs(1)).to_have_text("'Ada'")
+
+
 def test_a_notebook_that_was_closed_is_brought_up_to_date_when_it_is_opened(lab: Lab) -> None:
     lab.write("closed.ipynb", "print('seen')", "print('one')\n1 / 0")
     lab.open("closed.ipynb")

@@ -266,15 +266,16 @@ def _persistently(pickle_now: Callable[[], T]) -> T:
 
 
 def _shares(values: dict[str, Any], registry: Registry, *, without_caches: bool = False) -> dict[str, Pickled]:
-    make = _DeltaPickler if any(_refers(value, registry) for value in values.values()) else Pickler
     met: list[Any] = []
-    pickler = make(_Nowhere(), registry, lambda buffer: buffer.raw().nbytes < OUT_OF_BAND, met, math.inf)
+    pickler = _DeltaPickler(_Nowhere(), registry, lambda buffer: buffer.raw().nbytes < OUT_OF_BAND, met, math.inf)
     pickler.without_caches = without_caches
     ends = []
     for value in values.values():
         if _is_flat(value):
             met.append(value)
         else:
+            note = _DeltaPickler.note if _refers(value, registry) else Pickler.note  # as when it is pickled alone
+            note(pickler, met)
             try:
                 pickle.Pickler.dump(pickler, value)
             except RecursionError:

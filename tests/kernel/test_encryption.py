@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,7 +56,10 @@ def test_a_cell_a_question_and_an_interrupt_go_through_encrypted_channels(encryp
         while (reply := client.get_shell_msg(timeout=PATIENCE))["parent_header"].get("msg_id") != request:
             pass
         assert reply["content"]["ename"] == "KeyboardInterrupt"
-        assert client.hb_channel.is_beating()
+        until = time.monotonic() + PATIENCE
+        while not client.hb_channel.is_beating():  # it looks once a second, and is told nothing
+            assert time.monotonic() < until
+            time.sleep(0.1)
     finally:
         client.stop_channels()
 

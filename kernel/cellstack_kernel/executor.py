@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.containers import CellContainer, Finished
     from cellstack_runtime.workspace import Workspace
 
+AHEAD = "cellstack_guest.ahead"  # what zygotes import where completions are asked for
 QUESTION_SECONDS = 10.0  # for a completion or an inspection
 LIVE_SECONDS = 2.0  # without a message, after which what widgets have changed becomes a layer
 MAX_CODE = 2**15  # characters in a layer's record; a message to the broker has a limit, and records are read often
@@ -440,6 +441,8 @@ class Executor:
         that is idle, a fork of the one that has their variables.
         """
         async with self._asking:
+            if message["type"] == "complete":
+                self.workspace.zygotes.learn([AHEAD])  # for the next one
             shared = self.kept or self.live
             if shared is not None and not self._in_use(shared.container):
                 self._question = asyncio.ensure_future(self._ask_kept(shared.container, message))

@@ -34,6 +34,17 @@ def test_module_that_cannot_be_imported_ahead_takes_no_other_with_it(kernel: Run
     assert here == ["wants_itself_in_proc"]
 
 
+def test_what_completions_read_is_there_once_one_was_asked_for(kernel: Running) -> None:
+    looks = "import sys; print('cellstack_guest.ahead' in sys.modules)"
+    assert kernel.run(looks)[1] == ["False\n"]
+    kernel.client.complete("pri", reply=True, timeout=60)
+    deadline = time.monotonic() + LEARNING_SECONDS
+    while kernel.run(looks)[1] == ["False\n"] and time.monotonic() < deadline:
+        pass
+    assert kernel.run(looks)[1] == ["True\n"]
+    assert kernel.client.complete("pri", reply=True, timeout=60)["content"]["matches"] == ["print"]
+
+
 def _modules_of_a_cell(kernel: Running) -> list[str]:
     _, [text] = kernel.run("import sys; print(*{'only_in_a_cell', 'wants_itself_in_proc'} & sys.modules.keys())")
     return text.split()

@@ -33,7 +33,7 @@ def places(obj: Any) -> Iterator[int]:
     address = id(obj)
     if issubclass(type(obj), type):
         yield from _dict_places(id(gc.get_referents(nodes.namespace(obj))[0]))
-        if issubclass(type(obj), abc.ABCMeta):
+        if issubclass(type(obj), abc.ABCMeta) and "_abc_impl" in nodes.namespace(obj):  # see `nodes.parts`
             yield from _registry_places(id(nodes.namespace(obj)["_abc_impl"]))
         return
     if cls is types.ModuleType:

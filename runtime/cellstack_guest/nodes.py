@@ -107,7 +107,7 @@ def parts(obj: Any) -> Iterator[tuple[Step, Any]]:
     elif issubclass(cls, set):
         for value in list(set.__iter__(obj)):
             yield (ELEMENT, value), value
-    elif issubclass(cls, abc.ABCMeta):
+    elif issubclass(cls, abc.ABCMeta) and "_abc_impl" in _class_dict(obj):  # mypyc makes some that have none
         for reference in abc._get_dump(obj)[0]:  # type: ignore[attr-defined]  # noqa: SLF001
             if (registered := reference()) is not None:
                 yield (REGISTERED, registered), None

@@ -51,6 +51,11 @@ SOURCE = """
     class Abstract(abc.ABC):
         pass
 
+    class WithoutRegistry(abc.ABC):  # as mypyc makes them
+        pass
+
+    del WithoutRegistry._abc_impl
+
     class Own:
         __module__ = "__main__"
 

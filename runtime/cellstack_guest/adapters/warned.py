@@ -89,11 +89,11 @@ class _Told:
 
 
 def _registered(version: object) -> dict[str, Keys]:
-    """Return what the registries of this version hold."""
+    """Return what the registries of this version hold; IPython empties that of the cells before each of them."""
     registries = {}
     for name, module in list(sys.modules.items()):
         registry = vars(module).get(_REGISTRY) if type(module) is types.ModuleType else None
-        if type(registry) is dict and registry.get(_VERSION) == version:
+        if type(registry) is dict and registry.get(_VERSION) == version and name != "__main__":
             registries[name] = registry
     found = {name: tuple(sorted(filter(_is_key, registry), key=repr)) for name, registry in registries.items()}
     return {name: keys for name, keys in found.items() if keys}

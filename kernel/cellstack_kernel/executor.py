@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from cellstack_kernel.deaths import UNCHANGED, cause
@@ -254,19 +255,30 @@ class Executor:
 
     async def _reply(self, run: Run, container: CellContainer, before: str | None, front: FrontEnd) -> Message | None:
         """Forward what comes out of a container until its reply, and return that; None when it has died."""
-        while (arrived := await container.receive()) is not None:
-            message = checked(arrived[0])
-            if message["type"] == "reply":
-                reply = _trusted(message, before, container.layer)
-                for letter in run.letters:
-                    letter.taken = letter.number in reply["taken"] and run.request.commit
-                return reply
-            if message["type"] == "debug":
-                if self.debugger is not None and run.request.main:
-                    self.debugger.received(container, message["message"])
-            else:
-                await self._forward(message, arrived[1], container, front, run.request)
-        return None
+        asking: asyncio.Task[None] | None = None  # beside what threads and widgets of the cell put out meanwhile
+        try:
+            while (arrived := await container.receive()) is not None:
+                message = checked(arrived[0])
+                if message["type"] == "reply":
+                    reply = _trusted(message, before, container.layer)
+                    for letter in run.letters:
+                        letter.taken = letter.number in reply["taken"] and run.request.commit
+                    return reply
+                if message["type"] == "debug":
+                    if self.debugger is not None and run.request.main:
+                        self.debugger.received(container, message["message"])
+                elif message["type"] == "input_request":
+                    if asking is not None:
+                        asking.cancel()
+                    if run.request.allow_stdin:
+                        asking = asyncio.ensure_future(_ask(message, container, front))
+                    await front.drained()
+                else:
+                    await self._forward(message, arrived[1], container, front, run.request)
+            return None
+        finally:
+            if asking is not None:
+                asking.cancel()
 
     def _in_the_way(self) -> bool:
         """Tell whether a cell of the notebook is going to make the next head."""
@@ -375,13 +387,9 @@ class Executor:
         request: Request,
     ) -> None:
         kind = message.pop("type")
-        if kind == "input_request":
-            answer = await self._answer(message, container, front, allowed=request.allow_stdin)
-            if answer is not None:
-                container.send({"type": "input_reply", "value": answer})
-        elif kind == "answer":
+        if kind == "answer":
             raise FrameError("an answer to no question")
-        elif kind == "notice":
+        if kind == "notice":
             front.publish("stream", {"name": "stderr", "text": message["text"].rstrip("\n") + "\n"})
         elif kind == "comm":
             content, name = message["content"], message["content"]["comm_id"]
@@ -397,23 +405,6 @@ class Executor:
         elif not (request.silent and kind == "execute_result"):
             front.publish(kind, message)
         await front.drained()
-
-    async def _answer(
-        self, message: Message, container: CellContainer, front: FrontEnd, *, allowed: bool
-    ) -> str | None:
-        """Ask the person, but stop asking when the cell is interrupted or dies meanwhile."""
-        if not allowed:
-            return None
-        asking = asyncio.ensure_future(front.ask(message["prompt"], password=message["password"]))
-        over = asyncio.ensure_future(container.changed())
-        try:
-            await asyncio.wait({asking, over}, return_when=asyncio.FIRST_COMPLETED)
-            return asking.result() if asking.done() else None
-        except InterruptError:  # the cell is being told
-            return None
-        finally:
-            asking.cancel()
-            over.cancel()
 
     def _killed(
         self, request: Request, container: CellContainer, finished: Finished, front: FrontEnd, why: str | None
@@ -488,6 +479,14 @@ class Executor:
 
     def _in_use(self, container: CellContainer) -> bool:
         return any(run.container is container for run in self.runs)
+
+
+async def _ask(message: Message, container: CellContainer, front: FrontEnd) -> None:
+    """Ask the person, and tell the cell; whoever does not want it any more cancels this."""
+    with contextlib.suppress(InterruptError):  # the cell is being told
+        answer = await front.ask(message["prompt"], password=message["password"])
+        if answer is not None:
+            container.send({"type": "input_reply", "value": answer})
 
 
 def summary(request: Request, content: dict[str, Any]) -> dict[str, Any]:

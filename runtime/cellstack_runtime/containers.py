@@ -169,12 +169,6 @@ class CellContainer:
         """Have these received again, before all others."""
         self._frames.extendleft(reversed(frames))
 
-    async def changed(self) -> None:
-        """Return once there is something to receive, without taking it."""
-        while not self._frames:
-            self._arrived.clear()
-            await self._arrived.wait()
-
     def _watch(self) -> None:
         self._paused = False
         self._loop.add_reader(self._socket.fileno(), self._on_socket)

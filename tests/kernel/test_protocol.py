@@ -208,6 +208,18 @@ def test_cells_after_an_interrupted_one_are_aborted(kernel: Running) -> None:
     assert [reply_to(kernel, r)["content"]["status"] for r in requests] == ["error", "aborted", "aborted"]
 
 
+def test_a_question_stays_while_a_thread_puts_something_out(kernel: Running) -> None:
+    code = "import threading\nthreading.Timer(0.3, print, ['meanwhile']).start()\nprint('said', input('?'))"
+    request = start(kernel, code)
+    assert kernel.client.get_stdin_msg(timeout=PATIENCE)["content"]["prompt"] == "?"
+    while kernel.client.get_iopub_msg(timeout=PATIENCE)["content"].get("text") != "meanwhile\n":
+        pass
+    kernel.client.input("yes")
+    assert reply_to(kernel, request)["content"]["status"] == "ok"
+    while kernel.client.get_iopub_msg(timeout=PATIENCE)["content"].get("text") != "said yes\n":
+        pass
+
+
 def test_password_is_asked_for_as_one(kernel: Running) -> None:
     request = start(kernel, "import getpass\nlen(getpass.getpass('secret: '))")
     asked = kernel.client.get_stdin_msg(timeout=PATIENCE)["content"]

@@ -107,9 +107,6 @@ class Container:
     async def receive(self) -> tuple[dict[str, Any], list[bytes]] | None:
         return self.arriving.pop(0) if self.arriving else None
 
-    async def changed(self) -> None:
-        await asyncio.sleep(0)
-
     def kill(self, reason: str) -> None:
         self.killed = self.killed or reason
 

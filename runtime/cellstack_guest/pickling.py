@@ -291,7 +291,7 @@ def _shares(values: dict[str, Any], registry: Registry, *, without_caches: bool 
         part = met[begin:end]
         # Without a step of Python for each: there may be millions.
         asked = itertools.compress(part, map(_HOLDS.__getitem__, map(type, part)))
-        holding = {id(obj) for obj in asked if type(obj) not in _CAN_HOLD or _CAN_HOLD[type(obj)](obj)}
+        holding = set(map(id, filter(_does_hold, asked)))
         holding |= pickler.apart.intersection(map(id, part))
         found[key] = Pickled(b"", [], frozenset(), frozenset(), array.array("Q", holding - passed), met)
         begin = end
@@ -502,8 +502,14 @@ class _Holds(dict[type, bool]):
         return self[cls]
 
 
+def _does_hold(obj: object) -> bool:
+    """Tell it of an instance of a type that `_HOLDS`."""
+    look = _CAN_HOLD.get(type(obj))
+    return look is None or look(obj)
+
+
 def _any_holds(items: Iterable[object]) -> bool:
-    return any(_HOLDS[type(item)] and (type(item) not in _CAN_HOLD or _CAN_HOLD[type(item)](item)) for item in items)
+    return any(_HOLDS[type(item)] and _does_hold(item) for item in items)
 
 
 class _Mutable(dict[type, bool]):

@@ -49,6 +49,7 @@ class Debugger:
         self._publish = publish
         self._initialize: dict[str, Any] = {}
         self._breakpoints: dict[str, list[Any]] = {}
+        self._marked: set[str] = set()  # the files that have had some
         self._exceptions: dict[str, Any] | None = None
         self._sources: dict[str, str] = {}
         self._cell: Link | None = None
@@ -120,7 +121,7 @@ class Debugger:
         """Tell a container that was idle what has changed meanwhile; its answers are nobody's business."""
         for path, code in list(self._sources.items()):
             await link.ask("cellstack_dump", {"path": path, "code": code})
-        for path in self._sources.keys() | self._breakpoints.keys():
+        for path in self._sources.keys() | self._marked:
             breakpoints = self._breakpoints.get(path, [])
             await link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
         if self._exceptions is not None:
@@ -260,7 +261,7 @@ class Debugger:
             case "source" if (text := self._sources.get(_path(arguments))) is not None:
                 return success({"content": text})
             case "disconnect":
-                return await self._disconnect(arguments)
+                return await self._disconnect()
             case "variables" if not self._stopped_threads():
                 command = "cellstack_children"
         reply = await self._ask_any(executor, command, arguments)
@@ -319,6 +320,7 @@ class Debugger:
         if not path or not isinstance(wanted, list):
             return failure("source.path and breakpoints are wanted")
         self._breakpoints[path] = wanted
+        self._marked.add(path)
         reply = await self._ask_any(executor, "setBreakpoints", arguments)
         found = body_of(reply).get("breakpoints")
         if isinstance(found, list):  # debugpy may have moved them
@@ -352,12 +354,19 @@ class Debugger:
         expression = {"expression": f"globals()['{target}']", "value": source, "frameId": arguments.get("srcFrameId")}
         return await self._ask(await self._link(executor), "setExpression", expression)
 
-    async def _disconnect(self, arguments: dict[str, Any]) -> dict[str, Any]:
+    async def _disconnect(self) -> dict[str, Any]:
         self.started, self._exceptions = False, None
+        marked = list(self._breakpoints)
         self._breakpoints.clear()
         self._end_standing_by()
-        if self._cell is not None:
-            await self._ask(self._cell, "disconnect", {**arguments, "terminateDebuggee": False})
+        link = self._cell
+        if link is not None:
+            # debugpy itself stays connected: the container may have cells that come after debugging is on again.
+            asked = [link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": []}) for path in marked]
+            asked.append(link.ask("setExceptionBreakpoints", {"filters": []}))
+            asked += [link.ask("continue", {"threadId": thread}) for thread in link.stopped]
+            if not link.idle:  # else the answers come with the next cell
+                await asyncio.wait(asked, timeout=REQUEST_SECONDS)
         return success({})
 
 

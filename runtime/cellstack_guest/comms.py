@@ -53,10 +53,10 @@ class Inbox:
         """Handle as many comm messages, which are on their way."""
         with self._lock:
             for _ in range(count):
-                self._handle(*self.receive())
+                self._handle(*self.receive(), sole=True)
 
-    def _handle(self, message: protocol.Message, buffers: list[bytes]) -> None:
-        if handle(message, buffers) and type(message.get("number")) is int:
+    def _handle(self, message: protocol.Message, buffers: list[bytes], *, sole: bool = False) -> None:
+        if handle(message, buffers, sole=sole) and type(message.get("number")) is int:
             self.taken.append(message["number"])
 
     def wait_for(self, kind: str) -> protocol.Message:
@@ -100,17 +100,21 @@ class Inbox:
         self._frames.extend(self._decoder.feed(data))
 
 
-def handle(message: protocol.Message, buffers: list[bytes]) -> bool:
+def handle(message: protocol.Message, buffers: list[bytes], *, sole: bool = False) -> bool:
     """Give an incoming comm message to its comm, and return whether there is one.
 
-    Anything else that comes unasked is dropped.
+    sole: no other process is going to be offered it, so that a comm is closed, and an error logged, where nothing here
+    answers to the target that it opens. Anything else that comes unasked is dropped.
     """
     kind = message.get("msg_type")
     if comm is None or message["type"] != "comm" or kind not in _KINDS:
         return False
     manager = comm.get_comm_manager()
     content = message.get("content") or {}
-    if kind != "comm_open" and content.get("comm_id") not in manager.comms:
+    if kind == "comm_open":
+        if not sole and content.get("target_name") not in manager.targets:
+            return False
+    elif content.get("comm_id") not in manager.comms:
         return False
     envelope = {
         "header": {"msg_type": kind},

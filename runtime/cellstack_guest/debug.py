@@ -15,6 +15,7 @@ import re
 import socket
 import sys
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import leading_empty_lines
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 
 FOLDER = "/tmp/ipykernel_1"  # noqa: S108  where CellCompiler says that cells are
-MODULES = ("debugpy", "pydev", "_pydev", "ipykernel", "zmq", "tornado")
+MODULES = ("debugpy", "pydev", "_pydev")
 LISTENING = "cellstack_listening"
 _HEADER = re.compile(rb"Content-Length: *(\d+)\r\n(?:[^\r\n]+\r\n)*\r\n")
 _HIDDEN = re.compile(r"__\w+__|get_ipython|debugpy|exit|quit|In|Out|_oh|_dh|_{1,3}|_\d.*|_i.*")
@@ -58,7 +59,7 @@ class Bridge:
         self._lock = threading.Lock()
         self._files: set[str] = set()
         self._made_folder = False
-        self._explorer: Any = None
+        self._explorer: _Explorer | None = None
         self._transforms: list[Any] | None = None
 
     def start(self, sources: Mapping[str, str]) -> None:
@@ -172,10 +173,7 @@ class Bridge:
 
     def variables(self, _arguments: Message) -> Message:
         """Return the variables of the notebook."""
-        from ipykernel.debugger import VariableExplorer  # noqa: PLC0415  it imports debugpy
-
-        self._explorer = VariableExplorer()  # type: ignore[no-untyped-call]
-        self._explorer.track()
+        self._explorer = _Explorer(self._shell.user_ns)
         return self._children(None)
 
     def children(self, arguments: Message) -> Message:
@@ -185,7 +183,7 @@ class Bridge:
     def _children(self, reference: int | None) -> Message:
         if self._explorer is None:
             return {"variables": []}
-        found = self._explorer.get_children_variables(reference)
+        found = self._explorer.children(reference)
         return {"variables": [entry for entry in found if not _HIDDEN.fullmatch(entry["name"])]}
 
     def rich(self, arguments: Message) -> Message:
@@ -208,6 +206,29 @@ class Bridge:
         found = [(name, path) for name, path in files if path and path.endswith(".py")]
         listed = [{"id": i, "name": name, "path": path} for i, (name, path) in enumerate(found)]
         return {"modules": listed, "totalModules": len(listed)}
+
+
+class _Explorer:
+    """The variables of the notebook, as pydevd tells of those of a frame that stands."""
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        # Not at the top: only a cell that is debugged needs them. It has all of them by now: an import here, beside a
+        # cell that ends, would be taken for what the cell has done to modules.
+        from _pydevd_bundle.pydevd_api import PyDevdAPI  # noqa: PLC0415
+        from _pydevd_bundle.pydevd_frame_utils import create_frames_list_from_frame  # noqa: PLC0415
+        from _pydevd_bundle.pydevd_suspended_frames import SuspendedFramesManager, _FramesTracker  # noqa: PLC0415
+
+        code = SimpleNamespace(co_filename=FOLDER, co_name="<module>")
+        self._frame: Any = SimpleNamespace(f_code=code, f_globals=namespace, f_locals=namespace, f_back=None)
+        self._manager: Any = SuspendedFramesManager()
+        debugger = SimpleNamespace(variable_presentation=PyDevdAPI.VariablePresentation())
+        self._tracker: Any = _FramesTracker(self._manager, debugger)
+        self._tracker.track("notebook", create_frames_list_from_frame(self._frame))
+
+    def children(self, reference: int | None) -> list[dict[str, Any]]:
+        """Return what is in the variable with a reference; None for the variables themselves."""
+        variable = self._manager.get_variable(reference or id(self._frame))
+        return [child.get_var_data() for child in variable.get_children_variables()]
 
 
 _ANSWERS: dict[str, Callable[[Bridge, Message], Message]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import importlib
 import pickle
 import sys
 import types
@@ -118,11 +119,32 @@ def reduce_class(cls: type, registry: Registry) -> Any:
     """Return the reduction of a class: by module and name where that finds it, else by its id."""
     if cls in _NAMELESS or cls in _BUILTIN_TYPES:
         return _reduce_builtin_class(cls)
-    if registry.known(cls) is None and by_reference(cls):
-        return NotImplemented
-    if not cls.__flags__ & _HEAP_TYPE:
+    if registry.known(cls) is None:
+        if by_reference(cls):
+            return NotImplemented
+        if is_behind_instance(cls):
+            return (type_at, (cls.__module__, cls.__qualname__))
+    if not cls.__flags__ & _HEAP_TYPE or _is_made_by_c(cls):
         raise pickle.PicklingError(f"{cls.__module__}.{cls.__qualname__} cannot be found by its name")
     return (class_of, (registry.id_of(cls),))
+
+
+def is_behind_instance(cls: type) -> bool:
+    """Tell whether a module has an instance of the class by its name, as `sys.flags` and `curses.ncurses_version`."""
+    module, name = sys.modules.get(cls.__module__), cls.__qualname__
+    if module is None or type(vars(module).get(name)) is not cls:
+        return False
+    return module.__name__ != "__main__" and by_reference(module)
+
+
+def type_at(module: str, name: str) -> type:
+    """Return the type of an attribute of a module, which is imported first where needed."""
+    return type(getattr(importlib.import_module(module), name))
+
+
+def _is_made_by_c(cls: type) -> bool:
+    methods = (types.MethodDescriptorType, types.ClassMethodDescriptorType, types.WrapperDescriptorType)
+    return any(type(value) in methods and value.__objclass__ is cls for value in vars(cls).values())
 
 
 # Classes

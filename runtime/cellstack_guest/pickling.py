@@ -464,9 +464,18 @@ def is_atom(value: object) -> bool:
 
 class _Handlers(dict[type, Any]):
     def __missing__(self, cls: type) -> Any:
+        if definitions.is_behind_instance(cls):
+            self[cls] = _reduce_in_place_of_type
+            return _reduce_in_place_of_type
         found = (_BY_NAME.get((base.__module__, base.__qualname__)) for base in cls.__mro__)
         handler = self[cls] = next((handler for handler in found if handler is not None), _handler_of_plain(cls))
         return handler
+
+
+def _reduce_in_place_of_type(obj: Any) -> Any:
+    """Return the reduction of what may be the one instance that a module has by the name of its type."""
+    module, name = type(obj).__module__, type(obj).__qualname__
+    return (reducers.module_attribute, (module, name)) if vars(sys.modules[module])[name] is obj else NotImplemented
 
 
 def _is_plain(cls: type) -> bool:

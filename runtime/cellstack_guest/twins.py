@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# The functions of `signal` itself make an enum of each signal, by exceptions: a debugger may be told to stop there.
+import _signal
 import array
 import contextlib
 import fcntl
@@ -10,7 +12,6 @@ import itertools
 import marshal
 import mmap
 import os
-import signal
 import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -151,13 +152,13 @@ class Twin:
     def __init__(self, base: Table | None = None, beyond: Collection[int] = (), later: Sequence[Table] = ()) -> None:
         self._memfd = os.memfd_create("baseline", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         # An interrupt must not reach a process that is on its way to become the twin.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         try:
             self.pid = os.fork()
             if self.pid == 0:
                 self._write(base, beyond, later)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
 
     def _write(self, base: Table | None, beyond: Collection[int], later: Sequence[Table]) -> NoReturn:
         """Write all that there is into the memory that is shared with the one who asks."""

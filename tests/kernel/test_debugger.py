@@ -157,6 +157,34 @@ def test_first_lines_of_cells_that_share_a_container_stop(debugged: Running) -> 
         assert reply_to(debugged, request)["content"]["status"] == "ok"
 
 
+def test_cells_that_share_a_container_stop_when_debugging_is_on_again(debugged: Running) -> None:
+    debugged.run("%container scope=notebook")
+    path = set_breakpoint(debugged, FUNCTION, 2)
+    debugged.run(FUNCTION)
+    for on in (True, False, True):
+        debug(debugged, "disconnect")
+        if on:
+            assert debug(debugged, "initialize", clientID="test", linesStartAt1=True, pathFormat="path")["success"]
+            assert debug(debugged, "attach")["success"]
+            set_breakpoint(debugged, FUNCTION, 3)
+        request = debugged.client.execute("add(30, 2)")
+        if on:
+            thread = event(debugged, "stopped")["threadId"]
+            at = frame(debugged, thread)
+            assert (at["source"]["path"], at["line"]) == (path, 3)
+            assert debug(debugged, "continue", threadId=thread)["success"]
+        assert reply_to(debugged, request)["content"]["status"] == "ok"
+
+
+def test_a_cell_that_stands_goes_on_when_debugging_ends(debugged: Running) -> None:
+    code = f"{FUNCTION}\nadd(30, 2), add(40, 2)"
+    set_breakpoint(debugged, code, 2)
+    request = debugged.client.execute(code)
+    event(debugged, "stopped")
+    assert debug(debugged, "disconnect")["success"]
+    assert reply_to(debugged, request)["content"]["status"] == "ok"
+
+
 def test_questions_of_no_stop_are_answered_while_cells_come_and_go(debugged: Running) -> None:
     for name in ("first", "second"):
         debugged.client.execute(f"{name} = 1")
@@ -165,6 +193,25 @@ def test_questions_of_no_stop_are_answered_while_cells_come_and_go(debugged: Run
             reply = debug(debugged, "inspectVariables")
             assert reply["success"]
             names = [variable["name"] for variable in reply["body"]["variables"]]
+
+
+def test_to_look_at_variables_imports_nothing_into_the_cell_that_runs(debugged: Running) -> None:
+    code = "import sys\nmodules = set(sys.modules)\n" + WAITING
+    request = debugged.client.execute(f"{code}\nprint(set(sys.modules) - modules)")
+    while debugged.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "stream":
+        pass
+    names = [variable["name"] for variable in debug(debugged, "inspectVariables")["body"]["variables"]]
+    assert {"modules", "waiting"} <= set(names)
+    thread = debug(debugged, "threads")["body"]["threads"][0]
+    debug(debugged, "pause", threadId=thread["id"])
+    event(debugged, "stopped")
+    at = frames(debugged, thread["id"])[-1]
+    debug(debugged, "evaluate", expression="waiting = False", frameId=at["id"], context="repl")
+    debug(debugged, "continue", threadId=thread["id"])
+    while (message := debugged.client.get_iopub_msg(timeout=PATIENCE))["msg_type"] != "stream":
+        pass
+    assert message["content"]["text"] == "set()\n"
+    assert reply_to(debugged, request)["content"]["status"] == "ok"
 
 
 def test_variables_are_those_of_the_layer_that_was_gone_to(debugged: Running) -> None:
@@ -189,11 +236,9 @@ def test_exception_stops_where_it_is_raised(debugged: Running) -> None:
     code = "def fail():\n    raise KeyError('x')\ntry:\n    fail()\nexcept KeyError:\n    print('ok')"
     request = debugged.client.execute(code)
     body = event(debugged, "stopped")
-    while frame(debugged, body["threadId"])["source"]["path"] != file_name(code):  # libraries raise too
-        debug(debugged, "continue", threadId=body["threadId"])
-        body = event(debugged, "stopped")
     assert body["reason"] == "exception"
-    assert frame(debugged, body["threadId"])["line"] == 2
+    at = frame(debugged, body["threadId"])
+    assert (at["source"]["path"], at["line"]) == (file_name(code), 2)
     debug(debugged, "setExceptionBreakpoints", filters=[])
     debug(debugged, "continue", threadId=body["threadId"])
     assert reply_to(debugged, request)["content"]["status"] == "ok"

@@ -143,3 +143,20 @@ def test_settings_of_the_process_and_of_decimal(tmp_path: Path, fresh: bool) -> 
     )
     assert ran.printed == "09 100\n262144 True spawn\n7 28 True\n"
     assert ran.notices == []
+
+
+def test_what_stands_in_a_module_by_the_name_of_its_own_type(nb: Notebook) -> None:
+    nb.run(
+        "import curses, sys\nversion, flags, kind = curses.ncurses_version, sys.flags, type(curses.ncurses_version)\n"
+        "with open('settings.py', 'w') as f: _ = f.write('class config:\\n    level = 1\\nconfig = config()\\n')\n"
+        "sys.path.insert(0, ''); import settings\nhere = settings.config; other = type(here)(); del _"
+    )
+    assert nb.show(
+        "(version is curses.ncurses_version, flags is sys.flags, kind is type(version), here is settings.config,"
+        " other.level, type(other) is type(here))"
+    ) == "(True, True, True, True, 1, True)"  # fmt: skip
+
+
+def test_a_type_of_c_that_no_module_has_is_refused(nb: Notebook) -> None:
+    ran = nb.run("import curses\nx = curses.ncurses_version; del curses.ncurses_version")
+    assert ran.not_carried == {"x": "curses.ncurses_version holding type"}

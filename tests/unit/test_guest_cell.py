@@ -553,6 +553,17 @@ def test_comms_travel_both_ways(notebook: Cells) -> None:
     assert notebook.finish(run).result == "[({'b': 2}, b'back')]"
 
 
+def test_a_waiting_cell_leaves_a_comm_that_nothing_in_it_answers_to_others(notebook: Cells) -> None:
+    run = notebook.start(code="input()", allow_stdin=True)
+    run.until("input_request")
+    content = {"comm_id": "c", "target_name": "unknown", "data": {}}
+    run.send({"type": "comm", "msg_type": "comm_open", "content": content, "number": 7})
+    run.send({"type": "input_reply", "value": ""})
+    assert notebook.finish(run).frames[-1]["taken"] == []
+    assert run.text["stderr"] == ""
+    assert run.all("comm") == []
+
+
 def test_widgets_display(notebook: Cells) -> None:
     pytest.importorskip("ipywidgets")
     run = notebook.run("import ipywidgets\nipywidgets.IntSlider()")

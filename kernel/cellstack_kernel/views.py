@@ -67,7 +67,7 @@ def depths(found: Sequence[Layer]) -> dict[str | None, int]:
 def layers(found: Sequence[Layer], head: str | None, image: str) -> Shown:
     """Return the layers of a session, oldest first, with the image below them."""
     depth = depths(found)
-    rows = [("image", image[:12], "", "", "", "", "* head" if head is None else "")]
+    rows = [("image", image[:12], "", "", "", "", "", "* head" if head is None else "")]
     for layer in found:
         changes = layer.changes
         code = str(layer.cell.get("code", "")).strip().splitlines()
@@ -77,12 +77,13 @@ def layers(found: Sequence[Layer], head: str | None, image: str) -> Shown:
                 layer.id[:12],
                 f"+{changes.added} ~{changes.changed} -{changes.deleted}",
                 format_size(changes.bytes),
+                "" if layer.memory_peak_bytes is None else format_size(layer.memory_peak_bytes),
                 str(layer.cell.get("status", "")),
                 code[0][:48] if code else "",
                 "* head" if layer.id == head else "",
             )
         )
-    return table(("CELL", "LAYER", "CHANGES", "SIZE", "STATUS", "CODE", ""), rows)
+    return table(("CELL", "LAYER", "CHANGES", "SIZE", "PEAK", "STATUS", "CODE", ""), rows)
 
 
 def namespaces(cell: dict[str, int], host: dict[str, int]) -> Shown:

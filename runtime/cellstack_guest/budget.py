@@ -1,27 +1,43 @@
-"""The time that saving may take: it is said when it is long, ended by an interrupt, and ended when it is over."""
+"""What saving may use: time, the cell's memory and the disk. What takes more is left out, and it is said."""
 
 from __future__ import annotations
 
 import contextlib
+import math
+import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest.hints import format_size
+from cellstack_guest.hints import format_size, memory_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECONDS = 120.0  # for all variables of a cell
 PATIENCE = 3.0  # seconds after which it is said, and an interrupt is not one that was meant for the cell's code
+SLACK = 16 * 2**20  # bytes of memory for all that is not counted
+DISK_SHARE = 2  # the part of the free disk that one cell's variables may take: a half
+_PRIVATE = re.compile(rb"^(?:Private_\w+|Swap): +(\d+) kB", re.MULTILINE)
+
+
+class OverBudgetError(Exception):
+    """Saving this takes more than it may; the message says of what, and what to do."""
 
 
 class Budget:
-    """The seconds that saving has, from now on."""
+    """What there is for saving, from now on.
 
-    def __init__(self) -> None:
+    memory: the bytes that the cell's processes may use, None for any; enforced_by: by what they are held to it.
+    free: bytes that are free on the disk that is written to.
+    """
+
+    def __init__(self, memory: int | None = None, enforced_by: str | None = None, *, free: float = math.inf) -> None:
         self._began = time.monotonic()
         self.deadline = self._began + SECONDS
+        self._memory, self._enforced_by = memory, enforced_by
+        self._disk = free // DISK_SHARE
 
     @property
     def spent(self) -> float:
@@ -34,6 +50,41 @@ class Budget:
             return []
         which = f"; the largest is {name} ({format_size(largest)})" if name else ""
         return [f"saving the variables took {self.spent:.0f} s of at most {SECONDS:.0f} s{which}"]
+
+    def check_time(self) -> None:
+        """Raise OverBudgetError when the time is over."""
+        if time.monotonic() > self.deadline:
+            raise OverBudgetError("the time for saving is over")
+
+    def room(self, more: int) -> float:
+        """Return the bytes that are left when the cell's processes use `more` bytes of memory beyond what they do.
+
+        Raises OverBudgetError when none are.
+        """
+        if self._memory is None:
+            return math.inf
+        more += SLACK
+        # No less than what counts: pages shared with the zygote are among them. Other processes are rare, and small.
+        used = resident()
+        if used + more > self._memory:
+            used = private()
+        if used + more > self._memory:
+            raise OverBudgetError(self.no_memory())
+        return self._memory - used - more
+
+    def no_memory(self) -> str:
+        """Return what to say of a value that there was not enough memory for."""
+        what = "saving it takes more memory than is left"
+        return what if self._memory is None else f"{what}; {memory_hint(self._memory, self._enforced_by)}"
+
+    def take_disk(self, size: int) -> None:
+        """Take down that so many bytes are going to be written. OverBudgetError when there is no room for them."""
+        if size > self._disk:
+            raise OverBudgetError(
+                f"it takes {format_size(size)} on disk; a cell's variables may take half of what is free, of which "
+                f"{format_size(int(self._disk))} are left. cellstack prune makes room"
+            )
+        self._disk -= size
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -48,3 +99,19 @@ class Budget:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process can see."""
+    with open("/proc/self/statm", "rb", buffering=0) as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def private() -> int:
+    """Return the bytes of memory that this process alone has, and with it each that it has started."""
+    total = 0
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        # Another may end meanwhile, or be another's.
+        with contextlib.suppress(OSError), open(f"/proc/{name}/smaps_rollup", "rb") as file:
+            total += sum(map(int, _PRIVATE.findall(file.read()))) * 1024
+    return total

@@ -68,6 +68,7 @@ class Carrier:
     ) -> None:
         self.extra: dict[str, Any] = {}
         self.cell = ""
+        self.memory: tuple[int | None, str | None] = None, None  # the cell's limit in bytes, and what enforces it
         self.notices: list[str] = []
         self._namespace = namespace
         self._root = state_root
@@ -209,8 +210,8 @@ class Carrier:
     def _end(self, layer: str, writer: LayerWriter) -> Carried:
         self.modules.end()
         values, gone = self._values()
-        budget = Budget()
-        saver = Saver(self._loader, self._registry, writer, layer, budget.deadline)
+        budget = Budget(*self.memory, free=writer.free)
+        saver = Saver(self._loader, self._registry, writer, layer, budget)
         with settings.undisturbed(), budget.interruptible():
             outcome = saver.save(values, gone)
         self.notices += budget.announcement(*outcome.largest)

@@ -253,6 +253,7 @@ class Cell:
     def _load(self, request: Message) -> None:
         carrier, shell, code, count = self._carrier, self.shell, request["code"], self.shell.execution_count
         carrier.cell = f"[{count}]"
+        carrier.memory = shell.limits.get("memory"), (shell.limits.get("enforced_by") or {}).get("memory")
         carrier.modules.quiet = self.outputs.muted
         carrier.open(request.get("state"))
         self._history = History(shell)

@@ -215,6 +215,15 @@ class LayerWriter:
         """Whether anything was written."""
         return bool(self._files)
 
+    @property
+    def free(self) -> int:
+        """The bytes that are free on the disk that this writes to."""
+        folder = self._directory
+        while not os.path.exists(folder):
+            folder = os.path.dirname(folder) or "."
+        disk = os.statvfs(folder)
+        return disk.f_bavail * disk.f_frsize
+
     def pickle(self, data: bytes | memoryview) -> Extent:
         """Append a pickle."""
         file = self._file(PICKLES)

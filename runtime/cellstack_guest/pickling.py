@@ -12,15 +12,14 @@ import functools
 import hashlib
 import io
 import itertools
-import math
 import pathlib
 import pickle
 import re
 import sys
 import threading
-import time
 import types
 import uuid
+import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,11 +27,13 @@ import cloudpickle
 
 from cellstack_guest import adapters, arrays, caches, definitions, functions, names, nodes, reducers, tracebacks
 from cellstack_guest.baseline import Delta
+from cellstack_guest.budget import OverBudgetError
 from cellstack_guest.reducers import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from cellstack_guest.budget import Budget
     from cellstack_guest.definitions import Registry
 
 T = TypeVar("T")
@@ -41,6 +42,11 @@ OUT_OF_BAND = 64 * 1024  # bytes from which memory is kept beside the pickle, to
 _STACK = 512 * 2**20
 _DEEP = 150_000
 _ATTEMPTS = 5
+_STEP = 256 * 1024  # bytes of a pickle after which it is looked at what it takes, and the most where there is room
+_STRIDE = 16 * 2**20
+_LEAST = 2  # bytes of a pickle that an object takes which is met for the first time: an empty list
+_ENTRY = 16  # bytes of such an object's entry in the pickler's table
+_DENSE = 16  # bytes of memory that one of a pickle may stand for, beside the table and the object itself
 
 # Puts the notebook's globals and two more dicts and lists into the first places of the memo: a variable that refers
 # to them finds them there (the pickler asks nobody how to pickle a plain dict).
@@ -88,11 +94,10 @@ class Pickler(cloudpickle.Pickler):
 
     def __init__(
         self,
-        file: io.BytesIO | _Nowhere,
+        file: _File,
         registry: Registry,
         buffer_callback: Callable[[Any], bool],
         met: list[Any] | None,
-        deadline: float,
     ) -> None:
         self.registry = registry
         self.note(met)
@@ -107,7 +112,8 @@ class Pickler(cloudpickle.Pickler):
         self.apart: set[int] = set()  # what is shared though most of its type cannot change
         self.known: set[int] = set()
         self.last: object = None
-        self.deadline = deadline
+        self.budget = file.budget
+        file.pickler = weakref.ref(self)
         self.provided = {id(value): name for name, value in registry.provided.items()}
 
     def note(self, met: list[Any] | None) -> None:
@@ -118,8 +124,8 @@ class Pickler(cloudpickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         """Return how to pickle `obj`; called for everything but the basic built-in types."""
         self.last = obj
-        if time.monotonic() > self.deadline:
-            raise RefusedError("the time for saving is over")
+        if self.budget is not None:
+            self.budget.check_time()
         cls = type(obj)
         known = self._known(obj)
         if known is not None:
@@ -231,23 +237,23 @@ def reach_of(code: types.CodeType) -> names.Reach:
 
 
 def dump(
-    values: dict[str, Any], registry: Registry, *, with_shared: bool = True, deadline: float = math.inf
+    values: dict[str, Any], registry: Registry, *, with_shared: bool = True, budget: Budget | None = None
 ) -> Pickled:
     """Pickle values by key. RefusedError with the type to blame when that is not possible.
 
-    with_shared: whether `shared` is wanted, which takes a list of all objects. deadline: the `time.monotonic()` from
-    which on it is not possible. Objects that refer to each other ten thousand deep are pickled on a stack of their own.
+    with_shared: whether `shared` is wanted, which takes a list of all objects. budget: what it may use. Objects that
+    refer to each other ten thousand deep are pickled on a stack of their own.
     """
-    return _persistently(functools.partial(_dump, values, registry, with_shared=with_shared, deadline=deadline))
+    return _persistently(functools.partial(_dump, values, registry, with_shared=with_shared, budget=budget))
 
 
-def shares(values: dict[str, Any], registry: Registry) -> dict[str, Pickled]:
+def shares(values: dict[str, Any], registry: Registry, budget: Budget | None = None) -> dict[str, Pickled]:
     """Tell which of `values` share objects, in one go: by key, what has their `shared`, and no pickle.
 
     Of values that share an object, each but the first has an id in common with one before it, if not that object's:
     what holds it may have been met before, and was not entered again.
     """
-    return _persistently(functools.partial(_shares, values, registry))
+    return _persistently(functools.partial(_shares, values, registry, budget))
 
 
 def _persistently(pickle_now: Callable[[], T]) -> T:
@@ -265,9 +271,11 @@ def _persistently(pickle_now: Callable[[], T]) -> T:
         return made
 
 
-def _shares(values: dict[str, Any], registry: Registry, *, without_caches: bool = False) -> dict[str, Pickled]:
+def _shares(
+    values: dict[str, Any], registry: Registry, budget: Budget | None, *, without_caches: bool = False
+) -> dict[str, Pickled]:
     met: list[Any] = []
-    pickler = _DeltaPickler(_Nowhere(), registry, lambda buffer: buffer.raw().nbytes < OUT_OF_BAND, met, math.inf)
+    pickler = _DeltaPickler(_Nowhere(budget), registry, lambda buffer: buffer.raw().nbytes < OUT_OF_BAND, met)
     pickler.without_caches = without_caches
     ends = []
     for value in values.values():
@@ -282,8 +290,8 @@ def _shares(values: dict[str, Any], registry: Registry, *, without_caches: bool 
                 raise
             except Exception as error:
                 if not pickler.caches or without_caches:
-                    raise RefusedError(_blame({"": value}, pickler.last, error)) from error
-                return _shares(values, registry, without_caches=True)
+                    raise RefusedError(_blame({"": value}, pickler, error)) from error
+                return _shares(values, registry, budget, without_caches=True)
         ends.append(len(met))
     passed = {*pickler.fixed, *pickler.provided, *pickler.known}
     found, begin = {}, 0
@@ -298,11 +306,50 @@ def _shares(values: dict[str, Any], registry: Registry, *, without_caches: bool 
     return found
 
 
-class _Nowhere:
-    """A file of which nothing is kept."""
+class _File(io.BytesIO):
+    """Takes a pickle. OverBudgetError when there is no memory for more of it, or for what the pickler keeps.
+
+    A pickler knows what it has met from a table (CPython's `PyMemoTable`), which is made anew, twice as large, when two
+    thirds of it are taken.
+    """
+
+    AFTERWARDS = 8  # bytes that it takes for each object, once all are met, to take down which they were
+
+    def __init__(self, budget: Budget | None) -> None:
+        super().__init__()
+        self.budget = budget
+        self.pickler: Callable[[], Pickler | None] = lambda: None
+        self._written = self._met = 0
+        self._next: float = _STEP
 
     def write(self, data: Any) -> int:
-        return len(data)
+        self._written += len(data)
+        if self.budget is not None:
+            if isinstance(data, bytes):
+                self._met += data.count(pickle.MEMOIZE)  # or fewer: texts may have that byte, too
+            if self._written > self._next:
+                self._next = self._written + self._look(self.budget, len(data))
+        return super().write(data)
+
+    def _look(self, budget: Budget, more: int) -> float:
+        """Return after how many bytes of the pickle to look again."""
+        budget.check_time()
+        table = sys.getsizeof(self.pickler())
+        # Objects until it is made anew, less those that come before the next look, at the earliest.
+        left = table // _ENTRY * 2 // 3 - self._met - 2 * _STEP // _LEAST
+        room = budget.room(more + max(self.AFTERWARDS * self._met, 2 * table if left < 0 else 0))
+        return max(_STEP, min(room / _DENSE, left * _LEAST, _STRIDE))
+
+
+class _Nowhere(_File):
+    """A file of which nothing is kept."""
+
+    AFTERWARDS = 80
+
+    def write(self, data: Any) -> int:
+        written = super().write(data)
+        self.seek(0)
+        return written
 
 
 def _dump(
@@ -310,11 +357,9 @@ def _dump(
     registry: Registry,
     *,
     with_shared: bool,
-    deadline: float,
+    budget: Budget | None,
     without_caches: bool = False,
 ) -> Pickled:
-    file = io.BytesIO()
-    file.write(PROLOGUE)
     buffers: list[pickle.PickleBuffer] = []
 
     def keep_inside(buffer: pickle.PickleBuffer) -> bool:
@@ -326,19 +371,24 @@ def _dump(
     make = _DeltaPickler if any(_refers(value, registry) for value in values.values()) else Pickler
     flat = all(map(_is_flat, values.values()))
     met: list[Any] | None = [] if with_shared and not flat else None
-    pickler = make(file, registry, keep_inside, met, deadline)
+    file = _File(budget)
+    file.write(PROLOGUE)
+    pickler = make(file, registry, keep_inside, met)
     pickler.without_caches = without_caches
     try:
+        if budget is not None:
+            whole = (value for value in values.values() if type(value) in (str, bytes, bytearray))
+            budget.room(2 * sum(map(len, whole)))  # which are copied as they are
         # Not cloudpickle's dump, which turns a RecursionError into something else.
         pickle.Pickler.dump(pickler, values)
     except RecursionError:
         raise
     except Exception as error:
-        blame = _blame(values, pickler.last, error)
+        blame = _blame(values, pickler, error)
         if not pickler.caches or without_caches:
             raise RefusedError(blame) from error
         # The function itself can be called again, if it was not what is wrong.
-        pickled = _dump(values, registry, with_shared=with_shared, deadline=deadline, without_caches=True)
+        pickled = _dump(values, registry, with_shared=with_shared, budget=budget, without_caches=True)
         registry.note(f"the cache of {' or '.join(pickler.caches)} will not be carried: {blame}")
         return pickled
     reach = None if pickler.reach is None else frozenset(pickler.reach)
@@ -403,8 +453,11 @@ def on_deep_stack(call: Callable[[], Any]) -> Any:
     raise result
 
 
-def _blame(values: dict[str, Any], last: object, error: Exception) -> str:
-    if isinstance(error, RefusedError):
+def _blame(values: dict[str, Any], pickler: Pickler, error: Exception) -> str:
+    last = pickler.last
+    if isinstance(error, MemoryError) and pickler.budget is not None:
+        error = OverBudgetError(pickler.budget.no_memory())
+    if isinstance(error, OverBudgetError):
         return str(error)
     value = next(iter(values.values())) if len(values) == 1 else values
     outer = type_name(type(value))

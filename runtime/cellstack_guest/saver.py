@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import array
-import math
+import pickle
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cellstack_guest import dirty, nodes, pickling
 from cellstack_guest.baseline import Delta
+from cellstack_guest.budget import OverBudgetError
 from cellstack_guest.definitions import ClassState, Registry, skeleton_of
 from cellstack_guest.loader import Loader, LoadError, patch_spans
 from cellstack_guest.manifest import CLASS, PROVIDE
 from cellstack_guest.reducers import type_name
 
 if TYPE_CHECKING:
-    import pickle
     from collections.abc import Iterable
 
+    from cellstack_guest.budget import Budget
     from cellstack_guest.manifest import Buffer, Components, Definition, LayerWriter, Record
     from cellstack_guest.pickling import Pickled
 
-# Pickles up to this size are loaded and written once more before they count as changed: the first round trip of a
-# value can change its pickle (which equal strings are one object) without the value having changed.
+# Pickles of up to so many bytes and objects are loaded and written once more before they count as changed: the first
+# round trip of a value can change its pickle (which equal strings are one object) without the value having changed.
 _SECOND_LOOK = 4 * 2**20
+_OBJECTS = 200_000  # or fewer, in a pickle that has their marks in its texts, too
+_LOADED = 40  # bytes of memory that one of a pickle becomes, at the most: an empty list takes two
 _CHUNK = 2**20
 # Loading this a second time would be seen: it opens a figure, sets a logger, writes to a file, starts processes.
 _TO_THE_PROCESS = (b"_restore_to_pylab", b"set_logger", b"make_gzip", b"make_pool")
@@ -81,14 +84,12 @@ class _Work:
 class Saver:
     """Decides what is written at the end of a cell, and writes it."""
 
-    def __init__(
-        self, loader: Loader, registry: Registry, writer: LayerWriter, layer: str, deadline: float = math.inf
-    ) -> None:
+    def __init__(self, loader: Loader, registry: Registry, writer: LayerWriter, layer: str, budget: Budget) -> None:
         self._loader = loader
         self._registry = registry
         self._writer = writer
         self._layer = layer
-        self._deadline = deadline
+        self._budget = budget
 
     def save(self, values: Values, gone: set[str]) -> Outcome:
         """Write what changed; `gone` are keys whose saved value is no longer anyone's."""
@@ -135,15 +136,11 @@ class Saver:
         while pending:
             unit = pending.pop()
             try:
-                deadline = math.inf if any(map(_is_class, unit.values)) else self._deadline
-                unit.pickled = self._dump(unit.values, with_shared=not alone or len(unit.values) > 1, deadline=deadline)
+                budget = None if any(map(_is_class, unit.values)) else self._budget
+                unit.pickled = self._dump(unit.values, with_shared=not alone or len(unit.values) > 1, budget=budget)
             except (pickling.RefusedError, KeyboardInterrupt) as refusal:
                 self._registry_additions(pending, work)
-                if len(unit.values) == 1:
-                    why = str(refusal) or "saving it was interrupted"
-                    self._refuse(*next(iter(unit.values.items())), why, pending, work)
-                else:
-                    pending += [_Unit({key: value}) for key, value in unit.values.items()]
+                self._leave_out(unit, str(refusal) or "saving it was interrupted", pending, work)
                 continue
             found = self._registry_additions(pending, work)
             if found and alone:
@@ -151,7 +148,30 @@ class Saver:
                 alone = False
                 unit.pickled = self._dump(unit.values)
             unit.same = unit.record is not None and self._is_same(unit, unit.record, values.before[unit.name])
+            try:
+                if budget is not None and not unit.same:
+                    budget.take_disk(self._disk_of(unit))
+            except OverBudgetError as refusal:
+                self._leave_out(unit, str(refusal), pending, work)
+                continue
             work.units.append(unit)
+
+    def _leave_out(self, unit: _Unit, why: str, pending: list[_Unit], work: _Work) -> None:
+        """Take down that this cannot be carried; of several values, each is tried alone."""
+        if len(unit.values) == 1:
+            self._refuse(*next(iter(unit.values.items())), why, pending, work)
+        else:
+            pending += [_Unit({key: value}) for key, value in unit.values.items()]
+
+    def _disk_of(self, unit: _Unit) -> int:
+        """Return the bytes that are going to be written, or a few more."""
+        size = len(unit.done.data)
+        for buffer in unit.done.buffers:
+            raw = buffer.raw()
+            entry = self._mapping(raw)
+            pages = None if entry is None else dirty.dirty_pages(entry[0])
+            size += raw.nbytes if pages is None else min(raw.nbytes, len(pages) * dirty.PAGE)
+        return size
 
     def _refuse(self, key: str, value: Any, why: str, pending: list[_Unit], work: _Work) -> None:
         """Take down what cannot be carried; of a change of a module, the part of it."""
@@ -214,7 +234,11 @@ class Saver:
             if unit.same or len(unit.values) == 1:
                 units.append(unit)
             else:
-                shares = pickling.shares(unit.values, self._registry)
+                try:
+                    shares = pickling.shares(unit.values, self._registry, self._budget)
+                except pickling.RefusedError:  # there is no memory to find out
+                    units.append(unit)
+                    continue
                 units += [_Unit({key: unit.values[key]}, pickled=part, is_part=True) for key, part in shares.items()]
         groups = []
         for group in _connected(units, self._registry):
@@ -224,7 +248,11 @@ class Saver:
             elif frozenset(values) in whole:
                 groups.append(whole[frozenset(values)])
             else:
-                groups.append(_Unit(values, pickled=self._dump(values)))
+                budget = None if any(map(_is_class, values)) else self._budget
+                try:
+                    groups.append(_Unit(values, pickled=self._dump(values, budget=budget)))
+                except pickling.RefusedError as refusal:  # there is no memory for all of it
+                    work.refused |= dict.fromkeys(values, str(refusal))
         return groups
 
     def _write(self, groups: list[_Unit], kept: Components, work: _Work, values: Values) -> Outcome:
@@ -323,8 +351,8 @@ class Saver:
         layers = {file.partition("/")[0] for file in files} - {self._layer}
         return text, sorted(layers)
 
-    def _dump(self, values: dict[str, Any], *, with_shared: bool = True, deadline: float = math.inf) -> Pickled:
-        return pickling.dump(_ordered(values), self._registry, with_shared=with_shared, deadline=deadline)
+    def _dump(self, values: dict[str, Any], *, with_shared: bool = True, budget: Budget | None = None) -> Pickled:
+        return pickling.dump(_ordered(values), self._registry, with_shared=with_shared, budget=budget)
 
     # Has it changed?
 
@@ -333,7 +361,8 @@ class Saver:
         if unit.values.keys() != before.keys() or len(pickled.buffers) != len(record["buffers"]):
             return False
         if pickled.digest != unit.digest:
-            if len(pickled.data) > _SECOND_LOOK or not self._same_after_reload(pickled, unit.name):
+            is_large = len(pickled.data) > _SECOND_LOOK or pickled.data.count(pickle.MEMOIZE) > _OBJECTS
+            if is_large or not self._same_after_reload(pickled, unit.name):
                 return False
             unit.digest = pickled.digest
         return all(
@@ -353,10 +382,12 @@ class Saver:
             scratch.namespace |= {key: value for key, value in values.items() if ":" not in key}
 
         try:
+            self._budget.room(_LOADED * len(pickled.data))
             self._loader.elsewhere(scratch, bind).load(name)
-            return pickling.dump(_ordered(loaded[name]), scratch, with_shared=False).digest == pickled.digest
-        except (LoadError, pickling.RefusedError):
+            again = pickling.dump(_ordered(loaded[name]), scratch, with_shared=False, budget=self._budget)
+        except (LoadError, OverBudgetError, pickling.RefusedError):
             return False
+        return again.digest == pickled.digest
 
     def _saved_as(self, buffer: pickle.PickleBuffer, old: Buffer | None) -> Buffer | None:
         """Return where the buffer's present content is saved already, if it is."""

@@ -91,7 +91,7 @@ class Browser:
 @pytest.mark.parametrize(
     ("magic", "words"),
     [
-        ("layers", ["CELL", "LAYER", "CHANGES"]),
+        ("layers", ["CELL", "LAYER", "CHANGES", "PEAK"]),
         ("namespaces", ["NAMESPACE", "HOST", "ISOLATES"]),
         ("cgroup", ["RESOURCE", "HELD BY"]),
         ("dashboard", ["LAYER", "OF A CELL", "NAMESPACE", "RESOURCE"]),

@@ -304,7 +304,7 @@ def test_layers_of_a_notebook(listing: Callable[..., Any], docker_like: Callable
     assert [layer["id"] for layer in shown["layers"]] == [cell["layer"] for cell in executed.report["cells"]]
     assert shown["head"] == session["head"] == executed.head
     table = docker_like("layers", executed.notebook).splitlines()
-    assert table[0].split() == ["LAYER", "CELL", "CREATED", "CHANGES", "SIZE", "CODE"]
+    assert table[0].split() == ["LAYER", "CELL", "CREATED", "CHANGES", "SIZE", "PEAK", "CODE"]
     assert [line.split()[0] for line in table[1:]] == [layer["id"][:12] for layer in reversed(shown["layers"])]
 
 

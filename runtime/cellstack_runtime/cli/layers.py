@@ -57,7 +57,7 @@ def layers(session: str | None, style: str) -> None:
         as_json({"session": chosen.id, "head": chosen.head, "layers": [asdict(layer) for layer in chain]})
         return
     rows = [_layer_row(layer, chosen) for layer in reversed(chain)]
-    table(("LAYER", "CELL", "CREATED", "CHANGES", "SIZE", "CODE"), rows)
+    table(("LAYER", "CELL", "CREATED", "CHANGES", "SIZE", "PEAK", "CODE"), rows)
 
 
 def _layer_row(layer: Layer, session: Session) -> tuple[str, ...]:
@@ -69,6 +69,7 @@ def _layer_row(layer: Layer, session: Session) -> tuple[str, ...]:
         ago(layer.created),
         f"+{changes.added} ~{changes.changed} -{changes.deleted}",
         format_size(changes.bytes),
+        "" if layer.memory_peak_bytes is None else format_size(layer.memory_peak_bytes),
         code[0][:50] if code else "",
     )
 

@@ -63,6 +63,12 @@ class Layer:
     cell: dict[str, Any]
     digest: str | None
 
+    @property
+    def memory_peak_bytes(self) -> int | None:
+        """The most memory that the cell had, None where nobody counted it."""
+        peak = self.cell.get("memory_peak_bytes")
+        return peak if type(peak) is int and peak > 0 else None
+
     def has(self, part: Part) -> bool:
         """Return whether `part` has any entry."""
         return self.root if part == "root" else self.work

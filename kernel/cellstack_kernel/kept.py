@@ -14,10 +14,6 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-import nbformat
-
-from cellstack_kernel.recorder import Recorder
-
 if TYPE_CHECKING:
     from cellstack_kernel.journal import Entry, Journal
 
@@ -46,6 +42,12 @@ def _summary(entry: Entry) -> dict[str, Any]:
 
 
 def _whole(entry: Entry) -> dict[str, Any]:
+    # Not at the top: few kernels are ever asked, and for a schema of notebooks that is not used here nbformat reads all
+    # grammars that jsonschema knows, for a second and 20 MB.
+    import nbformat  # noqa: PLC0415
+
+    from cellstack_kernel.recorder import Recorder  # noqa: PLC0415
+
     node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(entry.code)])
     recorder = Recorder(node)
     recorder.begin(0)

@@ -1,5 +1,5 @@
-"""Measure cells and what they carry beside ipykernel and Kishu, containers beside docker, runc and bubblewrap, and the
-server beside jupyter-resource-usage, and the panel in JupyterLab beside its file browser.
+"""Measure cells, notebooks at rest and what cells carry beside ipykernel and Kishu, containers beside docker, runc and
+bubblewrap, the server beside jupyter-resource-usage, and the panel in JupyterLab beside its file browser.
 
 `python -m tests.benchmarks.bench [--output FILE] [--scale 0.2] [--only carry]` prints a table and writes the same as
 JSON.
@@ -26,6 +26,7 @@ from tests.benchmarks import peers
 from tests.benchmarks.carry import carry
 from tests.benchmarks.kernels import Kernel, kernel, start_time
 from tests.benchmarks.measure import Row, Series, row, take_turns, timed
+from tests.benchmarks.memory import memory
 from tests.benchmarks.panel import panel
 from tests.benchmarks.server import server
 
@@ -48,7 +49,7 @@ def main() -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="cs-bench-") as name:
         folder = Path(name)
-        if not {*sections} <= {carry, server, panel}:  # which have stores of their own
+        if not {*sections} <= {carry, memory, server, panel}:  # which have stores of their own
             peers.run([cellstack(), "run", "default", "true"])
         for section in sections:
             console.print(f"measuring {section.__name__.replace('_', ' ')}", style="dim")
@@ -179,7 +180,7 @@ def many_cells(folder: Path, scale: float) -> list[Row]:
     ]
 
 
-SECTIONS = (round_trips, kernel_starts, containers, many_cells, carry, server, panel)
+SECTIONS = (round_trips, kernel_starts, memory, containers, many_cells, carry, server, panel)
 
 
 def as_table(rows: list[Row]) -> Table:
@@ -187,7 +188,7 @@ def as_table(rows: list[Row]) -> Table:
     table = Table()
     for title in ("what", "subject"):
         table.add_column(title)
-    for title in ("runs", "p50 ms", "p95 ms", "ratio", "added ms", "written", "wanted"):
+    for title in ("runs", "p50 ms", "p95 ms", "ratio", "added ms", "written", "MiB", "wanted"):
         table.add_column(title, justify="right")
     for line in rows:
         if line.skipped:
@@ -196,8 +197,9 @@ def as_table(rows: list[Row]) -> Table:
         ratio = f"{line.ratio:.2f} x {line.peer}" if line.ratio is not None else ""
         added = f"{line.added:.2f}" if line.added is not None else ""
         written = f"{line.written:,}" if line.written is not None else ""
-        numbers = (str(line.runs), f"{line.p50:.2f}", f"{line.p95:.2f}")
-        table.add_row(line.what, line.subject, *numbers, ratio, added, written, wanted(line))
+        times = [f"{value:.2f}" if value is not None else "" for value in (line.p50, line.p95)]
+        mebibytes = f"{line.memory / 2**20:.0f}" if line.memory is not None else ""
+        table.add_row(line.what, line.subject, str(line.runs), *times, ratio, added, written, mebibytes, wanted(line))
     return table
 
 

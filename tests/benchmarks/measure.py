@@ -33,9 +33,10 @@ class Series:
 class Row:
     """One line of the table: what was measured, beside whom, and what is to be reached.
 
-    ratio: p50 of the subject divided by that of the peer. added: milliseconds of p50 that are not there without what
-    is measured. written: bytes on the disk. at_most, added_at_most, written_at_most: what these three are to be at
-    most; p95_at_most: what p95 is, in milliseconds. skipped: why there are no numbers.
+    ratio: p50, or the memory, of the subject divided by that of the peer. added: milliseconds of p50 that are not there
+    without what is measured. written: bytes on the disk. memory: bytes. at_most, added_at_most, written_at_most: what
+    ratio, added and written are to be at most; p95_at_most: what p95 is, in milliseconds. skipped: why there are no
+    numbers.
     """
 
     what: str
@@ -51,6 +52,7 @@ class Row:
     added_at_most: float | None = None
     written: int | None = None
     written_at_most: int | None = None
+    memory: int | None = None
     skipped: str | None = None
 
     @property

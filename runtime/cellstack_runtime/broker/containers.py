@@ -348,7 +348,7 @@ class Container:
             except Exception:
                 yield from self.finish(None, lambda *_: None)
                 raise
-            self.broker.last_end = time.monotonic()
+            self.broker.cell_ended()
             # Once the client, which may have been woken on this processor, has done its part.
             self.broker.loop.later(AFTER_REPLY, lambda: self.broker.begin_next(self))
         self.kill()

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 IN_A_ROW = 0.05  # seconds between one cell and the next
 SPARES = 2  # containers begun ahead in a row of cells
+REST_SECONDS = 3.0  # after which none is: they are worth some milliseconds to the second of two cells
 
 
 class Broker:
@@ -80,7 +81,7 @@ class Broker:
         self.zygotes: dict[str, Zygote] = {}
         self._spares: deque[Container] = deque()
         self.control = Control(self)
-        self.last_end = 0.0
+        self.last_begin = self.last_end = 0.0
         self.numbers_had: list[int] = []  # inodes of containers' namespaces that the spawner has not been told of
 
     def _record(self, guest: str) -> int:
@@ -218,6 +219,7 @@ class Broker:
         over before anything is worth to be done besides.
         """
         container = self.containers.get(message["id"])
+        self.last_begin = time.monotonic()
         if container is not None:
             container.outside.begins(message["command"], message["parent"])
             if self.in_a_row():
@@ -231,6 +233,17 @@ class Broker:
 
         self.loop.later(SHORT_CELL, still_runs)
         yield from ()
+
+    def cell_ended(self) -> None:
+        """Note that a cell has ended; a notebook at rest keeps no memory for containers that were begun ahead."""
+        self.last_end = ended = time.monotonic()
+
+        def rest() -> None:
+            if self.last_end == ended > self.last_begin:
+                while self._spares:
+                    self.loop.start(self._abandon(self._spares.popleft()))
+
+        self.loop.later(REST_SECONDS, rest)
 
     def in_a_row(self) -> bool:
         """Whether cells follow each other without a pause."""

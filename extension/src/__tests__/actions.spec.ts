@@ -12,6 +12,19 @@ describe('actions', () => {
     expect(actions.notice.value).toMatchObject({ kind: 'done', message: `did %checkout ${id(1)}` });
   });
 
+  it('say for a while that they went well, and for as long as it takes that they did not', async () => {
+    const { actions, front } = await bench();
+    jest.useFakeTimers();
+    await actions.checkout(id(1));
+    jest.advanceTimersByTime(10_000);
+    expect(actions.notice.value).toBeNull();
+    front.refuses = /undo/;
+    await actions.undo();
+    jest.advanceTimersByTime(10_000);
+    expect(actions.notice.value).toMatchObject({ kind: 'failed' });
+    jest.useRealTimers();
+  });
+
   it('that are refused show why', async () => {
     const { actions, front } = await bench();
     front.refuses = /undo/;

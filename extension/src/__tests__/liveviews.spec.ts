@@ -103,7 +103,8 @@ test('what comes out of containers is text', () => {
 
 test('the chart follows the samples of the cell, and is named by its value and limit', () => {
   const { el, model } = dashboard();
-  expect(el.querySelector('.csv-line')).toBeNull();
+  const level = el.querySelector('.csv-line')!.getAttribute('d');
+  expect(level).toMatch(/^M0\.0 ([\d.]+)L240\.0 \1$/);
   const points = [
     [0.2, 2 ** 20, null, 2],
     [0.7, 50 * 2 ** 20, 90, 2]
@@ -119,7 +120,7 @@ test('the chart follows the samples of the cell, and is named by its value and l
     'Processes: 2, of 64'
   ]);
   model.set({ usage: { ...USAGE, number: 4 } });
-  expect(el.querySelector('.csv-line')).toBeNull(); // these were another cell's
+  expect(el.querySelector('.csv-line')!.getAttribute('d')).toBe(level); // these were another cell's
 });
 
 test('a view says that it is shown, that it takes what it is sent, and that it is gone', () => {

@@ -70,6 +70,12 @@ describe('the graph', () => {
     expect(width).toBe(2);
   });
 
+  it('has room for a branch of a single layer', () => {
+    const { rows, width } = layOut([layer(1, null), layer(2, 1), layer(3, 1)], id(3));
+    expect(rows.map(row => row.lane)).toEqual([0, 1, 0]);
+    expect(width).toBe(2);
+  });
+
   it('leaves the first lane free when head is the image', () => {
     const { rows } = layOut([layer(1, null), layer(2, 1)], null);
     expect(rows.every(row => row.lane > 0)).toBe(true);

@@ -6,6 +6,9 @@ import { IFront, KernelError } from './front';
 import { Model } from './model';
 import { IProblem, IReadable, problemOf, Store } from './store';
 
+/** How long it is shown that something went well. */
+const DONE_MS = 8000;
+
 export interface INotice extends IProblem {
   readonly kind: 'done' | 'failed';
 }
@@ -42,6 +45,10 @@ export class Actions {
   /** Show a sentence to the person. */
   tell(notice: INotice): void {
     this._notice.set(notice);
+    if (notice.kind === 'done') {
+      // It is soon no longer true: more cells run.
+      setTimeout(() => this._notice.value === notice && this._notice.set(null), DONE_MS);
+    }
   }
 
   clearNotice(): void {

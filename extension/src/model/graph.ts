@@ -79,7 +79,7 @@ export function layOut(layers: readonly ILayer[], head: string | null): IGraph {
       isHead: layer.id === head,
       children: children.get(layer.id) ?? 0
     });
-    width = Math.max(width, lanes.length);
+    width = Math.max(width, lanes.length, lane + 1);
     while (lanes.length && lanes[lanes.length - 1] === null) {
       lanes.pop();
     }

@@ -170,7 +170,9 @@ function namespace(row) {
 
 /** Return the drawing of a measure over time, with its limit as a line; `points`: [seconds, value or null]. */
 export function chart(label, points, { limit, least, value, format }) {
-  const seen = points.filter(([, height]) => height !== null);
+  const measured = points.filter(([, height]) => height !== null);
+  // What nobody has watched is a level.
+  const seen = measured.length > 1 || value === null ? measured : [[0, value], [10, value]];
   const peak = Math.max(least, ...seen.map(([, height]) => height));
   const isFar = limit !== null && peak * FAR < limit;
   const top = 1.12 * Math.max(peak, isFar || limit === null ? 0 : limit);
@@ -179,11 +181,11 @@ export function chart(label, points, { limit, least, value, format }) {
   const y = height => (HEIGHT - (height / top) * HEIGHT).toFixed(1);
   const shown = value === null ? 'not measured' : format(value);
   const most = limit === null ? 'no limit' : `of ${format(limit)}`;
-  const edge = isFar ? 1 : limit === null ? null : y(limit);
+  const edge = isFar || limit === null ? null : y(limit);
   return h(
     'figure',
     { role: 'img', 'aria-label': `${label}: ${shown}, ${most}` },
-    h('figcaption', {}, h('span', {}, label), h('span', {}, `${shown} `, h('span', { class: 'csv-muted' }, isFar ? `↑ ${most}` : most))),
+    h('figcaption', {}, h('span', {}, label), h('span', {}, `${shown} `, h('span', { class: 'csv-muted' }, most))),
     svg(
       'svg',
       { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', 'aria-hidden': 'true' },

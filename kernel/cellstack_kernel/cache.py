@@ -4,9 +4,9 @@ As in an image build, the key is all that the result may depend on: the parent l
 variables), the image, the code and its number, the limits, the environment of its process (time zone and language too),
 how it sees the notebook's folder, and the files there, by path, size and times of change: the one that anyone may set,
 and the one that only a change sets. What a cell gave while they changed is not kept. What cannot be in a key is never
-taken from the cache: cells
-that can write to the host, that asked a question, or that opened a comm to the front end. A cell that failed runs
-again. Time and randomness are not inputs here: a cell that wants them anew each time says so with the tag `no-cache`.
+taken from the cache: cells that can write to the host, that asked a question, or that opened a comm to the front end. A
+cell that failed runs again, unless its tag `raises-exception` says that it is to fail. Time and randomness are not
+inputs here: a cell that wants them anew each time says so with the tag `no-cache`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ FORMAT = 2
 MAX_FILES = 20_000  # of the folder, which are looked at before every cell
 MAX_BYTES = 32 * 2**20  # of the outputs of one cell
 NO_CACHE = "no-cache"
+RAISES = "raises-exception"  # Jupyter's: an error is what the cell is to give
 HIT, MISS, OFF = "hit", "miss", "off"
 
 
@@ -146,9 +147,10 @@ class Cache:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def put(self, key: Key, outcome: Outcome, recording: Recording) -> None:
-        """Keep what a cell gave, if it can be given again."""
-        if not recording.complete or outcome.record["exit"]["reason"] != "finished":
+    def put(self, key: Key, outcome: Outcome, recording: Recording, tags: Collection[str]) -> None:
+        """Keep what a cell gave, if it can be given again; `tags` are the cell's."""
+        results = ("finished", "exception") if RAISES in tags else ("finished",)
+        if not recording.complete or outcome.record["exit"]["reason"] not in results:
             return
         if self._listing(key.folder) != key.files:  # nobody knows which of them it has read
             return

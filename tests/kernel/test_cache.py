@@ -182,6 +182,16 @@ def test_cell_that_failed_runs_again_and_so_does_one_that_says_so(folder: Folder
     assert folder.run(*cells, tags={1: "no-cache"}) == ["hit", "off", "miss"]
 
 
+def test_cell_that_is_to_fail_gives_its_error_again(folder: Folder) -> None:
+    cells, tags = ["x = 1", "x = 2\n1 / 0", "x"], {1: "raises-exception"}
+    folder.run(*cells, tags=tags)
+    outputs = folder.outputs
+    assert folder.run(*cells, tags=tags) == ["hit"] * 3
+    assert folder.outputs == outputs
+    assert folder.outputs[1][0].ename == "ZeroDivisionError"
+    assert folder.records[1]["status"] == "error"
+
+
 def test_cell_that_can_write_to_the_host_is_never_cached(folder: Folder) -> None:
     flags = ("--cache", "--context", "rw")
     assert [folder.run("1", flags=flags), folder.run("1", flags=flags)] == [["off"], ["off"]]

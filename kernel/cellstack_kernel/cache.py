@@ -1,10 +1,12 @@
 """The layer cache: a cell that has run before, on the same layer and with the same inputs, gives what it gave then.
 
 As in an image build, the key is all that the result may depend on: the parent layer (and by it the files and the
-variables), the image, the code and its number, the limits, the environment that the person passes on, and the files of
-the notebook's folder, by path, size and time of change. What cannot be in a key is never taken from the cache: cells
-that can write to the host, that asked a question, or that opened a comm to the front end. A cell that failed runs
-again. Time and randomness are not inputs here: a cell that wants them anew each time says so with the tag `no-cache`.
+variables), the image, the code and its number, the limits, the environment of its process (time zone and language too),
+how it sees the notebook's folder, and the files there, by path, size and times of change: the one that anyone may set,
+and the one that only a change sets. What a cell gave while they changed is not kept. What cannot be in a key is never
+taken from the cache: cells that can write to the host, that asked a question, or that opened a comm to the front end. A
+cell that failed runs again, unless its tag `raises-exception` says that it is to fail. Time and randomness are not
+inputs here: a cell that wants them anew each time says so with the tag `no-cache`.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime.errors import StoreError
 from cellstack_runtime.store.files import write_atomic
+from cellstack_runtime.zygotes import environment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -28,11 +31,23 @@ if TYPE_CHECKING:
     from cellstack_runtime.store import Store
     from cellstack_runtime.workspace import Workspace
 
-FORMAT = 1
+    File = tuple[str, int, int, int, int]  # path, mode, size, nanoseconds of its content's and of its inode's change
+
+FORMAT = 2
 MAX_FILES = 20_000  # of the folder, which are looked at before every cell
 MAX_BYTES = 32 * 2**20  # of the outputs of one cell
 NO_CACHE = "no-cache"
+RAISES = "raises-exception"  # Jupyter's: an error is what the cell is to give
 HIT, MISS, OFF = "hit", "miss", "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a cell is found by, and what was in the folder that it could read, None when it sees none."""
+
+    name: str
+    folder: str | None
+    files: list[File]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,49 +103,56 @@ class Cache:
         """Have these files make no difference."""
         self._left_out.update(map(os.path.realpath, paths))
 
-    async def key(self, workspace: Workspace, request: Request) -> str | None:
+    async def key(self, workspace: Workspace, request: Request) -> Key | None:
         """Return the key of a cell that is about to run, None when it has none."""
-        context = workspace.context
+        context, notebook = workspace.context, workspace.session.notebook
         if not self.on or request.silent or not request.commit or workspace.mounts or context.mode == "rw":
             return None
-        files: list[tuple[str, int, int, int]] | None = []
-        if context.mode == "ro" and context.folder is not None:
-            files = await asyncio.to_thread(self._listing, context.folder)
+        folder = context.folder if context.mode == "ro" else None
+        files = await asyncio.to_thread(self._listing, folder)
         if files is None:
             return None
+        # The notebook's own file is left out, but a cell may list the folder.
+        seen = None if folder is None else (os.path.basename(notebook or ""), files)
         limits = (request.limits or workspace.limits).as_json()
         what: list[Any] = [FORMAT, workspace.head, workspace.image.id, request.kind, request.code, request.number]
-        what += [request.store_history, request.user_expressions, limits, sorted(workspace.env.items()), files]
-        return hashlib.sha256(json.dumps(what).encode("utf-8", "surrogatepass")).hexdigest()
+        what += [request.store_history, request.user_expressions, limits, sorted(environment(workspace).items()), seen]
+        name = hashlib.sha256(json.dumps(what).encode("utf-8", "surrogatepass")).hexdigest()
+        return Key(name, folder, files)
 
-    def _listing(self, folder: str) -> list[tuple[str, int, int, int]] | None:
-        """Return (path, mode, size, nanoseconds) of all that a cell can read; None when it is too much."""
-        found = []
+    def _listing(self, folder: str | None) -> list[File] | None:
+        """Return all that a cell can read of the notebook's folder; None when it is too much."""
+        found: list[File] = []
+        if folder is None:
+            return found
         root = os.path.realpath(folder)
         for path, status in _entries(root):
             if path in self._left_out:
                 continue
             name = path[len(root) :]
             is_folder = stat.S_ISDIR(status.st_mode)  # whose entries count, and not when they came
-            size, changed = (0, 0) if is_folder else (status.st_size, status.st_mtime_ns)
-            found.append((name, status.st_mode, size, changed))
+            changed = (0, 0, 0) if is_folder else (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+            found.append((name, status.st_mode, *changed))
             if len(found) > MAX_FILES:
                 return None
         return sorted(found)
 
-    def get(self, key: str) -> Entry | None:
+    def get(self, key: Key) -> Entry | None:
         """Return what is kept under `key`, None when there is nothing that can be read."""
         try:
-            with open(f"{self._folder}/{key}.json", encoding="utf-8") as file:
+            with open(f"{self._folder}/{key.name}.json", encoding="utf-8") as file:
                 data = json.load(file)
             outputs = [(str(kind), dict(content), dict(metadata)) for kind, content, metadata in data["outputs"]]
             return Entry(str(data["layer"]), outputs, dict(data["content"]), dict(data["record"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def put(self, key: str, outcome: Outcome, recording: Recording) -> None:
-        """Keep what a cell gave, if it can be given again."""
-        if not recording.complete or outcome.record["exit"]["reason"] != "finished":
+    def put(self, key: Key, outcome: Outcome, recording: Recording, tags: Collection[str]) -> None:
+        """Keep what a cell gave, if it can be given again; `tags` are the cell's."""
+        results = ("finished", "exception") if RAISES in tags else ("finished",)
+        if not recording.complete or outcome.record["exit"]["reason"] not in results:
+            return
+        if self._listing(key.folder) != key.files:  # nobody knows which of them it has read
             return
         record = {**outcome.record, "namespaces": {}, "container": None, "host": {"pid": None, "cgroup": None}}
         entry = {
@@ -143,7 +165,7 @@ class Cache:
         if len(text) <= MAX_BYTES:
             os.makedirs(self._folder, mode=0o700, exist_ok=True)
             with contextlib.suppress(StoreError):  # a full disk: the cell will run again
-                write_atomic(f"{self._folder}/{key}.json", text, durable=False)
+                write_atomic(f"{self._folder}/{key.name}.json", text, durable=False)
 
     def size(self) -> tuple[int, int]:
         """Return how many cells are kept, and the bytes of their outputs."""

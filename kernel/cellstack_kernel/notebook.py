@@ -202,7 +202,7 @@ class Notebook:
         recording = Recording(front)
         outcome = await self.executor.run(replace(request, cache=MISS), recording)
         outcome.record["cache"] = MISS
-        await asyncio.to_thread(self.cache.put, key, outcome, recording)
+        await asyncio.to_thread(self.cache.put, key, outcome, recording, request.tags)
         return outcome
 
     def _request(self, request: Request, parsed: magics.Parsed) -> Request:

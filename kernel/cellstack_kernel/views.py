@@ -54,26 +54,34 @@ def stacked(*parts: Shown) -> Shown:
     return "\n\n".join(text for text, _ in parts), "".join(html for _, html in parts)
 
 
-def depths(found: Sequence[Layer]) -> dict[str | None, int]:
-    """Return the column of each layer: the first child goes on in its parent's, each further one is a branch beside."""
-    depth: dict[str | None, int] = {None: 0}
-    children: dict[str | None, int] = {}
+def tree(found: Sequence[Layer]) -> list[tuple[Layer, int]]:
+    """Return layers, which come oldest first, with the column of each, so that what each stands on is to be seen.
+
+    That is the nearest one above that is no further right, else the image. The first child goes on in the column of its
+    parent, below all that branches off there.
+    """
+    known = {layer.id for layer in found}
+    children: dict[str | None, list[Layer]] = {}
     for layer in found:
-        depth[layer.id] = depth.get(layer.parent, 0) + children.get(layer.parent, 0)
-        children[layer.parent] = children.get(layer.parent, 0) + 1
-    return depth
+        children.setdefault(layer.parent if layer.parent in known else None, []).append(layer)
+    rows: list[tuple[Layer, int]] = []
+    pending = [(layer, depth) for depth, layer in enumerate(children.get(None, []))]
+    while pending:
+        layer, depth = pending.pop()
+        rows.append((layer, depth))
+        pending += [(child, depth + beside) for beside, child in enumerate(children.get(layer.id, []))]
+    return rows
 
 
 def layers(found: Sequence[Layer], head: str | None, image: str) -> Shown:
-    """Return the layers of a session, oldest first, with the image below them."""
-    depth = depths(found)
+    """Return the layers of a session as a tree that grows downwards, from the image."""
     rows = [("image", image[:12], "", "", "", "", "", "* head" if head is None else "")]
-    for layer in found:
+    for layer, depth in tree(found):
         changes = layer.changes
         code = str(layer.cell.get("code", "")).strip().splitlines()
         rows.append(
             (
-                f"{'│ ' * depth[layer.id]}[{layer.cell.get('number') or ''}]",
+                f"{'│ ' * depth}[{layer.cell.get('number') or ''}]",
                 layer.id[:12],
                 f"+{changes.added} ~{changes.changed} -{changes.deleted}",
                 format_size(changes.bytes),

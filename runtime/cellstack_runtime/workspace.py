@@ -18,7 +18,7 @@ from cellstack_runtime.client import BrokerClient, Conversation
 from cellstack_runtime.clock import Clock
 from cellstack_runtime.containers import CellContainer, Finished
 from cellstack_runtime.context import Context, hidden_mask, mask_is_current
-from cellstack_runtime.errors import CellstackError, HostError, NotFoundError
+from cellstack_runtime.errors import CellstackError, HostError, NotFoundError, StoreError
 from cellstack_runtime.image import ensure_default, guest_directory
 from cellstack_runtime.limits import Limits
 from cellstack_runtime.live import Container, make_run
@@ -218,8 +218,10 @@ class Workspace:
     def move_head(self, layer: str | None) -> None:
         """Make `layer` the head (checkout, undo), on its own image. The last cell must have `settled`.
 
-        NotFoundError when its image or its variables are not in this store or session.
+        NotFoundError when its image or its variables are not in this store or session, StoreError when it cannot be
+        written down; head is where it was then.
         """
+        image, head = self.image, self.session.head
         if layer is not None:
             found = self.store.layer(layer)
             if found.state is not None and not os.path.isdir(self.session.state_dir(found.state)):
@@ -229,9 +231,16 @@ class Workspace:
                 )
             if found.image is not None and found.image != self.image.id:
                 self._use_image(self.store.image(found.image))
-        self.session.previous_heads.append(self.session.head)
+        self.session.previous_heads.append(head)
         self.session.head = layer
-        self.session.save()
+        try:
+            self.session.save()
+        except StoreError:
+            self.session.head = head
+            self.session.previous_heads.pop()
+            if self.image is not image:
+                self._use_image(image)
+            raise
         self.prepare()
         self.on_change()
 

@@ -32,6 +32,20 @@ MODULE = re.compile(r"[A-Za-z_]\w{0,63}(\.[A-Za-z_]\w{0,63}){0,2}")
 MAX_PRELOADED = 2000
 
 
+def environment(workspace: Workspace) -> dict[str, str]:
+    """Return the environment of all cells on the workspace's image.
+
+    The seed of hashes is the same wherever a layer of this image may go on: variables hold what hashes have given.
+    """
+    return {
+        **DEFAULT_ENV,
+        **dict(entry.split("=", 1) for entry in workspace.image.config.get("Env", ())),
+        **{name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)},
+        "PYTHONHASHSEED": str(int(workspace.image.id[:8], 16)),
+        **workspace.env,
+    }
+
+
 class Zygotes:
     """One zygote serves; another one may be starting that will take its place."""
 
@@ -102,19 +116,12 @@ class Zygotes:
 
     async def _start(self, key: str, head: str | None) -> None:
         workspace = self._workspace
-        env = {
-            **DEFAULT_ENV,
-            **dict(entry.split("=", 1) for entry in workspace.image.config.get("Env", ())),
-            **{name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)},
-            "PYTHONHASHSEED": str(int(workspace.session.id[:8], 16) % 2**32),
-            **workspace.env,
-        }
         await self._broker.ask(
             "zygote",
             key=key,
             python=workspace.image.config["cellstack"]["python"],
             root=workspace.lowers(self._import_root(head), "root"),
-            env=env,
+            env=environment(workspace),
             seccomp=self._seccomp,
             zygote_seccomp=self._zygote_seccomp,
             joined_seccomp=self._joined_seccomp,

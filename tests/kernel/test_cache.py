@@ -7,10 +7,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
+from tests.kernels import Running
 
 if TYPE_CHECKING:
     import subprocess
@@ -36,11 +38,12 @@ class Folder:
         self._cellstack = cellstack
         self._write = write_notebook
         self.path = path
+        self.name = "a.ipynb"
         (path / "data").write_text("data")
 
     def run(self, *cells: str, flags: tuple[str, ...] = ("--cache",), tags: dict[int, str] | None = None) -> list[str]:
         """Run a notebook of these cells; return what the cache did for each."""
-        notebook = self._write(self.path / "a.ipynb", *cells)
+        notebook = self._write(self.path / self.name, *cells)
         node = nbformat.read(notebook, as_version=4)
         for index, tag in (tags or {}).items():
             node.cells[index].metadata["tags"] = [tag]
@@ -97,6 +100,79 @@ def test_other_settings_are_another_result(folder: Folder, flags: tuple[str, ...
     assert folder.run("1", flags=("--cache", *flags)) == ["hit"]
 
 
+def test_time_zone_and_language_are_part_of_the_key(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = ["import time\ntime.tzname[0]"]
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    folder.run(*cells)
+    monkeypatch.setenv("TZ", "UTC")
+    assert folder.run(*cells) == ["miss"]
+    assert folder.outputs[0][0].data["text/plain"] == "'UTC'"
+    assert folder.run(*cells) == ["hit"]
+    monkeypatch.setenv("LC_ALL", "C")
+    assert folder.run(*cells) == ["miss"]
+
+
+def test_cell_that_sees_the_folder_is_not_one_that_sees_none(folder: Folder) -> None:
+    cells = ["import os\nos.listdir()"]
+    (folder.path / "data").unlink()
+    folder.run(*cells)
+    assert folder.run(*cells, flags=("--cache", "--context", "none")) == ["miss"]
+    assert folder.outputs[0][0].data["text/plain"] == "[]"
+
+
+def test_cell_that_lists_the_folder_sees_its_own_notebook(folder: Folder) -> None:
+    cells = ["import os\nsorted(os.listdir())"]
+    (folder.path / "data").unlink()
+    folder.run(*cells)
+    assert folder.run(*cells) == ["hit"]
+    folder.path, folder.name = folder.path / "other", "b.ipynb"
+    folder.path.mkdir()
+    assert folder.run(*cells) == ["miss"]
+    assert folder.outputs[0][0].data["text/plain"] == "['b.ipynb']"
+
+
+def test_file_with_other_content_and_the_same_size_and_time_is_another_file(folder: Folder) -> None:
+    folder.run(*CELLS)
+    path = folder.path / "data"
+    before = path.stat()
+    path.write_text("atad")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert folder.run(*CELLS) == ["miss"] * 4
+    assert folder.outputs[2][1].data["text/plain"] == "'atad'"
+
+
+def test_what_a_cell_gave_while_files_changed_is_not_kept(folder: Folder) -> None:
+    cells = ["import time\nwhile open('data').read() == 'data':\n    time.sleep(0.05)\nopen('data').read()"]
+    change = Timer(4, (folder.path / "data").write_text, ["other"])
+    change.start()
+    assert folder.run(*cells) == ["miss"]
+    change.join()
+    assert folder.run(*cells) == ["miss"]
+    assert folder.run(*cells) == ["hit"]
+
+
+def test_hashes_are_those_of_the_run_that_the_cache_goes_on_from(folder: Folder) -> None:
+    folder.run("found = hash('text')")
+    assert folder.run("found = hash('text')", "found == hash('text')") == ["hit", "miss"]
+    assert folder.outputs[1][0].data["text/plain"] == "True"
+
+
+def test_layers_that_the_cache_gave_again_are_shown_once(tmp_path: Path) -> None:
+    kernel = Running(tmp_path / "a.ipynb")
+    try:
+        cells = ["%cache on", "x = 1", "y = x"]
+        for code in cells:
+            kernel.run(code)
+        kernel.again(now=False)
+        for code in cells:
+            kernel.run(code)
+        _, (shown,) = kernel.run("%layers")
+    finally:
+        kernel.close()
+    assert [row.split()[0] for row in shown.splitlines()] == ["CELL", "image", "[2]", "[3]"]
+    assert shown.endswith("* head")
+
+
 def test_cell_that_failed_runs_again_and_so_does_one_that_says_so(folder: Folder) -> None:
     cells = ["1", "1 / 0", "2"]
     assert folder.run(*cells) == ["miss"] * 3
@@ -104,6 +180,16 @@ def test_cell_that_failed_runs_again_and_so_does_one_that_says_so(folder: Folder
     cells = ["1", "3", "2"]
     folder.run(*cells)
     assert folder.run(*cells, tags={1: "no-cache"}) == ["hit", "off", "miss"]
+
+
+def test_cell_that_is_to_fail_gives_its_error_again(folder: Folder) -> None:
+    cells, tags = ["x = 1", "x = 2\n1 / 0", "x"], {1: "raises-exception"}
+    folder.run(*cells, tags=tags)
+    outputs = folder.outputs
+    assert folder.run(*cells, tags=tags) == ["hit"] * 3
+    assert folder.outputs == outputs
+    assert folder.outputs[1][0].ename == "ZeroDivisionError"
+    assert folder.records[1]["status"] == "error"
 
 
 def test_cell_that_can_write_to_the_host_is_never_cached(folder: Folder) -> None:

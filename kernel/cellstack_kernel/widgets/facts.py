@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellstack_kernel import views
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.limits import Limits
     from cellstack_runtime.metrics import Sample
     from cellstack_runtime.namespaces import Namespace
+    from cellstack_runtime.store import Layer
     from cellstack_runtime.workspace import Workspace
 
 Facts = dict[str, Any]
@@ -39,24 +40,38 @@ def text(value: object, most: int = MAX_TEXT) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
+def found(workspace: Workspace) -> list[Layer]:
+    """Return the layers of a notebook, oldest first."""
+    return _layers(workspace, _layer_ids(workspace))
+
+
+def _layer_ids(workspace: Workspace) -> list[str]:
+    """Return each layer once: one that the cache gave again is among the cells again."""
+    return list(dict.fromkeys(entry["layer"] for entry in workspace.session.cells))
+
+
+def _layers(workspace: Workspace, ids: Iterable[str]) -> list[Layer]:
+    layers = []
+    for layer_id in ids:
+        with contextlib.suppress(NotFoundError):  # removed by another process
+            layers.append(workspace.store.layer(layer_id))
+    return layers
+
+
 def layers(workspace: Workspace) -> Facts:
-    """Return the newest layers of a notebook, oldest first, and the image below; `left_out`: how many are older.
+    """Return the newest layers of a notebook as a tree (`views.tree`), and its image; `left_out`: how many are older.
 
     {"image", "image_layers", "head", "left_out", "rows": [{"id", "number", "depth", "code", "added", "changed",
     "deleted", "size", "status", "on_path"}]}; on_path: whether head stands on it or is it.
     """
-    ids = [entry["layer"] for entry in workspace.session.cells]
-    found = []
-    for layer_id in ids[-MAX_LAYERS:]:
-        with contextlib.suppress(NotFoundError):  # removed by another process
-            found.append(workspace.store.layer(layer_id))
-    depths = views.depths(found)
+    ids = _layer_ids(workspace)
+    newest = _layers(workspace, ids[-MAX_LAYERS:])
     path = {layer.id for layer in workspace.store.chain(workspace.head)} if workspace.head else set()
     rows = []
-    for layer in found:
+    for layer, depth in views.tree(newest):
         number, code = layer.cell.get("number"), str(layer.cell.get("code", "")).strip().splitlines()
         changes = layer.changes
-        row = {"id": layer.id[:12], "number": number or None, "depth": depths[layer.id]}
+        row = {"id": layer.id[:12], "number": number or None, "depth": depth}
         row |= {"code": text(code[0]) if code else "", "status": text(layer.cell.get("status", ""))}
         row |= {"added": changes.added, "changed": changes.changed, "deleted": changes.deleted}
         row |= {"size": format_size(changes.bytes), "on_path": layer.id in path}

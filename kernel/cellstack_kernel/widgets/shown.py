@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 async def layers(notebook: Notebook) -> views.Shown:
     """Return the layers of a notebook."""
     workspace = notebook.workspace
-    found = [workspace.store.layer(entry["layer"]) for entry in workspace.session.cells]
-    text, _ = views.layers(found, workspace.head, workspace.image.id)
+    text, _ = views.layers(facts.found(workspace), workspace.head, workspace.image.id)
     return text, pictures.layers(await asyncio.to_thread(facts.layers, workspace))
 
 

@@ -358,7 +358,7 @@ class Store:
         return state is None or os.path.exists(f"{session.state_dir(state)}/{STATE_FILE}")
 
     def adopt(self, session: Session, layer: str, number: Any) -> bool:
-        """Make `layer`, which may be another session's, head of `session` as cell `number`; False when it is not there.
+        """Make `layer`, which may be another session's, head of `session` as cell `number`; False when it cannot be.
 
         While nothing is collected, and written down before anything is.
         """
@@ -369,9 +369,15 @@ class Store:
                 self._share_state(session, layer)
             except (NotFoundError, StoreError, OSError):
                 return False
+            before = session.head
             session.head = layer
             session.cells.append({"layer": layer, "number": number, "cache": "hit"})
-            session.save()
+            try:
+                session.save()
+            except StoreError:
+                session.head = before
+                session.cells.pop()
+                return False
         return True
 
     def _share_state(self, session: Session, head: str) -> None:

@@ -46,9 +46,9 @@ class Running:
         reply = self.client.execute_interactive(code, timeout=PATIENCE, output_hook=keep)
         return reply["content"]["execution_count"], texts
 
-    def kill(self) -> None:
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         provisioner: Any = self.manager.provisioner
-        os.kill(provisioner.pid, signal.SIGKILL)
+        os.kill(provisioner.pid, number)
 
     def again(self, *, now: bool) -> None:
         self.client.stop_channels()

@@ -73,7 +73,8 @@ class CellstackApp(IPKernelApp):
 
     def _terminate(self) -> None:
         async def close() -> None:
-            await self.kernel.close_notebook()
+            # Not what a person does: the host goes down, or its service. A later kernel goes on where this one was.
+            await self.kernel.close_notebook(None)
             self.io_loop.stop()
 
         self._closing = asyncio.ensure_future(close())

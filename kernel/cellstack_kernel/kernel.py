@@ -447,8 +447,8 @@ class CellstackKernel(Kernel):
         content = {"status": "ok", "subshell_id": self.channels.subshells}
         self.session.send(stream, "list_subshell_reply", content, parent, ident)
 
-    async def close_notebook(self, ended: str = "shutdown") -> None:
-        """End the notebook's containers and broker."""
+    async def close_notebook(self, ended: str | None) -> None:
+        """End the notebook's containers and broker. ended: what the person has asked for, None when they have not."""
         opening, self._opening = self._opening, None
         if opening is None:
             return

@@ -218,7 +218,7 @@ class Notebook:
         for what, flag in self.grants.beyond(wanted):
             await self.grants.require(what, flag, front)
 
-    async def close(self, ended: str = "shutdown") -> None:
+    async def close(self, ended: str | None = "shutdown") -> None:
         """End what runs; layers and session stay."""
         if self.feed is not None:
             self.feed.close()

@@ -570,7 +570,7 @@ class Workspace:
 
     # -- the end -----------------------------------------------------------------------------------------------
 
-    async def close(self, ended: str = "shutdown") -> None:
+    async def close(self, ended: str | None = "shutdown") -> None:
         """Kill what runs and remove what was made; layers and the session stay, which notes how it `ended`."""
         with contextlib.suppress(CellstackError):
             await self.settled()

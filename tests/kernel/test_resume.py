@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 
+import psutil
 import pytest
 from tests.kernels import PATIENCE, Running
 
@@ -21,6 +23,15 @@ def test_killed_kernel_is_back_at_its_head(kernel: Running) -> None:
     assert texts[0].startswith("The kernel had died. It is back at the result of cell [2] (layer ")
     assert texts[1:] == ["([1, 2], 'text', [1, 2], 'x = [1]')"]
     assert kernel.run("len(x)") == (4, ["2"])
+
+
+def test_kernel_that_ends_with_its_host_is_back_at_its_head(kernel: Running) -> None:
+    kernel.run("x = 7")
+    kernel.kill(signal.SIGTERM)  # as `systemctl stop` and a host that goes down send it
+    psutil.Process(kernel.manager.provisioner.pid).wait(PATIENCE)  # type: ignore[union-attr]
+    kernel.again(now=True)
+    _, texts = kernel.run("x")
+    assert (texts[0][:20], texts[1:]) == ("The kernel had died.", ["7"])
 
 
 def test_new_kernel_of_the_notebook_goes_on_after_the_death_of_the_other(kernel: Running) -> None:

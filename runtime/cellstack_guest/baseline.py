@@ -78,6 +78,17 @@ class Baseline:
             return False
         return number is not None and number not in self._before
 
+    def is_replaced(self, key: str, delta: Delta) -> bool:
+        """Tell whether a cell has taken a changed object away, or put another one there, which goes with its holder."""
+        module = module_of(key)
+        if not self.covers(module):
+            return False
+        try:
+            found = nodes.resolve(module, delta.path)
+        except LookupError:
+            return True
+        return all(table.find(id(found)) is None for table in (self._table, *self._later))
+
     def _found(self, step: Step) -> Step | None:
         """Return a coded step to a part that is gone with the object that is its key, if it is still there."""
         address = address_in(step)

@@ -76,7 +76,7 @@ class Carrier:
         self._initial = dict(namespace)
         self._ambient = Ambient()
         self._baseline = baseline
-        self.modules = Modules(self.extra, self.notices, baseline, self._put_back_key, self._applied)
+        self.modules = Modules(self.extra, self.notices, baseline, self._put_back_key, self._applied, self._drop)
         self._state: str | None = None
         # What a second cell in this process goes on from, seldom as there is one.
         self._continued: tuple[Manifest, dict[str, dict[str, Any]]] | None = None
@@ -155,6 +155,10 @@ class Carrier:
             patches.apply(key, value)
         except Exception as error:  # noqa: BLE001 - a class may refuse it, and that must not cost the cell
             self._give_up(key, f"could not be set again: {type(error).__name__}: {error}")
+
+    def _drop(self, key: str) -> None:
+        self._held.pop(key, None)
+        self._lost.add(key)
 
     def _give_up(self, key: str, why: str) -> None:
         """Tell once of a change that cannot be made again, and carry it no further."""
@@ -320,6 +324,8 @@ class Carrier:
         self._live[component] = _as_loaded(values)
         for key, value in values.items():
             if patches.is_patch(key):
+                if key in self._lost:
+                    continue
                 if patches.module_of(key) in sys.modules:
                     self._apply(key, value)
                 else:  # a variable that shares objects with it was loaded

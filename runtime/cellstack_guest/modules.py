@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 IMPORTS = "imports"  # dotted names of modules that cells have imported
 COMPANIONS = "companions"  # pairs of a package, and a module whose import has changed what is in it
 FOLDERS = "folders"  # where modules of the person's own were found
+STAMPS = "stamps"  # pairs of such a module, and what tells its file
 _CALL = ast.parse("callback()").body[0]
 
 
@@ -46,6 +47,7 @@ class Modules:
         baseline: Baseline | None,
         put_back: Callable[[str], None],
         applied: Callable[[], dict[str, Any]],
+        drop: Callable[[str], None],
     ) -> None:
         self.quiet: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         self.words: frozenset[str] = frozenset()  # of the code of the cell
@@ -54,6 +56,7 @@ class Modules:
         self._baseline = baseline
         self._put_back_key = put_back
         self._applied = applied
+        self._drop = drop
         self._acts = self._has_acted = self._loads = False
         self._has_imported = True  # what is loaded imports, too
         self._imports: set[str] = set()
@@ -126,12 +129,22 @@ class Modules:
         self._due += [name for package, name in self._extra.get(COMPANIONS, ()) if package == module]
         if not in_import:
             self._import_due()
-        for key in self._pending.pop(module, ()):
+        keys = self._pending.pop(module, [])
+        if self._is_edited(module):
+            for key in filter(is_delta, keys):  # before any is put back: those that share objects are loaded together
+                self._drop(key)
+            keys = [key for key in keys if not is_delta(key)]
+        for key in keys:
             # Its values may be of modules that are not complete yet, or need the variable whose loading imports.
             if in_import and (is_delta(key) or (self._loads and hooks.is_hook(key))):
                 self._deferred.append(key)
             else:
                 self._put_back_key(key)
+
+    def _is_edited(self, module: str) -> bool:
+        """Tell whether the file of a module of the person's own is another than the one that cells have changed."""
+        known, found = dict(self._extra.get(STAMPS, ())).get(module), sys.modules.get(module)
+        return known is not None and found is not None and patches.is_own(found) and known != patches.stamp_of(found)
 
     def put_back_deferred(self) -> None:
         """Put back what had to wait until no import is under way any more."""
@@ -161,6 +174,7 @@ class Modules:
         """Take in the modules that were imported since, before a statement of the cell may change them."""
         self._note_companions()
         self.put_back_deferred()
+        patches.own_modules()  # before a statement writes their files
         warned.enter()
         imports = isinstance(statement, ast.Import | ast.ImportFrom)
         if imports:
@@ -207,6 +221,9 @@ class Modules:
         new = {name for name in self._imports - set(known) if name in sys.modules}
         if new:
             self._extra[IMPORTS] = (*known, *sorted(new))
+        stamps = dict(self._extra.get(STAMPS, ()))
+        if not (own := patches.own_modules()).items() <= stamps.items():
+            self._extra[STAMPS] = tuple((stamps | own).items())
         folders = self._extra.get(FOLDERS, ())
         found = {folder for name in hooks.new_modules() if (folder := patches.folder_of(name)) is not None}
         if not found <= {patches.FOLDER, *folders}:
@@ -229,7 +246,7 @@ class Modules:
         for key, delta, whole in self.baseline.changes():
             changes[key] = delta if whole or key not in live else merged(live[key], delta)
         for key in live.keys() - changes.keys():
-            if not self.baseline.is_pristine(key, live[key]):
+            if not self.baseline.is_pristine(key, live[key]) and not self.baseline.is_replaced(key, live[key]):
                 changes[key] = live[key]
         return {key: delta for key, delta in changes.items() if delta.put or delta.gone}
 

@@ -20,10 +20,13 @@ from cellstack_guest import adapters, baseline, caches, hooks
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+Stamp = tuple[int, int]  # size and time of a file
+
 PATCH, MODULE = "patch:", "module:"
 FOLDER = "/work"  # the notebook's, where the person's own modules are; they are never preloaded
 _STAMP = "cellstack file"  # no attribute has this name
 _ABSENT = object()
+_stamps: dict[str, tuple[object, Stamp]] = {}  # of the process: which file each module was made from, by its spec
 _CONTAINERS = (list, dict, set, collections.deque)
 _DATA = (
     *(int, float, complex, str, bytes, bool, type(None)),
@@ -76,7 +79,7 @@ def found(
     for name in imported:
         module = sys.modules[name]
         if is_own(module) and (data := dict(_data_of(module))):
-            values[MODULE + name] = {**data, _STAMP: _stamp(module)}
+            values[MODULE + name] = {**data, _STAMP: stamp_of(module)}
     return values
 
 
@@ -91,7 +94,7 @@ def apply(key: str, value: Any) -> None:
     module = sys.modules[module_of(key)]
     if key.startswith(MODULE):
         data = dict(value)
-        if data.pop(_STAMP) == _stamp(module):
+        if data.pop(_STAMP) == stamp_of(module):
             for name, kept in list(data.items()):
                 if type(kept) is caches.Content:
                     caches.fill(vars(module)[name], data.pop(name))
@@ -173,7 +176,21 @@ def _data_of(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _stamp(module: types.ModuleType) -> tuple[int, int]:
+def own_modules() -> dict[str, Stamp]:
+    """Return the person's own modules that were imported in this process, and of each the file that it is made from."""
+    found = [(name, sys.modules.get(name)) for name in [*hooks.new_modules()]]
+    return {name: stamp_of(module) for name, module in found if type(module) is types.ModuleType and is_own(module)}
+
+
+def stamp_of(module: types.ModuleType) -> Stamp:
+    """Return what tells the file that a module is made from: as it was when this was asked first since its code ran."""
+    spec, known = getattr(module, "__spec__", None), _stamps.get(module.__name__)
+    if known is None or known[0] is not spec:  # a module that is reloaded has another one
+        known = _stamps[module.__name__] = spec, _stamp(module)
+    return known[1]
+
+
+def _stamp(module: types.ModuleType) -> Stamp:
     try:
         status = os.stat(module.__file__ or "")
     except OSError:

@@ -127,3 +127,62 @@ def test_a_thread_that_a_module_keeps_is_not_carried_and_not_spoken_of(notebook:
     run = notebook.run("import host_lib, threading\nhost_lib.watcher = threading.Thread(target=print, daemon=True)")
     assert run.notices == []
     assert notebook.run("hasattr(host_lib, 'watcher')").result == "False"
+
+
+def test_what_a_module_beside_the_notebook_has_replaced_does_not_come_back(notebook: Cells) -> None:
+    Path(notebook.folder, "shop.py").write_text(
+        "seen = []\nby_name = {}\nclass Kind:\n    items = []\n"
+        "def add(x): seen.append(x); by_name[x] = 1; Kind.items.append(x)\n"
+        "def reset():\n    global seen, by_name\n    seen, by_name, Kind.items = [], {}, []\n"
+    )
+    shown = "shop.seen, shop.by_name, shop.Kind.items"
+    notebook.run("import shop")
+    notebook.run("shop.add(1)")
+    assert notebook.run(shown).result == "([1], {1: 1}, [1])"
+    notebook.run("shop.reset()")
+    assert notebook.run(shown).result == "([], {}, [])"
+    notebook.run("shop.add(2)")
+    assert notebook.run(shown).result == "([2], {2: 1}, [2])"
+    notebook.run("del shop.by_name, shop.Kind.items")
+    ran = notebook.run("hasattr(shop, 'by_name'), hasattr(shop.Kind, 'items'), shop.seen")
+    assert (ran.result, ran.notices) == ("(False, False, [2])", [])
+
+
+def test_what_a_cell_replaces_in_a_module_is_still_there_for_a_variable(notebook: Cells) -> None:
+    Path(notebook.folder, "shop.py").write_text("seen = []\nalias = seen\n")
+    notebook.run("import shop\nshop.seen.append(1)")
+    notebook.run("kept = shop.seen\nshop.seen = []")
+    notebook.run("kept.append(2)\nshop.seen.append('new')")
+    assert notebook.run("kept, shop.seen, shop.alias is kept").result == "([1, 2], ['new'], True)"
+
+
+def test_module_that_is_loaded_again_is_as_its_file_says(notebook: Cells) -> None:
+    path = Path(notebook.folder, "shop.py")
+    path.write_text("rate = 1\nseen = []\nclass Kind:\n    items = []\n")
+    shown = "shop.rate, shop.seen, shop.Kind.items"
+    notebook.run("import shop, importlib")
+    notebook.run("shop.seen.append(1)\nshop.Kind.items.append(2)\nshop.rate = 3")
+    assert notebook.run(shown).result == "(3, [1], [2])"
+    notebook.run("importlib.reload(shop)")
+    assert notebook.run(shown).result == "(1, [], [])"
+
+
+def test_module_whose_file_has_changed_is_as_its_file_says(notebook: Cells) -> None:
+    path = Path(notebook.folder, "shop.py")
+    path.write_text("rate = 1\nseen = []\nclass Kind:\n    items = []\n")
+    shown = "shop.rate, shop.seen, shop.Kind.items"
+    notebook.run("import shop")
+    notebook.run("shop.seen.append(1)\nshop.Kind.items.append(2)\nshop.rate = 3\nshop.more = [1]")
+    path.write_text("rate = 100\nseen = ['new']\nclass Kind:\n    items = ['mine']\n")
+    assert notebook.run(shown).result == "(100, ['new'], ['mine'])"
+    notebook.run("shop.seen.append(4)")
+    assert notebook.run(shown).result == "(100, ['new', 4], ['mine'])"
+
+
+def test_file_of_a_module_that_a_cell_has_written_counts_in_the_next_one(notebook: Cells) -> None:
+    path = Path(notebook.folder, "shop.py")
+    path.write_text("rate = 1\ndef f(): return rate\n")
+    notebook.run("import shop")
+    notebook.run("shop.rate = 5\nshop.f()")
+    notebook.run("shop.f()\nopen('shop.py', 'w').write('rate = 200\\ndef f(): return rate + 1\\n')")
+    assert notebook.run("shop.rate, shop.f()").result == "(200, 201)"

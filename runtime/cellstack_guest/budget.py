@@ -19,7 +19,8 @@ SECONDS = 120.0  # for all variables of a cell
 PATIENCE = 3.0  # seconds after which it is said, and an interrupt is not one that was meant for the cell's code
 SLACK = 16 * 2**20  # bytes of memory for all that is not counted
 DISK_SHARE = 2  # the part of the free disk that one cell's variables may take: a half
-_PRIVATE = re.compile(rb"^(?:Private_\w+|Swap): +(\d+) kB", re.MULTILINE)
+# Pages of files, as those of arrays that are mapped, are given back when memory is short. Linux 5.4 and newer.
+_HELD = re.compile(rb"^(?:Pss_Anon|Pss_Shmem|Swap): +(\d+) kB", re.MULTILINE)
 
 
 class OverBudgetError(Exception):
@@ -67,7 +68,7 @@ class Budget:
         # No less than what counts: pages shared with the zygote are among them. Other processes are rare, and small.
         used = resident()
         if used + more > self._memory:
-            used = private()
+            used = held()
         if used + more > self._memory:
             raise OverBudgetError(self.no_memory())
         return self._memory - used - more
@@ -107,11 +108,11 @@ def resident() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def private() -> int:
-    """Return the bytes of memory that this process alone has, and with it each that it has started."""
+def held() -> int:
+    """Return the bytes of memory of this process and all that it has started which can be had from no file again."""
     total = 0
     for name in filter(str.isdecimal, os.listdir("/proc")):
         # Another may end meanwhile, or be another's.
         with contextlib.suppress(OSError), open(f"/proc/{name}/smaps_rollup", "rb") as file:
-            total += sum(map(int, _PRIVATE.findall(file.read()))) * 1024
+            total += sum(map(int, _HELD.findall(file.read()))) * 1024
     return total

@@ -377,8 +377,9 @@ def _dump(
     pickler.without_caches = without_caches
     try:
         if budget is not None:
-            whole = (value for value in values.values() if type(value) in (str, bytes, bytearray))
-            budget.room(2 * sum(map(len, whole)))  # which are copied as they are
+            whole = sum(len(value) for value in values.values() if type(value) in (str, bytes, bytearray))
+            if whole > _STEP:
+                budget.room(2 * whole)  # which are copied as they are
         # Not cloudpickle's dump, which turns a RecursionError into something else.
         pickle.Pickler.dump(pickler, values)
     except RecursionError:

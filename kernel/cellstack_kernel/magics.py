@@ -17,9 +17,11 @@ from cellstack_runtime.context import resolve_context
 from cellstack_runtime.diff import changes_between
 from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
 from cellstack_runtime.extract import copy_out, find, has_hidden
+from cellstack_runtime.image.default import REFERENCE
 from cellstack_runtime.limits import format_size
 from cellstack_runtime.live import live_containers
 from cellstack_runtime.store.store import now
+from cellstack_runtime.store.tags import split_reference
 from cellstack_runtime.store.variables import variables_of
 
 if TYPE_CHECKING:
@@ -215,7 +217,14 @@ async def _tag(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Sh
 
 
 def tag_head(notebook: Notebook, name: str) -> str:
-    """Give head a name among the images; return what was done in one sentence."""
+    """Give head a name among the images; return what was done in one sentence.
+
+    UsageError for a name that would not be found, or not for long.
+    """
+    if references.is_taken(name):
+        raise UsageError(f"{name} names a layer: `head`, `image` and numbers do", hint="Take another name")
+    if ":".join(split_reference(name)) == REFERENCE:
+        raise UsageError(f"{REFERENCE} is made of the environment, anew when that changes", hint="Take another name")
     workspace = notebook.workspace
     store = workspace.store
     chain = [layer.id for layer in store.chain(workspace.head)] if workspace.head else []

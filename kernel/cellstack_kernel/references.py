@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 IMAGE = "image"
 
 
+_HEAD = re.compile(r"head(?:~(\d+)|(~*))")
+_CELL = re.compile(r"\[(\d{1,6})\]|(\d{1,6})")
+
+
+def is_taken(name: str) -> bool:
+    """Tell whether `resolve` takes a name for something else than a tag."""
+    return name == IMAGE or _HEAD.fullmatch(name) is not None or _CELL.fullmatch(name) is not None
+
+
 def resolve(workspace: Workspace, ref: str) -> str | None:
     """Return the layer that `ref` names, None for the image itself.
 
@@ -24,10 +33,10 @@ def resolve(workspace: Workspace, ref: str) -> str | None:
     """
     if ref == IMAGE:
         return None
-    if match := re.fullmatch(r"head(?:~(\d+)|(~*))", ref):
+    if match := _HEAD.fullmatch(ref):
         return back(workspace, int(match[1]) if match[1] else len(match[2] or ""))
-    if match := re.fullmatch(r"\[?(\d{1,6})\]?", ref):
-        return _of_cell(workspace, int(match[1]))
+    if match := _CELL.fullmatch(ref):
+        return _of_cell(workspace, int(match[1] or match[2]))
     if (image := _tagged(workspace, ref)) is not None:
         if image == workspace.image.id:
             return None

@@ -7,16 +7,20 @@ theirs can only exist where they have been imported.
 
 from __future__ import annotations
 
+import array as typed
+import ctypes
 import os
 import sys
 from pickle import PickleBuffer
 from typing import Any
 
-from cellstack_guest import texts
+from cellstack_guest import dirty, texts
 from cellstack_guest.adapters import torch
 
 # Kinds whose bytes mean the same in another process: not objects, not strings on a heap of their own.
 _PLAIN_KINDS = "biufcmMSUV?"
+# Whose memory arrays look into, and which show it themselves.
+_LENDERS = (bytearray, typed.array, ctypes.Array, ctypes.Structure, ctypes.Union)
 
 
 def reduce_array(array: Any) -> Any:
@@ -32,8 +36,10 @@ def reduce_array(array: Any) -> Any:
         own = owner is array and array.dtype == object
         return texts.reduce_texts(array) if own else _reduce_object_view(array, owner)
     of_tensor = hasattr(owner.base, "untyped_storage")
-    reduce = _reduce_view_of_tensor if of_tensor else _reduce_view
-    if (of_tensor or owner is not array) and (reduction := reduce(array, owner)) is not NotImplemented:
+    reduction = _reduce_over(array, owner)
+    if reduction is NotImplemented and (of_tensor or owner is not array):
+        reduction = (_reduce_view_of_tensor if of_tensor else _reduce_view)(array, owner)
+    if reduction is not NotImplemented:
         return reduction
     flat = _flat(array, numpy)
     if flat is None:
@@ -95,6 +101,23 @@ def load_owner(
     if not writeable:
         array.setflags(write=False)
     return array
+
+
+def _reduce_over(array: Any, owner: Any) -> Any:
+    """Return the reduction of an array on the memory of an object that shows it in its own way."""
+    lender = owner.base.obj if type(owner.base) is memoryview else owner.base
+    if not isinstance(lender, _LENDERS) or not array.nbytes or dirty.maps_file(lender):
+        return NotImplemented
+    numpy = sys.modules["numpy"]
+    offset = _address(array) - _address(numpy.frombuffer(lender, numpy.uint8))
+    arguments = (lender, type(array), array.dtype, array.shape, array.strides, offset, array.flags.writeable)
+    return (load_over, arguments, getattr(array, "__dict__", None) or None, None, None, set_attributes)
+
+
+def load_over(lender: Any, *layout: Any) -> Any:
+    """Build an array on the memory of an object that is none. layout: what `load_view` takes."""
+    numpy = sys.modules["numpy"]
+    return load_view(numpy.frombuffer(lender, numpy.uint8), *layout)
 
 
 def load_view(

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 PAGE = mmap.PAGESIZE
 _PRESENT, _SWAPPED, _FILE = 1 << 63, 1 << 62, 1 << 61
 _MAP_NORESERVE = 0x4000  # a mapping of 1 GiB that is only read must not count as memory to come
+_MAPS = "cellstack_maps"
 _FAILED = ctypes.c_void_p(-1).value
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -45,6 +46,11 @@ class Mapping:
         return (self.size + PAGE - 1) // PAGE
 
 
+def maps_file(memory: object) -> bool:
+    """Tell whether this is memory that `map_file` has returned."""
+    return hasattr(memory, _MAPS)
+
+
 def map_file(path: str, offset: int, size: int) -> tuple[Mapping, memoryview]:
     """Map `size` (> 0) bytes of `path` from `offset`, a multiple of the page size. Keeps no descriptor open.
 
@@ -64,6 +70,7 @@ def map_file(path: str, offset: int, size: int) -> tuple[Mapping, memoryview]:
     finally:
         os.close(descriptor)
     memory = (ctypes.c_char * size).from_address(address)
+    setattr(memory, _MAPS, path)
     release = weakref.finalize(memory, _libc.munmap, address, size)
     release.atexit = False  # objects that outlive the interpreter's last steps may still point here
     return Mapping(address, size, weakref.ref(memory)), memoryview(memory).cast("B")

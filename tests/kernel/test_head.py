@@ -28,3 +28,10 @@ def test_head_that_cannot_be_written_down_has_not_moved(kernel: Running, store: 
     assert kernel.run("x")[1] == ["2"]
     kernel.run("%undo 2")
     assert kernel.run("x")[1] == ["1"]
+
+
+@pytest.mark.parametrize("name", ["head", "head~2", "image", "3", "cellstack/default", "cellstack/default:latest"])
+def test_names_that_mean_something_else_are_no_tags(kernel: Running, name: str) -> None:
+    kernel.run("1")
+    _, texts = kernel.run(f"%tag {name}")
+    assert "Take another name" in texts[0]

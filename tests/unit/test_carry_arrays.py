@@ -253,3 +253,25 @@ def test_figures_are_drawn_again(nb: Notebook) -> None:
     assert ran.printed == "True True 0\n"
     assert ran.not_carried == {}
     assert nb.show("(len(fig.axes[0].lines), fig.axes[0].get_title())") == "(2, 'T')"
+
+
+@pytest.mark.parametrize(
+    ("make", "place", "in_it"),
+    [
+        ("m = bytearray(8); a = np.frombuffer(m, dtype='u1')", 2, 2),
+        ("m = bytearray(8); a = np.asarray(memoryview(m))[1:][1:]", 2, 4),
+        ("import array; m = array.array('h', [0] * 8); a = np.frombuffer(m, dtype='h')", 2, 2),
+        ("import ctypes; m = (ctypes.c_int * 8)(); a = np.ctypeslib.as_array(m).reshape(2, 4).T[2]", 1, 6),
+    ],
+)
+def test_arrays_look_into_the_memory_of_other_objects(nb: Notebook, make: str, place: int, in_it: int) -> None:
+    nb.run(f"import numpy as np\n{make}\nb = a[1:]")
+    nb.run(f"a[{place}] = 7")
+    assert nb.show(f"m[{in_it}]") == "7"
+    nb.run(f"m[{in_it}] = 9")
+    assert nb.show(f"(int(a[{place}]), np.shares_memory(a, b))") == "(9, True)"
+
+
+def test_memory_that_an_array_looks_into_keeps_its_size(nb: Notebook) -> None:
+    nb.run("import numpy as np\nm = bytearray(8); a = np.frombuffer(m, dtype='u1')")
+    assert "BufferError" in nb.attempt("m.append(1)").error

@@ -110,7 +110,7 @@ class Publisher:
             topic = frame[1:].decode(errors="replace")
             message = self._session.msg("iopub_welcome", {"subscription": topic})
             parts = [*([frame[1:]] if topic else []), *self._session.serialize(message)]
-            self._waiting.append(parts)
+            self._waiting.appendleft(parts)  # what waits goes to it, too, and is not the first that it hears
             self._bytes += _size(parts)
 
     def stop(self) -> None:

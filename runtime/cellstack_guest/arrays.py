@@ -248,11 +248,11 @@ def _reduce_memmap(array: Any) -> Any:
 
 def reduce_block(block: Any) -> Any:
     """Return the reduction of a block of a frame, with the record of who shares its memory."""
+    make, (_, *rest), *_ = block.__reduce_ex__(5)  # pandas' own has a copy of values that do not lie side by side
     refs = getattr(block, "refs", None)
     if refs is None or not refs.has_reference():
-        return NotImplemented
-    make, arguments, *_ = block.__reduce_ex__(5)
-    return (load_block, (make, arguments, refs))
+        return (make, (block.values, *rest))
+    return (load_block, (make, (block.values, *rest), refs))
 
 
 def reduce_single_manager(manager: Any) -> Any:

@@ -132,7 +132,7 @@ def reduce_class(cls: type, registry: Registry) -> Any:
 def is_behind_instance(cls: type) -> bool:
     """Tell whether a module has an instance of the class by its name, as `sys.flags` and `curses.ncurses_version`."""
     module, name = sys.modules.get(cls.__module__), cls.__qualname__
-    if module is None or type(vars(module).get(name)) is not cls:
+    if not isinstance(module, types.ModuleType) or type(vars(module).get(name)) is not cls:
         return False
     return module.__name__ != "__main__" and by_reference(module)
 

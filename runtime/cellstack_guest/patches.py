@@ -26,6 +26,7 @@ PATCH, MODULE = "patch:", "module:"
 FOLDER = "/work"  # the notebook's, where the person's own modules are; they are never preloaded
 _STAMP = "cellstack file"  # no attribute has this name
 _ABSENT = object()
+_OWNERS = (type, types.FunctionType)  # what has attributes, beside modules
 _stamps: dict[str, tuple[object, Stamp]] = {}  # of the process: which file each module was made from, by its spec
 _CONTAINERS = (list, dict, set, collections.deque)
 _DATA = (
@@ -75,7 +76,9 @@ def found(
     """
     keys = {key for key in known if key.startswith(PATCH)}
     keys.update(key for path, assigned in targets if (key := _key(path, assigned=assigned, namespace=namespace)))
-    values = {key: value for key in keys if (value := _value(key)) is not _ABSENT and not is_covered(module_of(key))}
+    values = {key: value for key in keys if (value := _value(key)) is not _ABSENT}
+    # That a plain function has attributes is noticed by nothing else: there are too many to look at.
+    values = {key: value for key, value in values.items() if _is_of_function(key) or not is_covered(module_of(key))}
     for name in imported:
         module = sys.modules[name]
         if is_own(module) and (data := dict(_data_of(module))):
@@ -120,7 +123,7 @@ def _key(path: str, *, assigned: bool, namespace: Mapping[str, Any]) -> str | No
         found = vars(found)[parts.pop(0)]
     if type(found) is types.ModuleType and found.__name__ != "__main__":
         module = found.__name__
-    elif isinstance(found, type) and found.__module__ not in ("__main__", "builtins"):
+    elif isinstance(found, _OWNERS) and found.__module__ not in ("__main__", "builtins"):
         module, parts = found.__module__, [*found.__qualname__.split("."), *parts]
     else:
         return None
@@ -134,7 +137,7 @@ def _key(path: str, *, assigned: bool, namespace: Mapping[str, Any]) -> str | No
 
 
 def _owner(key: str) -> tuple[Any, str]:
-    """Return the module or class that has the attribute, and its name; None when it is not there."""
+    """Return the module, class or function that has the attribute, and its name; None when it is not there."""
     _, module, path = key.split(":")
     *parts, name = path.split(".")
     owner: Any = sys.modules.get(module)
@@ -142,9 +145,13 @@ def _owner(key: str) -> tuple[Any, str]:
         return None, name
     for part in parts:
         owner = vars(owner).get(part)
-        if not isinstance(owner, type):
+        if not isinstance(owner, _OWNERS):
             return None, name
     return owner, name
+
+
+def _is_of_function(key: str) -> bool:
+    return type(_owner(key)[0]) is types.FunctionType
 
 
 def _value(key: str) -> Any:

@@ -143,6 +143,7 @@ PYTHON: Idioms = {
         ),
     },
     "standard library": {
+        "attribute of a function": ("import json; json.dumps.calls = 7", "json.dumps.calls"),
         "decimal context": (
             "import decimal\ndecimal.getcontext().rounding = decimal.ROUND_UP; decimal.getcontext().prec = 3",
             "decimal.Decimal(1) / 3",

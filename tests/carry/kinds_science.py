@@ -47,6 +47,12 @@ SCIENCE: dict[str, dict[str, tuple[str, ...]]] = {
         "0-dimensional, empty": ("x = [np.array(5), np.zeros((0, 3))]", "x[0].shape, x[1].shape, x"),
         "views of one array": ("b = np.arange(6); x = b[1:4]", "x, x.base is b", "x[0] = 99; b"),
         "view with negative strides": ("b = np.arange(6); x = b[::-2]", "x, x.strides", "x[0] = 99; b"),
+        "view on a bytearray": ("b = bytearray(4); x = np.frombuffer(b, 'u1')", "x, b", "x[2] = 8; b"),
+        "view on an array of ctypes": (
+            "import ctypes; c = (ctypes.c_int * 3)(1, 2, 3); x = np.ctypeslib.as_array(c)",
+            "x, list(c)",
+            "x[0] = 8; list(c)",
+        ),
         "broadcast view": ("x = np.broadcast_to(np.arange(3), (2, 3))", "x, x.strides, x.flags.writeable"),
         "read-only": ("x = np.arange(3); x.flags.writeable = False", "x, x.flags.writeable"),
         "large, more than a page": ("x = np.arange(300_000.0)", "x.sum(), x.flags.writeable", "x[7] = -1"),
@@ -101,6 +107,11 @@ SCIENCE: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "pandas": {
         "Series": ("x = pd.Series([1, 2], index=list('ab'), name='n')", "x", "x['a'] = 5"),
+        "Series on a column of an array": (
+            "b = np.zeros((3, 2)); x = pd.Series(b[:, 0], copy=False)",
+            "x, np.shares_memory(b, x.to_numpy())",
+            "b[0, 0] = 5; x",
+        ),
         "DataFrame": ("x = pd.DataFrame({'a': [1, 2], 'b': ['x', None]})", "x", "x['c'] = x.a * 2"),
         "DataFrame and a column of it": ("x = pd.DataFrame({'a': [1, 2]}); s = x['a']", "x, s", "s.iloc[0] = 99"),
         "attrs, flags": (

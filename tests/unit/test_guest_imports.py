@@ -186,3 +186,12 @@ def test_file_of_a_module_that_a_cell_has_written_counts_in_the_next_one(noteboo
     notebook.run("shop.rate = 5\nshop.f()")
     notebook.run("shop.f()\nopen('shop.py', 'w').write('rate = 200\\ndef f(): return rate + 1\\n')")
     assert notebook.run("shop.rate, shop.f()").result == "(200, 201)"
+
+
+def test_attributes_of_functions_stay(notebook: Cells) -> None:
+    notebook.run("import json\nfrom textwrap import dedent\nimport logging")
+    notebook.run("json.dumps.calls = 7\ndedent.seen = [1]\nlogging.Logger.info.tag = 't'")
+    code = "import textwrap\njson.dumps.calls, textwrap.dedent.seen, logging.Logger.info.tag"
+    assert notebook.run(code).result == "(7, [1], 't')"
+    notebook.run("json.dumps.calls += 1\ndel dedent.seen")
+    assert notebook.run("json.dumps.calls, hasattr(textwrap.dedent, 'seen')").result == "(8, False)"

@@ -216,15 +216,17 @@ async def _tag(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Sh
     return views.sentence(tag_head(notebook, args[0]))
 
 
-def tag_head(notebook: Notebook, name: str) -> str:
-    """Give head a name among the images; return what was done in one sentence.
-
-    UsageError for a name that would not be found, or not for long.
-    """
+def check_tag(name: str) -> None:
+    """UsageError for a name that is none, or that would not be found, or not for long."""
     if references.is_taken(name):
         raise UsageError(f"{name} names a layer: `head`, `image` and numbers do", hint="Take another name")
     if ":".join(split_reference(name)) == REFERENCE:
         raise UsageError(f"{REFERENCE} is made of the environment, anew when that changes", hint="Take another name")
+
+
+def tag_head(notebook: Notebook, name: str) -> str:
+    """Give head a name among the images; return what was done in one sentence. UsageError as by `check_tag`."""
+    check_tag(name)
     workspace = notebook.workspace
     store = workspace.store
     chain = [layer.id for layer in store.chain(workspace.head)] if workspace.head else []

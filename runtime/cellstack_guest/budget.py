@@ -36,7 +36,7 @@ class Budget:
 
     def __init__(self, memory: int | None = None, enforced_by: str | None = None, *, free: float = math.inf) -> None:
         self._began = time.monotonic()
-        self.deadline = self._began + SECONDS
+        self._deadline = self._began + SECONDS
         self._memory, self._enforced_by = memory, enforced_by
         self._disk = free // DISK_SHARE
 
@@ -54,7 +54,7 @@ class Budget:
 
     def check_time(self) -> None:
         """Raise OverBudgetError when the time is over."""
-        if time.monotonic() > self.deadline:
+        if time.monotonic() > self._deadline:
             raise OverBudgetError("the time for saving is over")
 
     def room(self, more: int) -> float:

@@ -138,15 +138,14 @@ class Saver:
             try:
                 budget = None if any(map(_is_class, unit.values)) else self._budget
                 unit.pickled = self._dump(unit.values, with_shared=not alone or len(unit.values) > 1, budget=budget)
+                if self._registry_additions(pending, work) and alone:
+                    # What looked like the only thing to save turned out to have company.
+                    alone = False
+                    unit.pickled = self._dump(unit.values, budget=budget)
             except (pickling.RefusedError, KeyboardInterrupt) as refusal:
                 self._registry_additions(pending, work)
                 self._leave_out(unit, str(refusal) or "saving it was interrupted", pending, work)
                 continue
-            found = self._registry_additions(pending, work)
-            if found and alone:
-                # What looked like the only thing to save turned out to have company.
-                alone = False
-                unit.pickled = self._dump(unit.values)
             unit.same = unit.record is not None and self._is_same(unit, unit.record, values.before[unit.name])
             try:
                 if budget is not None and not unit.same:

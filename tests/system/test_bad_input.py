@@ -78,6 +78,8 @@ def test_magic_that_cannot_be_followed(
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
+        ("--tag head", USAGE, ["head", "another name"]),
+        ("--tag cellstack/default", USAGE, ["environment", "another name"]),
         ("--memory 12x", USAGE, ["memory", "12x"]),
         ("--cpus many", USAGE, ["cpus", "many"]),
         ("--timeout -3", USAGE, ["timeout", "-3"]),

@@ -156,27 +156,29 @@ def test_what_a_cell_replaces_in_a_module_is_still_there_for_a_variable(notebook
     assert notebook.run("kept, shop.seen, shop.alias is kept").result == "([1, 2], ['new'], True)"
 
 
+SHOP = "rate = 1\nseen = []\nclass Kind:\n    items = []\n"
+SHOWN = "shop.rate, shop.seen, shop.Kind.items"
+
+
 def test_module_that_is_loaded_again_is_as_its_file_says(notebook: Cells) -> None:
     path = Path(notebook.folder, "shop.py")
-    path.write_text("rate = 1\nseen = []\nclass Kind:\n    items = []\n")
-    shown = "shop.rate, shop.seen, shop.Kind.items"
+    path.write_text(SHOP)
     notebook.run("import shop, importlib")
     notebook.run("shop.seen.append(1)\nshop.Kind.items.append(2)\nshop.rate = 3")
-    assert notebook.run(shown).result == "(3, [1], [2])"
+    assert notebook.run(SHOWN).result == "(3, [1], [2])"
     notebook.run("importlib.reload(shop)")
-    assert notebook.run(shown).result == "(1, [], [])"
+    assert notebook.run(SHOWN).result == "(1, [], [])"
 
 
 def test_module_whose_file_has_changed_is_as_its_file_says(notebook: Cells) -> None:
     path = Path(notebook.folder, "shop.py")
-    path.write_text("rate = 1\nseen = []\nclass Kind:\n    items = []\n")
-    shown = "shop.rate, shop.seen, shop.Kind.items"
+    path.write_text(SHOP)
     notebook.run("import shop")
     notebook.run("shop.seen.append(1)\nshop.Kind.items.append(2)\nshop.rate = 3\nshop.more = [1]")
     path.write_text("rate = 100\nseen = ['new']\nclass Kind:\n    items = ['mine']\n")
-    assert notebook.run(shown).result == "(100, ['new'], ['mine'])"
+    assert notebook.run(SHOWN).result == "(100, ['new'], ['mine'])"
     notebook.run("shop.seen.append(4)")
-    assert notebook.run(shown).result == "(100, ['new', 4], ['mine'])"
+    assert notebook.run(SHOWN).result == "(100, ['new', 4], ['mine'])"
 
 
 def test_file_of_a_module_that_a_cell_has_written_counts_in_the_next_one(notebook: Cells) -> None:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cellstack_kernel.cache import HIT
 from cellstack_kernel.files import Document, is_executed, output_path
-from cellstack_kernel.magics import tag_head
+from cellstack_kernel.magics import check_tag, tag_head
 from cellstack_kernel.notebook import Notebook
 from cellstack_kernel.recorder import Recorder
 from cellstack_kernel.runs import Request
@@ -129,6 +129,8 @@ class Run:
     async def main(self, copies: Sequence[tuple[str, str]], tag: str | None, output: str | None) -> dict[str, Any]:
         """Run the cells, bring out what is wanted, write the notebook; return the report."""
         began = time.monotonic()
+        if tag is not None:
+            check_tag(tag)  # before cells run for hours
         with signals() as on_interrupt:
             notebook = await Notebook.open(
                 Store.open(),

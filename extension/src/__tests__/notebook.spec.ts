@@ -254,6 +254,19 @@ describe('lines under cells', () => {
     expect(shown.get('a')?.state.value.runs).toBe(false);
   });
 
+  it('bring what a lost connection has dropped, though the reply comes before it is found', async () => {
+    const { kernel, cells } = await lines();
+    kernel.requests('a', 'r1');
+    kernel.connectionStatusChanged.emit('connecting');
+    const outputs = [{ output_type: 'stream', name: 'stdout', text: 'said' }];
+    const run = { cell_id: 'a', code: 'x = 1', request: 'r1', number: 3, record: RECORD };
+    kernel.kept = [{ ...run, runs: false, outputs } as (typeof kernel.kept)[0]];
+    kernel.connectionStatusChanged.emit('connected');
+    kernel.replies('r1', RECORD);
+    await settled();
+    expect(cells[0].model.outputs.all).toEqual(outputs);
+  });
+
   it('are not there for another kernel', async () => {
     const { kernel, lines: shown } = await lines(new FakeKernel('k1', 'ipython'));
     kernel.requests('a', 'r1');

@@ -98,10 +98,11 @@ export class CatchUp implements IDisposable {
     this._own.add(request);
   }
 
-  /** Take note that a run that this page has asked for is over, and that all of it has come. */
+  /** Take note that a run that this page has asked for is over; all of it has come if the connection has held. */
   answered(request: string): void {
-    this._own.delete(request);
-    this._known.add(request);
+    if (this._own.delete(request)) {
+      this._known.add(request);
+    }
   }
 
   /** What was sent while the connection was lost may have come nowhere, the reply too. */

@@ -208,6 +208,8 @@ class Executor:
         workspace.on_change()
         if (debugger := self._debugger_for(request)) is not None:
             debugger.begin(container)
+        if request.main and request.kind == "execute":
+            workspace.zygotes.expect(request.code)
         if kept is not None:
             await self._answered()
         finished: Finished | None = None
@@ -228,6 +230,10 @@ class Executor:
             run.container = None
             if self.debugger is not None and request.main:
                 self.debugger.end(container, kept=reply is not None and self.keeps)
+            if reply is not None:
+                workspace.zygotes.learn(reply["modules"])
+            if request.main:
+                workspace.zygotes.decide()
         if reply is None:
             finished = await container.discard()
             return self._killed(request, container, finished, front, None)
@@ -246,7 +252,6 @@ class Executor:
                 beside=beside,
                 keep_unchanged=reply["state"] != before,
             )
-            workspace.zygotes.learn(reply["modules"])
             if beside and finished.layer is not None and not request.silent:
                 self._tell_beside(finished.layer, front)
         else:
@@ -433,7 +438,7 @@ class Executor:
         """
         async with self._asking:
             if message["type"] == "complete":
-                self.workspace.zygotes.learn([AHEAD])  # for the next one
+                self.workspace.zygotes.add(AHEAD)  # for the next one
             shared = self.kept or self.live
             if shared is not None and not self._in_use(shared.container):
                 self._question = asyncio.ensure_future(self._ask_kept(shared.container, message))

@@ -164,8 +164,18 @@ def _carried(value: Any) -> dict[str, Any]:
     return {**lists, "not_carried": refused}
 
 
-def _modules(value: Any) -> list[str]:
-    return [] if value is None else [_name(entry) for entry in value][:1000]
+def _modules(value: Any) -> list[dict[str, Any]]:
+    groups = [] if value is None else _objects(value)
+    return [
+        {
+            "names": [_name(entry) for entry in group.get("names") or []][:1000],
+            "environ": {
+                _name(name): None if text is None else _text(text)
+                for name, text in _object(group.get("environ")).items()
+            },
+        }
+        for group in groups
+    ]
 
 
 _REPLY_FIELDS: dict[str, Any] = {

@@ -6,20 +6,22 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_guest import nodes, registries
 from cellstack_guest.exclusions import SHELL
 from cellstack_guest.tables import address_in, mark, with_key
-from cellstack_guest.twins import Twin
+from cellstack_guest.twins import Twin, table_here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cellstack_guest.nodes import Step
     from cellstack_guest.tables import Marks, Place, Table
 
 DELTA = "delta:"
+MANY = 32  # parts of a baseline
 
 
 class Delta(NamedTuple):
@@ -30,13 +32,38 @@ class Delta(NamedTuple):
     gone: list[Step]
 
 
+@dataclass(eq=False)
+class _Part:
+    """What was there at one moment in the process that this one was forked from.
+
+    marks: what of it was something else when that happened. before: what imports of this process have changed since.
+    """
+
+    table: Table
+    marks: dict[int, Marks] = field(default_factory=dict)
+    before: dict[int, Marks] = field(default_factory=dict)
+
+
 class Baseline:
     """What this process held before the cell's code ran, and what of it is different now."""
 
     def __init__(self, table: Table) -> None:
-        self._table = table
+        self._parts = [_Part(table)]
         self._later: list[Table] = []
-        self._before: dict[int, Marks] = {}
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is better made anew than grown: each object is looked for in all that it has grown by."""
+        return len(self._parts) >= MANY
+
+    def grow(self) -> None:
+        """Take in the modules that were imported since, in the process that cells are forked from."""
+        answer = Twin(self._known).answer()
+        if answer is not None:
+            table, changed = answer
+            for part, marks in zip(self._parts, changed, strict=True):
+                part.marks |= marks
+            self._parts.append(_Part(table))
 
     def renew(self, applied: Iterable[Delta], *, first: bool) -> None:
         """Take in the modules that were imported since, as they are now.
@@ -44,15 +71,28 @@ class Baseline:
         applied: the changes that are not their own and are part of it already. first: no code of the cell has run but
         imports, so that what these modules have changed in others when they were imported is none of its changes.
         """
-        beyond = {id(value) for delta in applied for _, value in delta.put}
-        answer = Twin(
-            self._table, beyond, self._later
-        ).answer()  # now: the cell's code is to see no process that is not its own
+        beyond = _put_by(applied)
+        # Answered now: the cell's code is to see no process that is not its own.
+        answer = Twin(self._known, beyond, self._later).answer()
         if answer is not None:
-            table, before = answer
+            table, changed = answer
             self._later.append(table)
             if first:
-                self._before |= before
+                for part, marks in zip(self._parts, changed, strict=True):
+                    part.before |= marks
+
+    def renew_by(self, modules: Sequence[str], applied: Iterable[Delta]) -> None:
+        """Take in a few modules, by name, that code of the cell has imported, as they are now."""
+        known = [part.table for part in self._parts]
+        self._later.append(table_here(modules, known, _put_by(applied), self._later))
+
+    @property
+    def _known(self) -> list[tuple[Table, dict[int, Marks]]]:
+        return [(part.table, part.marks) for part in self._parts]
+
+    @property
+    def _all(self) -> list[Table]:
+        return [*(part.table for part in self._parts), *self._later]
 
     def changes(self) -> Iterator[tuple[str, Delta, bool]]:
         """Yield key and change of each object that has changed, or may have; whether that is all of its change.
@@ -60,23 +100,25 @@ class Baseline:
         It is not when part of it had been there when the baseline was renewed.
         """
         seen: set[int] = set()
-        for table in (self._table, *self._later):
-            for number, place, change in table.changed(self._before if table is self._table else {}):
+        for part in (*self._parts, *map(_Part, self._later)):
+            then = part.marks | part.before
+            for number, place, change in part.table.changed(then):
                 if id(place.obj) not in seen:  # a later table may have it again
                     seen.add(id(place.obj))
-                    known = self._before.get(number) or table.parts(number)
+                    known = then.get(number) or part.table.parts(number)
                     put = _of_notebook(change.put, {*known.values()}) if _is_hook(place) else change.put
                     gone = [step for code in change.gone if (step := self._found(code)) is not None]
-                    whole = table is self._table and number not in self._before
+                    whole = part in self._parts and number not in part.before
                     yield key_of(place), Delta(place.path, put, gone), whole
 
     def is_pristine(self, key: str, delta: Delta) -> bool:
         """Tell whether a changed object is as it was before any cell ran, if `changes` does not yield it."""
         try:
-            number = self._table.find(id(nodes.resolve(module_of(key), delta.path)))
+            address = id(nodes.resolve(module_of(key), delta.path))
         except LookupError:
             return False
-        return number is not None and number not in self._before
+        found = ((part.table.find(address), part.before) for part in self._parts)
+        return any(number is not None and number not in before for number, before in found)
 
     def is_replaced(self, key: str, delta: Delta) -> bool:
         """Tell whether a cell has taken a changed object away, or put another one there, which goes with its holder."""
@@ -87,14 +129,14 @@ class Baseline:
             found = nodes.resolve(module, delta.path)
         except LookupError:
             return True
-        return all(table.find(id(found)) is None for table in (self._table, *self._later))
+        return all(table.find(id(found)) is None for table in self._all)
 
     def _found(self, step: Step) -> Step | None:
         """Return a coded step to a part that is gone with the object that is its key, if it is still there."""
         address = address_in(step)
         if address is None:
             return step
-        for table in (self._table, *self._later):
+        for table in self._all:
             number = table.find(address)
             place = None if number is None else table.place(number)
             if place is not None:
@@ -104,16 +146,20 @@ class Baseline:
     def covers(self, module: str) -> bool:
         """Tell whether changes of a module are noticed."""
         address = id(sys.modules.get(module))
-        return any(table.find(address) is not None for table in (self._table, *self._later))
+        return any(table.find(address) is not None for table in self._all)
 
     def reference(self, obj: Any) -> tuple[str, tuple[Step, ...]] | None:
         """Return module and path of an object that was there before; None for any other."""
-        for table in (self._table, *self._later):
+        for table in self._all:
             number = table.find(id(obj))
             place = None if number is None else table.place(number)
             if place is not None:
                 return place.module, place.path
         return None
+
+
+def _put_by(applied: Iterable[Delta]) -> set[int]:
+    return {id(value) for delta in applied for _, value in delta.put}
 
 
 def of(twin: Twin) -> Baseline | None:

@@ -32,6 +32,7 @@ from IPython.utils.tokenutil import token_at_cursor
 from cellstack_guest import adapters, api, calls, comms, debug, hints, names, patches, programs
 from cellstack_guest.carry import Carried, Carrier
 from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
+from cellstack_guest.imports import Environs, environment
 from cellstack_guest.outputs import Nowhere, Outputs, Stream, flush_before_children
 from cellstack_guest.preferences import Observer
 from cellstack_guest.reducers import is_iterating
@@ -39,7 +40,7 @@ from cellstack_guest.shell import Static, ZMQInteractiveShell, error_content, ma
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from cellstack_guest.baseline import Baseline
 
@@ -95,7 +96,26 @@ class Cell:
         self._static: Static
         self._loaded: list[str] = []
         self._bridge: debug.Bridge | None = None
+        self._environs: Environs
         self._serves = False  # else it rehearses
+
+    def take_in(self, imports: Iterable[tuple[Sequence[str], Mapping[str, str | None]]]) -> None:
+        """Import modules, before any cell is forked from this process, and run a little with them.
+
+        imports: modules, and the environment variables that they are to find, as far as these are others.
+        """
+        for modules, variables in imports:
+            with environment(variables), self.shell.builtin_trap:  # some ask for the shell when they are imported
+                for name in modules:
+                    # An image without it, or a module that does not like it here: the cell that wants it says so.
+                    with contextlib.suppress(Exception, SystemExit):
+                        importlib.import_module(name)
+        calls.watch((*adapters.CALLS, *adapters.MAKERS))
+        baseline, self.baseline = self.baseline, None  # what was imported just now is none of its changes
+        self.rehearse(WARM_UP)
+        self.baseline = baseline
+        self.preferences.learn()  # of the magics that running has loaded
+        self.known = frozenset(sys.modules)
 
     def serve(self, sock: socket.socket, state_root: str, out_dir: str, *, rest: float = REST_SECONDS) -> None:
         """Answer one request on `sock`, or more while it is kept, and return; the process is of no use after that.
@@ -110,6 +130,8 @@ class Cell:
             # While nobody waits for an answer. In a row of cells, where somebody does, it would only come on top.
             self.rehearse(REHEARSAL)
         os.close(self.scratch)
+        self._environs = Environs()
+        self._environs.watch()
         self._start(sock, state_root)
         self._serves = True
         keep = True
@@ -230,11 +252,11 @@ class Cell:
             "content": content,
             "state": carried.state,
             "carried": {"saved": carried.saved, "loaded": carried.loaded, "not_carried": carried.not_carried},
-            "modules": self._imported(),
+            "modules": self._imported() if self._serves else [],
             "taken": self._inbox.taken,
         }
 
-    def _imported(self) -> list[str]:
+    def _imported(self) -> list[dict[str, Any]]:
         """Return the library modules that this run has imported, for the zygote of the next cells."""
         # The newest are last. Looking at those before them, a thousand, would cost a copy of each one's page.
         new = list(itertools.takewhile(lambda name: name not in self.known, reversed(sys.modules)))
@@ -243,12 +265,14 @@ class Cell:
             for name in new
             if isinstance(name, str)
             and not any(part.startswith("_") for part in name.split("."))
-            and getattr(sys.modules[name], "__file__", None)
+            and (getattr(sys.modules[name], "__file__", None) or hasattr(sys.modules[name], "__path__"))
             and not patches.is_own(sys.modules[name])
             and not (self._bridge is not None and debug.is_debuggers(name))
         )
+        places = {name: place for place, name in enumerate(reversed(new), len(sys.modules) - len(new))}
         # What lies deep in a package mostly comes with it.
-        return sorted(found, key=lambda name: (name.count("."), name))[:MAX_MODULES]
+        first = sorted(found, key=lambda name: (name.count("."), name))[:MAX_MODULES]
+        return self._environs.grouped({name: places[name] for name in first})
 
     def _load(self, request: Message) -> None:
         carrier, shell, code, count = self._carrier, self.shell, request["code"], self.shell.execution_count
@@ -482,15 +506,7 @@ def warm(make_carrier: MakeCarrier = Carrier, preload: Sequence[str] = ()) -> Ce
         sys.path.insert(_first_of_site(), "")
     sys.modules["cellstack"] = api
     cell = Cell(make_shell(outputs), outputs, make_carrier)
-    with cell.shell.builtin_trap:  # some ask for the shell when they are imported
-        for name in preload:
-            # An image without it, or a module that does not like it here: the cell that wants it says so itself.
-            with contextlib.suppress(Exception, SystemExit):
-                importlib.import_module(name)
-    calls.watch((*adapters.CALLS, *adapters.MAKERS))
-    cell.rehearse(WARM_UP)
-    cell.preferences.learn()  # of the magics that running has loaded
-    cell.known = frozenset(sys.modules)
+    cell.take_in([(preload, {})])
     return cell
 
 

@@ -130,8 +130,9 @@ def carried_otherwise() -> Iterator[int]:
 
 def modules() -> list[tuple[str, types.ModuleType]]:
     """Return the modules whose state is looked at, by name."""
-    return [
-        (name, module)
-        for name, module in list(sys.modules.items())
-        if type(module) is types.ModuleType and (not is_skipped(name) or name == SHELL)
-    ]
+    return [(name, module) for name, module in list(sys.modules.items()) if is_looked_at(name)]
+
+
+def is_looked_at(name: str) -> bool:
+    """Tell whether the state of an imported module of this name is."""
+    return type(sys.modules[name]) is types.ModuleType and (not is_skipped(name) or name == SHELL)

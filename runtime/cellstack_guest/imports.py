@@ -1,7 +1,9 @@
-"""Telling of imports that the code of a cell makes below its statements."""
+"""Telling of imports that the code of a cell makes, and of the environment variables that they find."""
 
 from __future__ import annotations
 
+import bisect
+import contextlib
 import importlib.abc
 import os
 import sys
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cellstack_guest.ambient import TellingLoader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
@@ -48,6 +50,70 @@ class OuterImports(importlib.abc.MetaPathFinder):
         if spec is not None and hasattr(spec.loader, "exec_module"):
             spec.loader = _OuterLoader(self, spec.loader, self._done)
         return spec
+
+
+class Environs(importlib.abc.MetaPathFinder):
+    """Notes which environment variables modules find when they are imported: some are made by them."""
+
+    def __init__(self) -> None:
+        self._noted = [(0, _environment())]  # each with how many modules there were before
+
+    def watch(self) -> None:
+        """Take note from now on."""
+        sys.meta_path.insert(0, self)
+
+    def find_spec(self, *_: Any) -> None:
+        """Find nothing, and note what there is now."""
+        self._note(len(sys.modules))
+
+    def _note(self, count: int) -> None:
+        if self._noted[-1][1] != _variables():
+            self._noted.append((count, _environment()))
+
+    def grouped(self, places: Mapping[str, int]) -> list[dict[str, Any]]:
+        """Return modules, {"names", "environ": what differs from the process that this one was forked from, by name}.
+
+        places: how many modules there were before each. The last are for the environment as it is.
+        """
+        self._note(len(sys.modules))
+        starts = [start for start, _ in self._noted]
+        names: list[list[str]] = [[] for _ in starts]
+        for name, place in places.items():
+            names[bisect.bisect_right(starts, place) - 1].append(name)
+        found = [
+            {"names": each, "environ": _difference(self._noted[0][1], environment)}
+            for each, (_, environment) in zip(names, self._noted, strict=True)
+        ]
+        return [each for each in found[:-1] if each["names"]] + [each for each in found[-1:] if any(each.values())]
+
+
+def _variables() -> dict[bytes, bytes]:
+    data: dict[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001  a thousand times a cell
+    return data
+
+
+def _environment() -> dict[bytes, bytes]:
+    return dict(_variables())
+
+
+def _difference(before: dict[bytes, bytes], after: dict[bytes, bytes]) -> dict[str, str | None]:
+    changed = {name: after.get(name) for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    return {os.fsdecode(name): None if value is None else os.fsdecode(value) for name, value in sorted(changed.items())}
+
+
+@contextlib.contextmanager
+def environment(difference: Mapping[str, str | None]) -> Iterator[None]:
+    """Have other environment variables for a while; None in place of a value stands for one that is not there."""
+    before = dict(os.environ)
+    for name, value in difference.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class _OuterLoader(TellingLoader):

@@ -29,6 +29,7 @@ IMPORTS = "imports"  # dotted names of modules that cells have imported
 COMPANIONS = "companions"  # pairs of a package, and a module whose import has changed what is in it
 FOLDERS = "folders"  # where modules of the person's own were found
 STAMPS = "stamps"  # pairs of such a module, and what tells its file
+FEW = 30  # modules that are looked at before a process is made that looks at them
 _CALL = ast.parse("callback()").body[0]
 
 
@@ -197,8 +198,13 @@ class Modules:
     def _after_import(self) -> None:
         """Take in what a call of the cell has imported, before the call goes on and may change it."""
         self.put_back_deferred()
-        new = itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._noted))
-        if self.baseline is not None and not all(map(exclusions.is_standard, new)):
+        new = [*itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._noted))]
+        if self.baseline is None or all(map(exclusions.is_standard, new)):
+            return
+        if self._has_acted and len(new) <= FEW:
+            self._noted = len(sys.modules)
+            self.baseline.renew_by(new, self._applied().values())
+        else:
             self._renew(self.baseline)
 
     def _renew(self, baseline: Baseline) -> None:

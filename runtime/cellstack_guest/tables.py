@@ -36,7 +36,7 @@ ARRAYS = (
 )
 HEAD = struct.Struct(f"<{len(ARRAYS) + 1}Q")
 _OPAQUE = "@"  # a step whose key is no atom: by the key's address
-MANY = 5000  # lookups, after which having all addresses in a dict is quicker than searching for each
+MANY = 20  # lookups of one in so many addresses, after which having all in a dict is quicker than searching for each
 
 
 def mark(value: Any) -> int:
@@ -126,7 +126,7 @@ class Table:
     data: what a twin has written, from `position` on.
     """
 
-    def __init__(self, data: mmap.mmap, position: int) -> None:
+    def __init__(self, data: mmap.mmap | bytearray, position: int) -> None:
         view = memoryview(data)
         counts = HEAD.unpack_from(data, position)
         position += HEAD.size
@@ -159,7 +159,7 @@ class Table:
         if self._numbers is not None:
             return self._numbers.get(address)
         self._found += 1
-        if self._found == MANY:
+        if self._found * MANY >= len(self.address):
             self._numbers = dict(zip(self.address, itertools.count()))
         at = bisect.bisect_left(self.rank, address, key=self.address.__getitem__)
         found = at < len(self.rank) and self.address[self.rank[at]] == address

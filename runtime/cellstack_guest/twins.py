@@ -12,6 +12,7 @@ import itertools
 import marshal
 import mmap
 import os
+import sys
 import types
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,10 +20,12 @@ from cellstack_guest import exclusions, layouts, nodes, words
 from cellstack_guest.tables import ARRAYS, HEAD, NONE, Table, coded, is_atom, mark, marks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 
     from cellstack_guest.nodes import Step
-    from cellstack_guest.tables import Marks
+    from cellstack_guest.tables import Change, Marks, Place
+
+    Known = tuple[Table, dict[int, Marks]]
 
 _IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE of <object.h>
 _pinned: list[object] = []
@@ -30,13 +33,13 @@ _pinned: list[object] = []
 
 def pin() -> None:
     """Keep all objects that there are, so that no fork makes another one at the address of one of them."""
-    _pinned[:] = gc.get_objects()
+    _pinned.extend(gc.get_objects())  # what was frozen before is not among them
 
 
 class _Builder:
     """Collects the table of this process, which is of no use after that."""
 
-    def __init__(self, known: Collection[int]) -> None:
+    def __init__(self, known: Container[int]) -> None:
         self._known = known
         self._objects: list[Any] = []
         self._numbers: dict[int, int] = {}
@@ -47,13 +50,21 @@ class _Builder:
         self._words = array.array("Q"), array.array("Q"), array.array("Q")  # places, contents, numbers of the nodes
         self._texts: list[bytes] = []
         self._steps: dict[Any, int] = {}
+        self._ways: set[int] = set()  # numbers of known objects, on paths to others
 
-    def table(self, roots: Iterable[tuple[str, Any]]) -> list[bytes]:
-        """Return the pieces of the table of what can be reached from modules."""
+    def table(self, roots: Iterable[tuple[str, Any]], changed: Iterable[tuple[Place, Change]] = ()) -> list[bytes]:
+        """Return the pieces of the table of what can be reached from modules, and from what has changed elsewhere."""
         for name, module in roots:
             self._add(module, NONE, self._step(("m", name)))
+        for place, change in changed:
+            number = self._way(place)
+            for step, value in change.put:
+                if type(value) not in nodes.LEAVES and id(value) not in self._numbers:
+                    self._follow(number, self._step(coded(step)), step, value)
         for number, obj in enumerate(self._objects):  # which grows
             self._start.append(len(self._parts[0]))
+            if number in self._ways:
+                continue
             if self._is_tracked(obj):
                 self._look(number, obj)
             else:
@@ -82,6 +93,19 @@ class _Builder:
         }
         head = HEAD.pack(*(len(arrays[name]) for name in ARRAYS), texts[-1])
         return [head, *(arrays[name].tobytes() for name in ARRAYS), *self._texts]
+
+    def _way(self, place: Place) -> int:
+        """Return the number of a known object; those on the path to it get one, too."""
+        steps = [("m", place.module), *place.path]
+        found: Any = None
+        number = NONE
+        for depth, step in enumerate(steps):
+            found = nodes.walk(found, step) if depth else sys.modules[place.module]
+            if id(found) not in self._numbers:
+                self._ways.add(len(self._objects))
+                self._add(found, number, self._step(coded(step)))
+            number = self._numbers[id(found)]
+        return number
 
     def _is_tracked(self, obj: Any) -> bool:
         if not nodes.is_node(obj):
@@ -145,36 +169,42 @@ class _Builder:
 class Twin:
     """A fork of this process, as it is at this moment, that writes down what it holds, and ends.
 
-    base: a table of what it need not look at again; later: those that came after it. beyond: addresses of objects that
-    are none of the modules' own.
+    known: tables of what it need not look at again, each with what of it is known to be something else now. later:
+    those that came after the cell began; None in a process that runs no cell, where all that has changed is looked at.
+    beyond: addresses of objects that are none of the modules' own.
     """
 
-    def __init__(self, base: Table | None = None, beyond: Collection[int] = (), later: Sequence[Table] = ()) -> None:
+    def __init__(
+        self, known: Sequence[Known] = (), beyond: Collection[int] = (), later: Sequence[Table] | None = None
+    ) -> None:
         self._memfd = os.memfd_create("baseline", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         # An interrupt must not reach a process that is on its way to become the twin.
         before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                self._write(base, beyond, later)
+                self._write(known, beyond, later)
         finally:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
 
-    def _write(self, base: Table | None, beyond: Collection[int], later: Sequence[Table]) -> NoReturn:
+    def _write(self, known: Sequence[Known], beyond: Collection[int], later: Sequence[Table] | None) -> NoReturn:
         """Write all that there is into the memory that is shared with the one who asks."""
         try:
             gc.disable()
-            if base is not None:
-                base.shares = True
-            known = {*beyond, *exclusions.carried_otherwise(), *(() if base is None else base.address)}
-            for each in later:
-                known.update(each.present())
-            table = _Builder(known).table(
-                (name, module) for name, module in exclusions.modules() if id(module) not in known
+            seen = {*beyond, *exclusions.carried_otherwise()}
+            for table, _ in known:
+                table.shares = True
+                seen.update(table.address)
+            for table in later or ():
+                seen.update(table.present())
+            changed = [[*_changed(table, before)] for table, before in known]
+            new = _Builder(seen).table(
+                ((name, module) for name, module in exclusions.modules() if id(module) not in seen),
+                ((place, change) for each in changed for _, place, change in each) if later is None else (),
             )
-            text = marshal.dumps({} if base is None else dict(_differing(base)))
+            text = marshal.dumps([{number: marks(place.obj) for number, place, _ in each} for each in changed])
             with open(self._memfd, "wb", closefd=False) as file:
-                file.writelines([len(text).to_bytes(8, "little"), text, bytes(-len(text) % 8), *table])
+                file.writelines([len(text).to_bytes(8, "little"), text, bytes(-len(text) % 8), *new])
         except BaseException as error:  # noqa: BLE001  the last frame of this process; there is no memory, for one
             os.ftruncate(self._memfd, 0)
             why = f"{type(error).__name__}: {error}".removesuffix(": ")
@@ -182,8 +212,8 @@ class Twin:
         finally:
             os._exit(0)
 
-    def answer(self) -> tuple[Table, dict[int, dict[Step, int]]] | None:
-        """Return the table, and what of the table it stands on was different already; None when it has died."""
+    def answer(self) -> tuple[Table, list[dict[int, Marks]]] | None:
+        """Return the table, and what was different already of each of those that it knew; None when it has died."""
         with contextlib.suppress(ChildProcessError):  # the cell's code has told the kernel to bury its children
             os.waitpid(self.pid, 0)
         size = os.fstat(self._memfd).st_size
@@ -198,7 +228,33 @@ class Twin:
         return Table(data, 8 + length + -length % 8), changed
 
 
-def _differing(table: Table) -> Iterator[tuple[int, Marks]]:
-    for number, place, change in table.changed():
-        if change.put or change.gone:
-            yield number, marks(place.obj)
+class _Known:
+    """The addresses of what there was. beyond: of other objects that count as such."""
+
+    def __init__(self, tables: Sequence[Table], beyond: Collection[int], later: Sequence[Table]) -> None:
+        self._tables, self._beyond, self._later = tables, beyond, later
+
+    def __contains__(self, address: object) -> bool:
+        assert isinstance(address, int)
+        if address in self._beyond or any(table.find(address) is not None for table in self._tables):
+            return True
+        # An object of a cell's own process may be gone, and another one where it was.
+        found = ((table, table.find(address)) for table in self._later)
+        return any(number is not None and table.place(number) is not None for table, number in found)
+
+
+def table_here(names: Iterable[str], tables: Sequence[Table], beyond: Collection[int], later: Sequence[Table]) -> Table:
+    """Return the table of a few new modules; made in this process, as that is done before a fork would be.
+
+    tables, beyond, later: what need not be looked at, as for a twin.
+    """
+    known = _Known(tables, {*beyond, *exclusions.carried_otherwise()}, later)
+    modules = ((name, sys.modules[name]) for name in names if exclusions.is_looked_at(name))
+    pieces = _Builder(known).table(each for each in modules if id(each[1]) not in known)
+    table = Table(bytearray(b"".join(pieces)), 0)
+    table.shares = True
+    return table
+
+
+def _changed(table: Table, before: dict[int, Marks]) -> Iterator[tuple[int, Place, Change]]:
+    return (each for each in table.changed(before) if each[2].put or each[2].gone)

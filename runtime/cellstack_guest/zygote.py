@@ -14,6 +14,7 @@ import os
 import select
 import signal
 import socket
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cellstack_guest import baseline, confine, patches, prefault, twins
@@ -28,6 +29,7 @@ OUT = "/run/cellstack/out"
 ROW_SECONDS = 0.05  # in a row of cells the next one comes sooner
 MAX_MESSAGE = 1 << 20
 MAX_DESCRIPTORS = 64
+MAX_NAMES = 5000
 
 
 def main(channel_fd: int) -> None:
@@ -36,17 +38,23 @@ def main(channel_fd: int) -> None:
     settings, _ = _receive(channel)
     program = base64.b64decode(settings["seccomp"])
     # One thread while this process imports: the threads of a BLAS would have to survive the fork.
-    cell = cells.warm(preload=settings["preload"])
+    cell = cells.warm()
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    cells.hold_interrupts()  # in the cells, too, which are forks: one may come before theirs has run a line
+    while True:  # each round in a process of its own, the successor of the one before
+        if settings["preload"]:
+            cell.take_in((each["names"], each["environ"]) for each in settings["preload"])
+        channel = _serve(channel, cell, program, own_pids, learn=bool(settings["preload"]))
+        settings, _ = _receive(channel)
+
+
+def _serve(channel: socket.socket, cell: cells.Cell, program: bytes, own_pids: int, *, learn: bool) -> socket.socket:
+    """Fork cells, and successors: in one of them this returns its channel. learn: others serve until this is ready."""
     gc.collect()
     twins.pin()
     gc.freeze()  # a collection in a cell must not touch, and thereby copy, everything imported
-    twin = twins.Twin()
-    written: prefault.Ranges | None = None
-    if settings["preload"]:  # others serve until this is ready
-        written = _learn(cell, twin)
-    cells.hold_interrupts()  # in the cells, too, which are forks: one may come before theirs has run a line
-    _send(channel, {"ready": True})
+    written = _learn(cell) if learn else None
+    _send(channel, {"ready": [name for name in sys.modules if isinstance(name, str)][:MAX_NAMES]})
     children: dict[int, int] = {}
     poll = select.poll()
     poll.register(channel, select.POLLIN)
@@ -61,13 +69,18 @@ def main(channel_fd: int) -> None:
                 message, fds = _receive(channel)
             except EOFError:
                 os._exit(0)
-            if written is None:
-                written = _learn(cell, twin)
-            confine.setns(fds[0], confine.NAMESPACE_FLAGS["pid"])
-            pid = os.fork()
-            if pid == 0:
-                _become_cell(cell, program, written, message, fds)
-            confine.setns(own_pids, confine.NAMESPACE_FLAGS["pid"])
+            if "succeed" in message:
+                pid = os.fork()
+                if pid == 0:
+                    return _become_successor(fds, keep=[cell.scratch, own_pids])
+            else:
+                if written is None:
+                    written = _learn(cell)
+                confine.setns(fds[0], confine.NAMESPACE_FLAGS["pid"])
+                pid = os.fork()
+                if pid == 0:
+                    _become_cell(cell, program, written, message, fds)
+                confine.setns(own_pids, confine.NAMESPACE_FLAGS["pid"])
             pidfd = os.pidfd_open(pid)
             _send(channel, {"pid": pid}, [pidfd])
             children[pidfd] = pid
@@ -76,10 +89,24 @@ def main(channel_fd: int) -> None:
                 os.close(used)
 
 
-def _learn(cell: cells.Cell, twin: twins.Twin) -> prefault.Ranges:
+def _learn(cell: cells.Cell) -> prefault.Ranges:
     """Give the cell what modules hold; return the memory that every cell writes to."""
-    cell.baseline = baseline.of(twin)
+    if cell.baseline is None or cell.baseline.is_long:
+        cell.baseline = baseline.of(twins.Twin())
+    else:
+        cell.baseline.grow()
     return prefault.written_by(lambda: cell.rehearse(("1+1",)))
+
+
+def _become_successor(fds: Sequence[int], *, keep: Sequence[int]) -> socket.socket:
+    """Go on as the process that forks cells: descriptors are its channel, where it writes to, what to join cgroups."""
+    channel, output, *joins = fds
+    for fd in joins:
+        os.write(fd, b"0")
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    confine.close_fds([0, 1, 2, channel, *keep])
+    return socket.socket(fileno=channel)
 
 
 def _receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]]:

@@ -241,6 +241,7 @@ class Workspace:
             if self.image is not image:
                 self._use_image(image)
             raise
+        self.zygotes.head_moved()
         self.prepare()
         self.on_change()
 
@@ -249,6 +250,7 @@ class Workspace:
     async def container(self, *, limits: Limits | None = None) -> CellContainer:
         """Return a container that has seen no code: the one that waits, or a new one."""
         await self.settled()
+        await self.zygotes.caught_up()
         plan = self._plan(limits or self.limits)
         waiting, self._waiting = self._waiting, None
         if waiting is not None:

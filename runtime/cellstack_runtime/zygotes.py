@@ -8,14 +8,16 @@ import contextlib
 import hashlib
 import os
 import re
+import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_runtime import hardening
 from cellstack_runtime.errors import CellstackError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from cellstack_runtime.client import BrokerClient
     from cellstack_runtime.workspace import Workspace
@@ -28,8 +30,11 @@ DEFAULT_ENV = {
     "TERM": "xterm-color",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
 }
-MODULE = re.compile(r"[A-Za-z_]\w{0,63}(\.[A-Za-z_]\w{0,63}){0,2}")
-MAX_PRELOADED = 2000
+MODULE = re.compile(r"[A-Za-z_]\w{0,63}(\.[A-Za-z_]\w{0,63}){0,9}")
+IMPORT = re.compile(r"import\s+(?P<modules>.+)|from\s+(?P<package>[\w.]+)\s+import\s+(?P<names>.+)")
+MAX_PRELOADED, MAX_NAME = 5000, 100  # modules, characters
+MAX_IMPORTS, MAX_ENVIRON = 16, 8192  # environments, characters
+CATCH_UP_SECONDS = 5.0  # for more, importing once more in a cell is no loss
 
 
 def environment(workspace: Workspace) -> dict[str, str]:
@@ -46,6 +51,53 @@ def environment(workspace: Workspace) -> dict[str, str]:
     }
 
 
+def imported_by(code: str) -> set[str]:
+    """Return what the lines of a cell's code import by their look; some of it may be no module."""
+    found: set[str] = set()
+    for line in () if code.startswith("%%") else code.splitlines():
+        for statement in () if line[:1].isspace() else line.partition("#")[0].split(";"):
+            if match := IMPORT.match(statement.strip()):
+                package, names = match["package"], match["names"] or match["modules"]
+                each = [words[0] for name in names.strip("()").split(",") if (words := name.split())]
+                found.update([package, *(f"{package}.{name}" for name in each)] if package else each)
+    return {name for name in found if MODULE.fullmatch(name) and not _is_hidden(name)}
+
+
+def _is_hidden(name: str) -> bool:
+    """Tell whether cells do not tell of such a module that they have imported."""
+    return name in sys.builtin_module_names or any(part.startswith("_") for part in name.split("."))
+
+
+class Import(NamedTuple):
+    """Modules, and the environment variables that they are to find, None for one that is not to be there."""
+
+    environ: dict[str, str | None]
+    names: set[str]
+
+
+def _checked(environ: Mapping[str, str | None]) -> dict[str, str | None] | None:
+    """Return environment variables that can be set; None when they cannot."""
+    if sum(len(name) + len(value or "") for name, value in environ.items()) > MAX_ENVIRON:
+        return None
+    for name, value in environ.items():
+        if not name or "=" in name or "\0" in name or "\0" in (value or ""):
+            return None
+    return dict(environ)
+
+
+def _is_in(folder: str, module: str) -> bool:
+    return any(os.path.exists(f"{folder}/{module}{end}") for end in ("", ".py"))
+
+
+@dataclass(eq=False)
+class _Expected:
+    """What the cell that runs is to import. decided: whether it has is known. over: its zygote serves, or is gone."""
+
+    ahead: Import
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Zygotes:
     """One zygote serves; another one may be starting that will take its place."""
 
@@ -56,12 +108,17 @@ class Zygotes:
         self._seccomp = base64.b64encode(hardening.cell_program(cache)).decode()
         self._zygote_seccomp = base64.b64encode(hardening.zygote_program(cache)).decode()
         self._joined_seccomp = base64.b64encode(hardening.joined_program(cache)).decode()
-        self._started: dict[str, asyncio.Task[None]] = {}
+        self._started: dict[str, asyncio.Future[Any]] = {}
         self._users: Counter[str] = Counter()  # containers that are being made, by zygote
         self._retired: set[str] = set()
-        self._modules: set[str] = set()
+        self._imports: list[Import] = []  # what cells have imported, in this order
+        self._environ: dict[str, str | None] = {}  # what the last cell has left
+        self._had: dict[str, set[str]] = {}  # by zygote: what it has, and what it could not import
         self._generations: dict[str, int] = {}
-        self._stale = self._renewing = False
+        self._renewing = False
+        self._refused: set[str] = set()  # what no zygote has survived
+        self._expected: _Expected | None = None
+        self._coming: _Expected | None = None  # what the last cell has imported, as was expected
         self._import_roots: dict[str | None, str | None] = {None: None}
 
     def key(self) -> str:
@@ -114,11 +171,17 @@ class Zygotes:
             self._started.pop(key, None)
             raise
 
-    async def _start(self, key: str, head: str | None) -> None:
+    async def _start(self, key: str, head: str | None, *, after: str = "", ahead: Import | None = None) -> set[str]:
+        """Start a zygote, forked from `after` if that is there; return the modules that it has.
+
+        It imports what cells have imported; `ahead` of that what one may have.
+        """
         workspace = self._workspace
-        await self._broker.ask(
+        imports = [*self._imports, *([] if ahead is None else [ahead])]
+        answer, _ = await self._broker.ask(
             "zygote",
             key=key,
+            after=after,
             python=workspace.image.config["cellstack"]["python"],
             root=workspace.lowers(self._import_root(head), "root"),
             env=environment(workspace),
@@ -126,49 +189,133 @@ class Zygotes:
             zygote_seccomp=self._zygote_seccomp,
             joined_seccomp=self._joined_seccomp,
             memory=workspace.limits.memory,
-            preload=sorted(self._modules),
+            preload=[{"names": sorted(each.names), "environ": each.environ} for each in imports],
         )
+        found = set(answer["modules"])
+        self._had[key] = found.union(*(each.names for each in imports))
+        return found
 
-    def learn(self, modules: Sequence[str]) -> None:
-        """Have `modules`, which a cell has imported, in the zygote of the next cells.
+    def expect(self, code: str) -> None:
+        """Import what a cell's code is going to import while it does, for the next cells: if it does so."""
+        folder = self._workspace.context.folder
+        names = imported_by(code) - self._modules - self._refused - self._had.get(self.key(), set())
+        names = {name for name in names if folder is None or not _is_in(folder, name.partition(".")[0])}
+        if names and self._expected is None:
+            self._expected = _Expected(Import(self._environ, names))
+            self._renew_soon()
 
-        The names come from a container: they are checked here and imported only there. The zygote that is there
-        serves until its successor has imported them.
+    @property
+    def _modules(self) -> set[str]:
+        return set().union(*(each.names for each in self._imports))
+
+    def decide(self) -> None:
+        """Take note that the cell is over of which something was expected."""
+        if self._expected is not None:
+            self._expected.decided.set()
+            self._coming = self._expected if self._expected.ahead.names & self._modules else None
+            self._expected = None
+
+    async def caught_up(self) -> None:
+        """Wait for the zygote with what the last cell has imported: it began when that cell did."""
+        if self._coming is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CATCH_UP_SECONDS):
+                    await self._coming.over.wait()
+            self._coming = None
+
+    def learn(self, groups: Sequence[Mapping[str, Any]]) -> None:
+        """Have modules, which a cell has imported, in the zygote of the next cells.
+
+        groups: {"names", "environ": the environment variables that they found, as far as these are not the image's},
+        the last with those that the cell has left. They come from a container: they are checked here, and used only
+        there. The zygote that is there serves until its successor has imported the modules.
         """
-        fresh = {name for name in modules if MODULE.fullmatch(name)} - self._modules
-        if fresh and len(self._modules) < MAX_PRELOADED:
-            self._modules |= fresh
-            self._stale = True
-            if not self._renewing:
-                self._renewing = True
-                self._workspace.chore(self._renew())
+        self._environ = {}
+        for group in groups:
+            environ, known = _checked(group["environ"]), self._modules
+            names = {name for name in group["names"] if MODULE.fullmatch(name) and len(name) <= MAX_NAME}
+            names -= known | self._refused
+            if environ is None:
+                continue
+            self._environ = environ
+            if names and len(known) < MAX_PRELOADED:
+                if self._imports and self._imports[-1].environ == environ:
+                    self._imports[-1].names.update(names)
+                elif len(self._imports) < MAX_IMPORTS:
+                    self._imports.append(Import(environ, names))
+        self._renew_soon()
+
+    def add(self, module: str) -> None:
+        """Have one of our own in the zygote of the next cells."""
+        if module not in self._modules:
+            self._imports.append(Import({}, {module}))
+            self._renew_soon()
+
+    def head_moved(self) -> None:
+        """Forget what was imported with environment variables that another head does not have."""
+        self._environ = {}
+        if any(each.environ for each in self._imports):
+            self._imports = [each for each in self._imports if not each.environ]
+            base, _, generation = self.key().partition(".")
+            self._generations[base] = int(generation) + 1
+            self._retire_all_but("")
+
+    def _renew_soon(self) -> None:
+        if not self._renewing:
+            self._renewing = True
+            self._workspace.chore(self._renew())
 
     async def _renew(self) -> None:
-        """Start zygotes until one has all modules learned so far, and switch to it."""
+        """Start zygotes until one has all that cells have imported."""
         try:
-            while self._stale:
-                self._stale = False
-                old = self.key()
-                base, _, generation = old.partition(".")
-                new = f"{base}.{int(generation) + 1}"
-                await self._start(new, self._workspace.head)
-                if self.key() != old:  # head or image have moved on: this one is of no use
-                    await self._broker.ask("drop_zygote", key=new)
-                    self._stale = True
-                    continue
-                self._started[new] = asyncio.ensure_future(asyncio.sleep(0))
-                self._generations[base] = int(generation) + 1
-                self._workspace.prepare()
-                self._retire_all_but(new)
-        except CellstackError:
-            pass  # the zygote that is there goes on serving; what cannot be imported ahead is imported in cells
+            while (expected := self._expected) or self._lacks():
+                wanted = self._lacks().union(expected.ahead.names if expected is not None else ())
+                try:
+                    await self._switch(expected)
+                except CellstackError:
+                    # The zygote that is there goes on serving; these modules are imported in cells.
+                    self._refused |= wanted
+                    for each in self._imports:
+                        each.names.difference_update(wanted)
+                    if expected is not None:
+                        await expected.decided.wait()
+                finally:
+                    if expected is not None:
+                        expected.over.set()
         finally:
             self._renewing = False
+
+    def _lacks(self) -> set[str]:
+        """Return what cells have imported and the zygote for head, if there is one, has not."""
+        return self._modules - self._had.get(self.key(), self._modules)
+
+    async def _switch(self, expected: _Expected | None) -> None:
+        old, head = self.key(), self._workspace.head
+        base, _, generation = old.partition(".")
+        new = f"{base}.{int(generation) + 1}"
+        found = await self._start(new, head, after=old, ahead=expected.ahead if expected is not None else None)
+        surplus: set[str] = set()
+        if expected is not None:
+            await expected.decided.wait()
+            ahead = expected.ahead
+            # It may have a module of its own by a name that the image has, or not have come so far.
+            surplus = (found & ahead.names).difference(
+                *(each.names for each in self._imports if each.environ == ahead.environ)
+            )
+        if self.key() != old or surplus:  # or head or image have moved on
+            del self._had[new]
+            await self._broker.ask("drop_zygote", key=new)
+            return
+        self._started[new] = asyncio.ensure_future(asyncio.sleep(0))
+        self._generations[base] = int(generation) + 1
+        self._workspace.prepare()
+        self._retire_all_but(new)
 
     def _retire_all_but(self, kept: str) -> None:
         """Let the other zygotes go, once the containers they are asked for exist."""
         for old in [name for name in self._started if name != kept]:
             del self._started[old]
+            self._had.pop(old, None)
             self._retired.add(old)
             self._let_go(old)
 

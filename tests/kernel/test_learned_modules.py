@@ -45,6 +45,58 @@ def test_what_completions_read_is_there_once_one_was_asked_for(kernel: Running) 
     assert kernel.client.complete("pri", reply=True, timeout=60)["content"]["matches"] == ["print"]
 
 
+LIBRARIES = """
+import sysconfig
+site = sysconfig.get_paths()["purelib"]
+modules = {
+    "reads_environment": "import os\\nhad = os.environ.get('WITH')",
+    "reads_it_too": "import os\\nhad = os.environ.get('WITH')",
+    "in_both": "where = 'installed'",
+    "takes_time": "import time\\ntime.sleep(1)",
+}
+for name, source in modules.items():
+    open(f"{site}/{name}.py", "w").write(source)
+"""
+
+
+def test_what_a_cell_imports_is_there_in_the_next(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("import takes_time as t")
+    assert kernel.run("import sys; print('takes_time' in sys.modules)")[1] == ["True\n"]
+
+
+def test_what_a_cell_was_to_import_and_has_not_is_not_there_in_the_next(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("1 / 0\nimport takes_time as t")
+    assert kernel.run("import sys; print('takes_time' in sys.modules)")[1] == ["False\n"]
+
+
+def test_modules_have_found_the_environment_that_they_were_imported_with(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("import os, reads_environment\nos.environ['WITH'] = 'one'\nimport reads_it_too\ndel os.environ['WITH']")
+    shown = "print(reads_environment.had, reads_it_too.had, os.environ.get('WITH'))"
+    for _ in range(3):
+        assert kernel.run(shown)[1] == ["None one None\n"]
+
+
+def test_another_head_has_modules_with_its_own_environment(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("import os; os.environ['WITH'] = 'one'")
+    kernel.run("import reads_environment")
+    assert kernel.run("print(reads_environment.had)")[1] == ["one\n"]
+    kernel.run("%undo 3")
+    kernel.run("import os, reads_environment")
+    for _ in range(2):
+        assert kernel.run("print(reads_environment.had)")[1] == ["None\n"]
+
+
+def test_a_module_of_ones_own_is_not_the_installed_one_of_its_name(kernel: Running) -> None:
+    kernel.run(LIBRARIES + "\nopen('in_both.py', 'w').write('where = \"own\"')\nimport sys; sys.path.insert(0, '')")
+    kernel.run("import in_both")
+    for _ in range(3):
+        assert kernel.run("print(in_both.where)")[1] == ["own\n"]
+
+
 def _modules_of_a_cell(kernel: Running) -> list[str]:
     _, [text] = kernel.run("import sys; print(*{'only_in_a_cell', 'wants_itself_in_proc'} & sys.modules.keys())")
     return text.split()

@@ -10,6 +10,7 @@ import importlib.util
 import mmap
 import os
 import signal
+import string
 import sys
 import textwrap
 import threading
@@ -267,13 +268,26 @@ def test_an_object_that_was_there_is_referred_to_and_a_new_one_is_not(lib: Any) 
     assert before.reference(lib.options["nested"]) is None
 
 
-def test_what_is_imported_later_is_taken_in_as_it_is_then() -> None:
+@pytest.mark.parametrize(
+    "take_in", [lambda known: known.renew([], first=True), lambda known: known.renew_by([NAME], [])]
+)
+def test_what_is_imported_later_is_taken_in_as_it_is_then(
+    take_in: Callable[[baseline.Baseline], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("string", NAME)
+    monkeypatch.setattr(
+        exclusions, "modules", lambda: [(name, sys.modules[name]) for name in names if name in sys.modules]
+    )
     before = taken()
     lib = load()
     try:
-        before.renew([], first=True)
+        lib.options["shared"] = string.Formatter
+        take_in(before)
+        assert changes(before) == {}
         lib.options["a"] = 2
         assert set(changes(before)) == {".options"}
+        assert before.reference(lib.names) == (NAME, ((nodes.ATTRIBUTE, "names"),))
+        assert before.reference(string.Formatter) == ("string", ((nodes.ATTRIBUTE, "Formatter"),))
     finally:
         del sys.modules[NAME]
 
@@ -284,6 +298,29 @@ def test_what_an_import_changes_elsewhere_does_not_count_but_what_comes_after_it
     before.renew([], first=True)
     lib.options["by the cell"] = 1
     assert [step for step, _ in changes(before)[".options"].put] == [(nodes.ITEM, "by the cell")]
+
+
+def test_what_the_process_that_cells_are_forked_from_imports_later_is_no_change(lib: Any) -> None:
+    before = taken()
+    lib.options["by an import"] = 1
+    before.grow()
+    lib.options["by another"] = {"nested": []}
+    before.grow()
+    assert changes(before) == {}
+    lib.options["by another"]["nested"].append(1)
+    del lib.options["by an import"]
+    found = {key: (delta, whole) for key, delta, whole in before.changes() if f":{NAME}:" in f"{key}"}
+    assert {delta.path[-1] for delta, _ in found.values()} == {(nodes.ATTRIBUTE, "options"), (nodes.ITEM, "nested")}
+    assert all(whole for _, whole in found.values())
+    assert changes(before)[".options"].gone == [(nodes.ITEM, "by an import")]
+
+
+def test_a_baseline_that_has_grown_often_is_better_made_anew() -> None:
+    before = taken()
+    for _ in range(baseline.MANY - 1):
+        assert not before.is_long
+        before.grow()
+    assert before.is_long
 
 
 def test_changes_of_one_object_add_up() -> None:

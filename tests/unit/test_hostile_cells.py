@@ -66,7 +66,12 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         ),
         "state": st.sampled_from([None, LAYER, "c" * 32]),
         "carried": values | st.fixed_dictionaries({"saved": values, "loaded": values, "not_carried": values}),
-        "modules": st.lists(text, max_size=2) | values,
+        "modules": st.lists(
+            st.fixed_dictionaries({"names": st.lists(text, max_size=2), "environ": st.dictionaries(text, text)})
+            | values,
+            max_size=2,
+        )
+        | values,
         "taken": st.lists(st.integers(), max_size=2) | values,
     },
 }
@@ -135,11 +140,17 @@ class Workspace:
         self.containers = list(containers)
         self.head: str | None = None
         self.limits = Limits()
-        self.learned: list[str] = []
+        self.learned: list[dict[str, Any]] = []
         self.zygotes = self
 
-    def learn(self, modules: Sequence[str]) -> None:
-        self.learned.extend(modules)
+    def learn(self, groups: Sequence[dict[str, Any]]) -> None:
+        self.learned.extend(groups)
+
+    def expect(self, code: str) -> None:
+        pass
+
+    def decide(self) -> None:
+        pass
 
     async def settled(self) -> None:
         await asyncio.sleep(0)

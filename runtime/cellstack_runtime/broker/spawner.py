@@ -98,6 +98,7 @@ def _main(channel: Channel, inner_map: str, gate_read: int, gate_write: int) -> 
     handlers: dict[str, Callable[[Channel, dict[str, Any], list[int]], None]] = {
         "init": partial(_spawn_init, numbers, inner_map),
         "zygote": _spawn_zygote,
+        "show": _show,
     }
     while True:
         message, fds = channel.receive()
@@ -136,7 +137,10 @@ def _spawn_init(numbers: Numbers, id_map: str, channel: Channel, message: dict[s
 
 
 def _spawn_zygote(channel: Channel, message: dict[str, Any], fds: list[int]) -> None:
-    """Clone a process rooted in an image and execute the guest: descriptors are its channel and its root."""
+    """Clone a process rooted in an image and execute the guest.
+
+    Descriptors are its root, its channel, where it writes to, and what to write "0" to, to join its cgroups.
+    """
     pid, pidfd = syscalls.clone3(ZYGOTE_NAMESPACES, exit_signal=signal.SIGCHLD)
     if pid == 0:
         _run(lambda: _become_zygote(message, fds[0], fds[1], fds[2], fds[3:]))
@@ -144,7 +148,7 @@ def _spawn_zygote(channel: Channel, message: dict[str, Any], fds: list[int]) -> 
     os.close(pidfd)
 
 
-def _become_zygote(message: dict[str, Any], channel: int, root_fd: int, output: int, cgroup_fds: list[int]) -> None:
+def _become_zygote(message: dict[str, Any], root_fd: int, channel: int, output: int, cgroup_fds: list[int]) -> None:
     for fd in cgroup_fds:
         os.write(fd, b"0")
     syscalls.move_mount(root_fd, NEW_ROOT)
@@ -161,6 +165,33 @@ def _become_zygote(message: dict[str, Any], channel: int, root_fd: int, output: 
     # What setns(2) takes, which brings a cell's process into its container.
     confine.lock_down(base64.b64decode(message["seccomp"]), frozenset({abi.CAP_SYS_ADMIN}))
     os.execve(message["argv"][0], message["argv"], message["env"])
+
+
+def _show(channel: Channel, _message: dict[str, Any], fds: list[int]) -> None:
+    """Have the /proc of a zygote show the successor that it has forked, the process behind the pidfd, as itself."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _run(partial(_add_to_proc, fds[0], writing))
+    os.close(writing)
+    shown = bool(os.read(reading, 1))
+    os.close(reading)
+    channel.send({"shown": shown})
+
+
+def _add_to_proc(pidfd: int, writing: int) -> None:
+    """Nothing may be imported once the root is the zygote's."""
+    own = str(syscalls.pid_of(pidfd))
+    tree = syscalls.open_tree(f"/proc/{own}")
+    confine.setns(pidfd, abi.CLONE_NEWNS)
+    before = os.readlink("/proc/self")
+    os.mkdir(f"/proc/{own}")
+    syscalls.move_mount(tree, f"/proc/{own}")
+    os.symlink(own, "/proc/self.new")
+    os.rename("/proc/self.new", "/proc/self")
+    syscalls.umount2(f"/proc/{before}")
+    os.rmdir(f"/proc/{before}")
+    os.write(writing, b"x")
 
 
 def _own_proc(target: str) -> None:

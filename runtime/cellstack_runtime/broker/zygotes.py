@@ -28,6 +28,7 @@ OUTPUT_BYTES = 8192
 WORK = "/work"  # where cells begin
 PIDS = 4096  # every cell's process begins in the zygote's group
 START_SECONDS = 120
+MAX_NAME, MAX_NAMES = 100, 5000
 MAX_NUMBER = 2**62  # of what a zygote says; more than any number that it may say is
 
 
@@ -43,60 +44,85 @@ class Zygote:
         self.channel: channels.Channel | None = None
         self._asked: deque[Event] = deque()
         self._cells: dict[int, Container] = {}
-        self._unclaimed: deque[Container] = deque()
+        self._unclaimed: deque[Container | None] = deque()  # None: for a successor
         self._retired = False
-        self._directory = f"{broker.run_dir}/zygote-{os.urandom(4).hex()}"
+        self._root: _Root | None = None
         self._output = -1
         self._said = b""
         self._group: Group | None = None
 
     def start(self, request: dict[str, Any], reply: Callable[..., None]) -> Generator[Event, Any, None]:
-        """Root a process in the image and execute the guest; reply once it has imported."""
+        """Have a process that forks cells; reply with the modules that it has imported once it is ready.
+
+        It is forked from the zygote `request["after"]`, and so has what that one has imported, where there is one.
+        """
         self.program = {
             "env": request["env"],
             "cwd": WORK,
             "capabilities": [],
             "seccomp": request["joined_seccomp"],
         }
-        roots = self.broker.roots
-        target, upper, work = (f"{self._directory}/{name}" for name in ("mnt", "upper", "work"))
-        os.makedirs(target)
-        os.mkdir(work)
-        roots.owned_directory(upper)  # libraries want to keep caches when they are imported; no cell sees them
-        lowers = [roots.mapped(path) if host_ids else path for path, host_ids in request["root"]]
-        roots.overlay([*lowers, roots.skeleton], target, upper=upper, work=work)
-        roots.attach(roots.dev, f"{target}/dev")
-        roots.attach(self.broker.guest, f"{target}/run/cellstack")
-        root = roots.detach(target)
         ours, theirs = channels.pair()
         self.channel = ours
-        argv = [request["python"], "-P", "-X", "utf8", "-c", BOOTSTRAP]
         self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        memory = request["memory"]
-        self._group = self.broker.manager.create(os.path.basename(self._directory), memory=memory, cpus=None, pids=PIDS)
-        joins = self._group.join_fds()
-        spawned = self.broker.ask_spawner(
-            {"op": "zygote", "argv": argv, "env": request["env"], "seccomp": request["zygote_seccomp"]},
-            [theirs.fileno(), root, output, *joins],
-        )
+        name = f"zygote-{os.urandom(4).hex()}"
+        self._group = self.broker.manager.create(name, memory=request["memory"], cpus=None, pids=PIDS)
+        given = [theirs.fileno(), output, *self._group.join_fds()]
+        before = self.broker.zygotes.get(request["after"])
+        if before is not None:
+            yield from self._succeed(before, given)
+        if self.pidfd < 0:
+            yield from self._spawn(f"{self.broker.run_dir}/{name}", request, given)
         theirs.close()
-        channels.close_all([root, output, *joins])
+        channels.close_all(given[1:])
         self.broker.loop.readable(self._output, self._on_output)
-        _, (self.pidfd,) = yield spawned
         self.broker.loop.readable(self.pidfd, self._on_death)
         self.broker.loop.readable(ours.fileno(), self._on_message)
-        ours.send({"seccomp": request["seccomp"], "preload": request["preload"]})
+        with contextlib.suppress(EOFError):  # told by its pidfd
+            ours.send({"seccomp": request["seccomp"], "preload": request["preload"]})
         self.broker.loop.later(START_SECONDS, self._give_up)
-        answer = yield self.ready
-        if answer is None:
+        modules = yield self.ready
+        if modules is None:
             last = self._said.decode(errors="replace").strip().splitlines()[-1:]
             why = f": {last[0][:300]}" if last else ""
             reply({"error": f"the image's Python ({request['python']}) could not start the guest{why}", "errno": None})
         else:
-            reply({})
+            reply({"modules": modules})
+
+    def _spawn(self, directory: str, request: dict[str, Any], given: Sequence[int]) -> Generator[Event, Any, None]:
+        """Root a process in the image and execute the guest."""
+        self._root = _Root(self.broker, directory)
+        root = self._root.mount(request["root"])
+        argv = [request["python"], "-P", "-X", "utf8", "-c", BOOTSTRAP]
+        spawned = self.broker.ask_spawner(
+            {"op": "zygote", "argv": argv, "env": request["env"], "seccomp": request["zygote_seccomp"]},
+            [root, *given],
+        )
+        os.close(root)
+        _, (self.pidfd,) = yield spawned
+
+    def _succeed(self, before: Zygote, given: Sequence[int]) -> Generator[Event, Any, None]:
+        """Have another zygote fork this one, if it lives, and have /proc show it in place of that one."""
+        if before._root is None:
+            return
+        self._root = before._root
+        self._root.users += 1
+        _, fds = yield before._ask(None, {"succeed": True}, given)
+        if fds:
+            answer, _ = yield self.broker.ask_spawner({"op": "show"}, fds)
+            if answer["shown"]:
+                (self.pidfd,) = fds
+                return
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fds[0], signal.SIGKILL)
+            channels.close_all(fds)
+        self._root.leave()
 
     def fork(self, container: Container, message: dict[str, Any], fds: Sequence[int]) -> Event:
         """Ask for a cell's process in `container`; the event's value is ({"pid"}, [pidfd]) or (None, [])."""
+        return self._ask(container, {"fork": container.id, **message}, fds)
+
+    def _ask(self, container: Container | None, message: dict[str, Any], fds: Sequence[int]) -> Event:
         event = self.broker.loop.event()
         if self.channel is None:
             event.set((None, []))
@@ -104,7 +130,7 @@ class Zygote:
         self._asked.append(event)
         self._unclaimed.append(container)
         try:
-            self.channel.send({"fork": container.id, **message}, fds)
+            self.channel.send(message, fds)
         except EOFError:
             self._fail()
         return event
@@ -117,9 +143,10 @@ class Zygote:
             self._fail()
             return
         if "ready" in message:
-            self.ready.set(True)
+            self.ready.set(_names(message["ready"]))
         elif _is_number(pid := message.get("pid", -1)) and self._asked and len(fds) == 1:
-            self._cells[pid] = self._unclaimed.popleft()
+            if (container := self._unclaimed.popleft()) is not None:
+                self._cells[pid] = container
             self._asked.popleft().set((message, fds))
             return  # the descriptor is now whose it was asked for
         elif _is_number(gone := message.get("gone")) and gone in self._cells and (end := _end(message)) is not None:
@@ -176,7 +203,8 @@ class Zygote:
         self._fail()
         if self._group is not None:
             self.broker.chores.add(self._group.remove)
-        self.broker.chores.add(lambda: self.broker.remove_tree(self._directory))
+        if self._root is not None:
+            self._root.leave()
 
     def retire(self) -> None:
         """Fork no further cell, and end once those that there are have ended: it is their parent and reaps them."""
@@ -187,6 +215,40 @@ class Zygote:
     def _end_if_idle(self) -> None:
         if self._retired and not self._cells and not self._asked:
             self._fail()  # it leaves when its channel closes
+
+
+class _Root:
+    """The root of a zygote and of its successors, which goes with the last of them."""
+
+    def __init__(self, broker: Broker, directory: str) -> None:
+        self.users = 1
+        self._broker = broker
+        self._directory = directory
+
+    def mount(self, layers: Sequence[tuple[str, bool]]) -> int:
+        """Return the detached tree of the image's layers, (path, whether its ids are the host's), top first."""
+        roots = self._broker.roots
+        target, upper, work = (f"{self._directory}/{name}" for name in ("mnt", "upper", "work"))
+        os.makedirs(target)
+        os.mkdir(work)
+        roots.owned_directory(upper)  # libraries want to keep caches when they are imported; no cell sees them
+        lowers = [roots.mapped(path) if host_ids else path for path, host_ids in layers]
+        roots.overlay([*lowers, roots.skeleton], target, upper=upper, work=work)
+        roots.attach(roots.dev, f"{target}/dev")
+        roots.attach(self._broker.guest, f"{target}/run/cellstack")
+        return roots.detach(target)
+
+    def leave(self) -> None:
+        """Take note that a zygote is gone."""
+        self.users -= 1
+        if not self.users:
+            self._broker.chores.add(lambda: self._broker.remove_tree(self._directory))
+
+
+def _names(found: Any) -> list[str]:
+    """Return the names in what is said to be a list of names, as many as fit into a message."""
+    names = found if isinstance(found, list) else []
+    return [name for name in names if isinstance(name, str) and len(name) <= MAX_NAME and name.isascii()][:MAX_NAMES]
 
 
 def _is_number(value: Any) -> bool:

@@ -13,7 +13,7 @@ import os
 import sys
 import types
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_guest import adapters, baseline, caches, hooks
 
@@ -101,6 +101,8 @@ def apply(key: str, value: Any) -> None:
             for name, kept in list(data.items()):
                 if type(kept) is caches.Content:
                     caches.fill(vars(module)[name], data.pop(name))
+                elif type(kept) is Attributes:
+                    vars(vars(module)[name]).update(data.pop(name).values)
             vars(module).update(data)
         return
     owner, name = _owner(key)
@@ -174,13 +176,25 @@ def folder_of(name: str) -> str | None:
     return os.path.dirname(folder) if hasattr(module, "__path__") else folder
 
 
+class Attributes(NamedTuple):
+    """What a function of a module has in its namespace, where the function itself comes from the module."""
+
+    values: dict[str, Any]
+
+
 def _data_of(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
     for name, value in vars(module).items():
-        own = is_own(sys.modules.get(type(value).__module__))
         if type(value) is caches.CACHED and value.__module__ == module.__name__:
             yield name, caches.Kept(value)
-        elif not name.startswith("__") and (isinstance(value, _DATA) or own):
+        elif type(value) is types.FunctionType and value.__module__ == module.__name__:
+            if kept := {key: each for key, each in vars(value).items() if _is_data(key, each)}:
+                yield name, Attributes(kept)
+        elif _is_data(name, value):
             yield name, value
+
+
+def _is_data(name: str, value: Any) -> bool:
+    return not name.startswith("__") and (isinstance(value, _DATA) or is_own(sys.modules.get(type(value).__module__)))
 
 
 def own_modules() -> dict[str, Stamp]:

@@ -197,3 +197,17 @@ def test_attributes_of_functions_stay(notebook: Cells) -> None:
     assert notebook.run(code).result == "(7, [1], 't')"
     notebook.run("json.dumps.calls += 1\ndel dedent.seen")
     assert notebook.run("json.dumps.calls, hasattr(textwrap.dedent, 'seen')").result == "(8, False)"
+
+
+def test_what_a_function_beside_the_notebook_keeps_in_itself_stays(notebook: Cells) -> None:
+    Path(notebook.folder, "steps.py").write_text(
+        "import functools, threading\n"
+        "def step():\n    step.count += 1\n    step.seen.append(step.count)\n    return step.count\n"
+        "step.count, step.seen, step.lock = 0, [], threading.Lock()\n"
+        "@functools.wraps(step)\ndef other(): pass\n"
+    )
+    ran = notebook.run("import steps\nsteps.step()")
+    assert (ran.result, ran.notices) == ("1", [])
+    assert notebook.run("steps.step(), steps.step.seen").result == "(2, [1, 2])"
+    notebook.run("seen = steps.step.seen")
+    assert notebook.run("seen.append('x')\nsteps.step(), steps.step.seen is seen").result == "(3, True)"

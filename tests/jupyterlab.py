@@ -82,6 +82,7 @@ def jupyterlab(folder: Path, places: Path, environ: Mapping[str, str] | None = N
         f"--port={port}",
         f"--IdentityProvider.token={token}",
         "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
         f"--ServerApp.root_dir={folder}",
     ]
     log = places / "lab.log"

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 OURS, PLAIN = "cellstack", "python3"
 APART_SECONDS = 0.15
+IMPORTING = (  # as a notebook begins: what a cell imports, the next one uses
+    *("import numpy as np", "a = np.arange(10)", "import pandas as pd", "df = pd.DataFrame({'a': a})", "df.describe()"),
+    *("import matplotlib.pyplot as plt", "fig, ax = plt.subplots(); ax.plot(a)", "n = 1", "n += 1", "df['a'].sum()"),
+)
 
 
 def main() -> int:
@@ -121,6 +125,18 @@ def kernel_starts(folder: Path, scale: float) -> list[Row]:
     )
 
 
+def run_all(folder: Path, scale: float) -> list[Row]:
+    """All cells of a notebook in a new kernel, from the first request to the last reply."""
+
+    def take(name: str) -> float:
+        with kernel(name, folder) as running:
+            return sum(running.run(code) for code in IMPORTING)
+
+    actions = {name: functools.partial(take, name) for name in (OURS, PLAIN)}
+    what = f"{len(IMPORTING)} cells with numpy, pandas, matplotlib"
+    return against_plain(what, take_turns(actions, runs=scaled(5, scale), warmup=1), at_most=None)
+
+
 def containers(folder: Path, scale: float) -> list[Row]:
     """`true` in a new container."""
     skipped: list[Row] = []
@@ -180,7 +196,7 @@ def many_cells(folder: Path, scale: float) -> list[Row]:
     ]
 
 
-SECTIONS = (round_trips, kernel_starts, memory, containers, many_cells, carry, server, panel)
+SECTIONS = (round_trips, kernel_starts, run_all, memory, containers, many_cells, carry, server, panel)
 
 
 def as_table(rows: list[Row]) -> Table:

@@ -33,9 +33,17 @@ def take(store: Store, notebook: str | None, kernel: str) -> Left | None:
         return None
     session.kernel = kernel
     ended, head = session.ended, session.head
-    if head is None:
+    again = head is None and ended == "restart"
+    if again:  # once more, before a cell was run: the way back is that of the first time
+        head = next(reversed(session.previous_heads), None)
+    try:
+        chain = [] if head is None else store.chain(head)
+    except CellstackError:
+        if not again:
+            raise
+        chain = []  # nothing reaches what was there before, and it has been removed
+    if head is None or not chain:
         return Left(session, 0, [], None)
-    chain = store.chain(head)
     name, number = head[:12], next(filter(None, map(_number, reversed(chain))), 0)
     gone = not _has_image(store, session.image)
     if ended is None and not gone:
@@ -45,8 +53,9 @@ def take(store: Store, notebook: str | None, kernel: str) -> Left | None:
         )
         inputs = [(_number(layer), str(layer.cell.get("code", ""))) for layer in chain if _number(layer)]
         return Left(session, number, inputs, ("stream", {"name": "stderr", "text": text}))
-    session.previous_heads.append(head)
-    session.head = None
+    if not again:
+        session.previous_heads.append(head)
+        session.head = None
     if gone:
         text = f"The image that this notebook's cells ran on is gone, and with it what was there before (layer {name})."
         return Left(session, 0, [], ("stream", {"name": "stderr", "text": f"{text}\n"}))

@@ -54,10 +54,12 @@ def test_second_kernel_beside_a_live_one_has_a_session_of_its_own(kernel: Runnin
         other.close()
 
 
-def test_restarted_kernel_is_clean_and_says_how_to_have_the_rest_back(kernel: Running) -> None:
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_restarted_kernel_is_clean_and_says_how_to_have_the_rest_back(kernel: Running, restarts: int) -> None:
     kernel.run("x = 1")
     kernel.run("open('file', 'w').write('text');")
-    kernel.again(now=False)
+    for _ in range(restarts):
+        kernel.again(now=False)
     number, (hint, error) = kernel.run("x")
     assert (number, error) == (1, "name 'x' is not defined")
     assert "after cell [2]" in hint

@@ -325,3 +325,13 @@ def test_guest_directory_is_made_anew_when_our_code_changes(
     assert before != after
     assert not os.path.exists(f"{before}/cellstack_guest/more.py")
     assert not os.path.samefile(f"{after}/cellstack_guest/more.py", package / "more.py")
+
+
+def test_the_folder_that_a_kernel_runs_in_is_no_part_of_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("notebooks", "lib"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((".", "../lib", "gone")))
+    assert environment.current().extra_path == (f"{tmp_path}/lib",)

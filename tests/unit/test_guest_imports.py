@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
 import pytest
 from tests.guest_cells import Cells
+
+from cellstack_guest import adapters, hooks
 
 LIBRARIES = {
     "host_lib": "import sys\nregistry = {}\nclass Frame: pass\n",
@@ -211,3 +215,13 @@ def test_what_a_function_beside_the_notebook_keeps_in_itself_stays(notebook: Cel
     assert notebook.run("steps.step(), steps.step.seen").result == "(2, [1, 2])"
     notebook.run("seen = steps.step.seen")
     assert notebook.run("seen.append('x')\nsteps.step(), steps.step.seen is seen").result == "(3, True)"
+
+
+def test_modules_that_compiled_ones_have_made_are_not_the_notebooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks.start()
+    for name in ("cython_runtime", "_cython_3_2_4", "own"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    found = adapters.HOOKS["hook:sys:modules"].read({"modules"}, None)
+    assert found is not None
+    assert "own" in found
+    assert not any("cython" in name for name in found)

@@ -59,13 +59,17 @@ def _put_among(path: Callable[[], list[Any]]) -> Callable[[tuple[list[Any], list
     return write
 
 
+_CYTHON = ("cython_runtime", "_cython_")  # what modules that Cython has compiled share, made by the first of them
+
+
 def _read_modules(words: Container[str], before: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return what stands for modules that no import finds. It is looked for when the cell speaks of modules."""
     names = set(before or ())
     if "modules" in words:
         names.update(hooks.new_modules(), (name for name, value in sys.modules.items() if _is_other(value)))
     found = {name: sys.modules[name] for name in names if name in sys.modules and name != "__main__"}
-    return {name: value for name, value in found.items() if _is_other(value) or is_made(value)} or None
+    made = {name: value for name, value in found.items() if _is_other(value) or is_made(value)}
+    return {name: value for name, value in made.items() if not name.startswith(_CYTHON)} or None
 
 
 def _is_other(value: Any) -> bool:

@@ -257,7 +257,7 @@ class Cell:
         }
 
     def _imported(self) -> list[dict[str, Any]]:
-        """Return the library modules that this run has imported, for the zygote of the next cells."""
+        """Return the library modules that this run has imported, in this order, for the zygote of the next cells."""
         # The newest are last. Looking at those before them, a thousand, would cost a copy of each one's page.
         new = list(itertools.takewhile(lambda name: name not in self.known, reversed(sys.modules)))
         found = (
@@ -269,10 +269,10 @@ class Cell:
             and not patches.is_own(sys.modules[name])
             and not (self._bridge is not None and debug.is_debuggers(name))
         )
-        places = {name: place for place, name in enumerate(reversed(new), len(sys.modules) - len(new))}
         # What lies deep in a package mostly comes with it.
-        first = sorted(found, key=lambda name: (name.count("."), name))[:MAX_MODULES]
-        return self._environs.grouped({name: places[name] for name in first})
+        first = set(sorted(found, key=lambda name: (name.count("."), name))[:MAX_MODULES])
+        places = enumerate(reversed(new), len(sys.modules) - len(new))
+        return self._environs.grouped({name: place for place, name in places if name in first})
 
     def _load(self, request: Message) -> None:
         carrier, shell, code, count = self._carrier, self.shell, request["code"], self.shell.execution_count

@@ -15,7 +15,7 @@ from cellstack_guest.ambient import TellingLoader
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from importlib.machinery import ModuleSpec
-    from types import ModuleType
+    from types import FrameType, ModuleType
 
 
 class OuterImports(importlib.abc.MetaPathFinder):
@@ -53,18 +53,22 @@ class OuterImports(importlib.abc.MetaPathFinder):
 
 
 class Environs(importlib.abc.MetaPathFinder):
-    """Notes which environment variables modules find when they are imported: some are made by them."""
+    """Notes in which order modules are imported, and with which environment variables: some are made by them."""
 
     def __init__(self) -> None:
         self._noted = [(0, _environment())]  # each with how many modules there were before
+        self._outer: dict[str, int] = {}  # what was not imported by another one, and its place among these
 
     def watch(self) -> None:
         """Take note from now on."""
         sys.meta_path.insert(0, self)
 
-    def find_spec(self, *_: Any) -> None:
+    def find_spec(self, name: str, *_: Any) -> None:
         """Find nothing, and note what there is now."""
-        self._note(len(sys.modules))
+        # What a module sets for those that it imports it sets wherever it is imported.
+        if not _is_in_import():
+            self._note(len(sys.modules))
+            self._outer.setdefault(name, len(self._outer))
 
     def _note(self, count: int) -> None:
         if self._noted[-1][1] != _variables():
@@ -73,18 +77,27 @@ class Environs(importlib.abc.MetaPathFinder):
     def grouped(self, places: Mapping[str, int]) -> list[dict[str, Any]]:
         """Return modules, {"names", "environ": what differs from the process that this one was forked from, by name}.
 
-        places: how many modules there were before each. The last are for the environment as it is.
+        places: how many modules there were before each was complete. Those that others have imported come after them.
+        The last of what is returned is for the environment as it is.
         """
         self._note(len(sys.modules))
         starts = [start for start, _ in self._noted]
         names: list[list[str]] = [[] for _ in starts]
-        for name, place in places.items():
-            names[bisect.bisect_right(starts, place) - 1].append(name)
+        for name in sorted(places, key=lambda name: self._outer.get(name, len(self._outer))):
+            names[bisect.bisect_right(starts, places[name]) - 1].append(name)
         found = [
             {"names": each, "environ": _difference(self._noted[0][1], environment)}
             for each, (_, environment) in zip(names, self._noted, strict=True)
         ]
         return [each for each in found[:-1] if each["names"]] + [each for each in found[-1:] if any(each.values())]
+
+
+def _is_in_import() -> bool:
+    """Tell whether the code of a module is under way."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
+    while frame is not None and frame.f_code.co_name != "exec_module":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _variables() -> dict[bytes, bytes]:
@@ -104,16 +117,19 @@ def _difference(before: dict[bytes, bytes], after: dict[bytes, bytes]) -> dict[s
 @contextlib.contextmanager
 def environment(difference: Mapping[str, str | None]) -> Iterator[None]:
     """Have other environment variables for a while; None in place of a value stands for one that is not there."""
-    before = dict(os.environ)
-    for name, value in difference.items():
-        os.environ.pop(name, None)
-        if value is not None:
-            os.environ[name] = value
+    before = {name: os.environ.get(name) for name in difference}
+    _set(difference)
     try:
         yield
     finally:
-        os.environ.clear()
-        os.environ.update(before)
+        _set(before)
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 class _OuterLoader(TellingLoader):

@@ -51,16 +51,16 @@ def environment(workspace: Workspace) -> dict[str, str]:
     }
 
 
-def imported_by(code: str) -> set[str]:
-    """Return what the lines of a cell's code import by their look; some of it may be no module."""
-    found: set[str] = set()
+def imported_by(code: str) -> list[str]:
+    """Return what the lines of a cell's code import by their look, in this order; some of it may be no module."""
+    found: list[str] = []
     for line in () if code.startswith("%%") else code.splitlines():
         for statement in () if line[:1].isspace() else line.partition("#")[0].split(";"):
             if match := IMPORT.match(statement.strip()):
                 package, names = match["package"], match["names"] or match["modules"]
                 each = [words[0] for name in names.strip("()").split(",") if (words := name.split())]
-                found.update([package, *(f"{package}.{name}" for name in each)] if package else each)
-    return {name for name in found if MODULE.fullmatch(name) and not _is_hidden(name)}
+                found += [package, *(f"{package}.{name}" for name in each)] if package else each
+    return [name for name in dict.fromkeys(found) if MODULE.fullmatch(name) and not _is_hidden(name)]
 
 
 def _is_hidden(name: str) -> bool:
@@ -69,10 +69,10 @@ def _is_hidden(name: str) -> bool:
 
 
 class Import(NamedTuple):
-    """Modules, and the environment variables that they are to find, None for one that is not to be there."""
+    """Modules, in this order, and the environment variables that they are to find, None for one that is not there."""
 
     environ: dict[str, str | None]
-    names: set[str]
+    names: list[str]
 
 
 def _checked(environ: Mapping[str, str | None]) -> dict[str, str | None] | None:
@@ -189,7 +189,7 @@ class Zygotes:
             zygote_seccomp=self._zygote_seccomp,
             joined_seccomp=self._joined_seccomp,
             memory=workspace.limits.memory,
-            preload=[{"names": sorted(each.names), "environ": each.environ} for each in imports],
+            preload=[each._asdict() for each in imports],
         )
         found = set(answer["modules"])
         self._had[key] = found.union(*(each.names for each in imports))
@@ -198,8 +198,12 @@ class Zygotes:
     def expect(self, code: str) -> None:
         """Import what a cell's code is going to import while it does, for the next cells: if it does so."""
         folder = self._workspace.context.folder
-        names = imported_by(code) - self._modules - self._refused - self._had.get(self.key(), set())
-        names = {name for name in names if folder is None or not _is_in(folder, name.partition(".")[0])}
+        known = self._modules | self._refused | self._had.get(self.key(), set())
+        names = [
+            name
+            for name in imported_by(code)
+            if name not in known and not (folder and _is_in(folder, name.partition(".")[0]))
+        ]
         if names and self._expected is None:
             self._expected = _Expected(Import(self._environ, names))
             self._renew_soon()
@@ -212,7 +216,7 @@ class Zygotes:
         """Take note that the cell is over of which something was expected."""
         if self._expected is not None:
             self._expected.decided.set()
-            self._coming = self._expected if self._expected.ahead.names & self._modules else None
+            self._coming = self._expected if self._modules.intersection(self._expected.ahead.names) else None
             self._expected = None
 
     async def caught_up(self) -> None:
@@ -233,14 +237,17 @@ class Zygotes:
         self._environ = {}
         for group in groups:
             environ, known = _checked(group["environ"]), self._modules
-            names = {name for name in group["names"] if MODULE.fullmatch(name) and len(name) <= MAX_NAME}
-            names -= known | self._refused
+            names = [
+                name
+                for name in dict.fromkeys(group["names"])
+                if MODULE.fullmatch(name) and len(name) <= MAX_NAME and name not in known | self._refused
+            ]
             if environ is None:
                 continue
             self._environ = environ
             if names and len(known) < MAX_PRELOADED:
                 if self._imports and self._imports[-1].environ == environ:
-                    self._imports[-1].names.update(names)
+                    self._imports[-1].names.extend(names)
                 elif len(self._imports) < MAX_IMPORTS:
                     self._imports.append(Import(environ, names))
         self._renew_soon()
@@ -248,7 +255,7 @@ class Zygotes:
     def add(self, module: str) -> None:
         """Have one of our own in the zygote of the next cells."""
         if module not in self._modules:
-            self._imports.append(Import({}, {module}))
+            self._imports.append(Import({}, [module]))
             self._renew_soon()
 
     def head_moved(self) -> None:
@@ -275,8 +282,10 @@ class Zygotes:
                 except CellstackError:
                     # The zygote that is there goes on serving; these modules are imported in cells.
                     self._refused |= wanted
-                    for each in self._imports:
-                        each.names.difference_update(wanted)
+                    self._imports = [
+                        Import(environ, [name for name in names if name not in wanted])
+                        for environ, names in self._imports
+                    ]
                     if expected is not None:
                         await expected.decided.wait()
                 finally:
@@ -299,7 +308,7 @@ class Zygotes:
             await expected.decided.wait()
             ahead = expected.ahead
             # It may have a module of its own by a name that the image has, or not have come so far.
-            surplus = (found & ahead.names).difference(
+            surplus = found.intersection(ahead.names).difference(
                 *(each.names for each in self._imports if each.environ == ahead.environ)
             )
         if self.key() != old or surplus:  # or head or image have moved on

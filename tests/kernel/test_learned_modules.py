@@ -51,6 +51,7 @@ site = sysconfig.get_paths()["purelib"]
 modules = {
     "reads_environment": "import os\\nhad = os.environ.get('WITH')",
     "reads_it_too": "import os\\nhad = os.environ.get('WITH')",
+    "sets_it": "import os\\nos.environ['WITH'] = 'own'\\nimport reads_environment",
     "in_both": "where = 'installed'",
     "takes_time": "import time\\ntime.sleep(1)",
 }
@@ -77,6 +78,14 @@ def test_modules_have_found_the_environment_that_they_were_imported_with(kernel:
     shown = "print(reads_environment.had, reads_it_too.had, os.environ.get('WITH'))"
     for _ in range(3):
         assert kernel.run(shown)[1] == ["None one None\n"]
+
+
+def test_what_a_module_sets_for_those_that_it_imports_is_set(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("import sets_it")
+    there = "import sys; print('sets_it' in sys.modules, sets_it.reads_environment.had, sets_it.os.environ['WITH'])"
+    for _ in range(2):
+        assert kernel.run(there)[1] == ["True own own\n"]
 
 
 def test_another_head_has_modules_with_its_own_environment(kernel: Running) -> None:

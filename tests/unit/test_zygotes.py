@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,11 @@ if TYPE_CHECKING:
     ],
 )
 def test_imports_are_found_in_the_text_of_a_cell(code: str, modules: set[str]) -> None:
-    assert imported_by(code) == modules
+    assert set(imported_by(code)) == modules
+
+
+def test_modules_are_found_in_the_order_of_the_text() -> None:
+    assert imported_by("import b, a\nfrom c import a\nimport a, b") == ["b", "a", "c", "c.a"]
 
 
 class Broker:
@@ -54,10 +59,11 @@ class Broker:
             self.dropped.append(fields["key"])
             return {}, []
         await self.may_start.wait()
-        wanted = {name for each in fields["preload"] for name in each["names"]}
+        preload = json.loads(json.dumps(fields["preload"]))
+        wanted = {name for each in preload for name in each["names"]}
         if wanted & self.kills:
             raise CellstackError("the guest could not be started")
-        self.started.append({"key": fields["key"], "after": fields["after"], "preload": fields["preload"]})
+        self.started.append({"key": fields["key"], "after": fields["after"], "preload": preload})
         return {"modules": sorted(wanted & self.installed)}, []
 
 
@@ -185,7 +191,7 @@ def test_modules_are_imported_with_the_environment_that_they_had(run: Run) -> No
         await notebook.run("import os\nos.environ['A'] = '1'\nimport numpy", "numpy", environ={"A": "1"})
         await notebook.run("import pandas", "pandas", environ={"A": "1"})
         assert notebook.preloaded == ["numpy", "pandas"]
-        assert [each["environ"] for each in notebook.broker.started[-1]["preload"]] == [{"A": "1"}] * 2
+        assert notebook.broker.started[-1]["preload"][-1]["environ"] == {"A": "1"}
         notebook.zygotes.head_moved()
         await notebook.begin()
         assert notebook.broker.started[-1]["after"] == ""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 SHELL, CONTROL = "shell", "control"
 COMMS = ("comm_open", "comm_msg", "comm_close")
 AT_ONCE = ("interrupt_request", "shutdown_request")
-# A page that is loaded anew while a cell runs asks these first, and can show nothing of it without the answers.
+# A page that is loaded anew while a cell runs asks these first, and can show nothing of it without the answers. Who
+# waits for other answers in the same queue has this one in its turn.
 QUESTIONS = ("kernel_info_request", "cellstack_outputs_request")
 BESIDE = ("complete_request", "inspect_request", "is_complete_request")
 MAX_SUBSHELLS = 32
@@ -65,6 +66,11 @@ class Queue:
         """Add a request."""
         self.pending.append(incoming)
         self.arrived.set()
+
+    def has_request_of(self, session: str) -> bool:
+        """Tell whether a client waits for an answer."""
+        waiting = [*([self.current] if self.current is not None else []), *self.pending]
+        return any(incoming.message["header"].get("session") == session for incoming in waiting)
 
     async def get(self) -> Incoming:
         """Wait for the next request."""
@@ -129,21 +135,21 @@ class Channels:
             return
         incoming = Incoming(stream, idents, message, channel)
         own = incoming.kind in COMMS and self._kernel.has_view(message["content"].get("comm_id"))
-        incoming.beside = own or incoming.kind in BESIDE or incoming.kind in QUESTIONS
+        queue = self._control if channel == CONTROL else self._queues.get(message["header"].get("subshell_id"))
+        first = incoming.kind in QUESTIONS and (
+            queue is None or channel == CONTROL or not queue.has_request_of(message["header"].get("session"))
+        )
+        incoming.beside = own or incoming.kind in BESIDE or first
         if incoming.kind in COMMS and not own and self.current is not None and self.current.kind == "execute_request":
             with contextlib.suppress(CellstackError):  # which is said when it is its turn
                 self._kernel.offer(checked(message), idents)
-        if own or incoming.kind in AT_ONCE or incoming.kind in QUESTIONS:
+        if own or incoming.kind in AT_ONCE or first:
             self._beside(self._answer(incoming))
-        elif channel == CONTROL:
-            self._control.put(incoming)
+        elif queue is not None:
+            queue.put(incoming)
         else:
             name = message["header"].get("subshell_id")
-            queue = self._queues.get(name)
-            if queue is not None:
-                queue.put(incoming)
-            else:
-                self._beside(self._refuse(incoming, UsageError(f"Unknown subshell_id {name!r}")))
+            self._beside(self._refuse(incoming, UsageError(f"Unknown subshell_id {name!r}")))
 
     def _beside(self, work: Any) -> None:
         task = asyncio.ensure_future(work)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
 from tests.kernels import PATIENCE, Running, control
 
 if TYPE_CHECKING:
@@ -267,9 +268,25 @@ def test_reader_that_is_slow_gets_all_of_it(kernel: Running) -> None:
     assert reply_to(kernel, request)["content"]["status"] == "ok"
 
 
-def test_the_kernel_says_what_it_is_while_a_cell_runs(kernel: Running) -> None:
+def test_the_kernel_says_what_it_is_while_a_cell_of_another_client_runs(kernel: Running) -> None:
     running = start(kernel, "import time; time.sleep(600)")
-    info = reply_to(kernel, kernel.client.kernel_info())
+    other: Any = BlockingKernelClient(connection_file=kernel.manager.connection_file)
+    other.load_connection_file()
+    other.session.session = "a page that is loaded anew"
+    other.start_channels()
+    try:
+        info = other.kernel_info(reply=True, timeout=PATIENCE)
+    finally:
+        other.stop_channels()
     assert info["content"]["implementation"] == "cellstack"
     kernel.manager.interrupt_kernel()
     assert reply_to(kernel, running)["content"]["status"] == "error"
+
+
+def test_a_client_has_its_answers_in_order(kernel: Running) -> None:
+    kernel.run("1")  # and take what is left of the answers to "are you there?"
+    reply_to(kernel, kernel.client.kernel_info())
+    running = start(kernel, "import time; time.sleep(0.5)")
+    asked = kernel.client.kernel_info()
+    replies = [kernel.client.get_shell_msg(timeout=PATIENCE)["parent_header"]["msg_id"] for _ in range(2)]
+    assert replies == [running, asked]

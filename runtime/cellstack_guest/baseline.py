@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import sys
+import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_guest import nodes, registries
-from cellstack_guest.exclusions import SHELL
+from cellstack_guest.exclusions import SHELL, is_cache
 from cellstack_guest.tables import address_in, mark, with_key
 from cellstack_guest.twins import Twin, table_here
 
@@ -191,7 +192,13 @@ def is_delta(key: str) -> bool:
 
 def apply(key: str, delta: Delta) -> None:
     """Change an object of a module that is imported as an earlier cell has. LookupError when it is not there."""
-    nodes.change(nodes.resolve(module_of(key), delta.path), delta.put, delta.gone)
+    obj = nodes.resolve(module_of(key), delta.path)
+    nodes.change(obj, delta.put, delta.gone)
+    if not issubclass(type(obj), (type, types.ModuleType)):
+        # What an object has in a cache of its own is made from what it was.
+        for name, value in nodes.namespace(obj).items():
+            if is_cache(name) and type(value) in (dict, list, set):
+                value.clear()
 
 
 def module_of(key: str) -> str:

@@ -97,6 +97,7 @@ class Cell:
         self._loaded: list[str] = []
         self._bridge: debug.Bridge | None = None
         self._environs: Environs
+        self._taken_in: set[str] = set()
         self._serves = False  # else it rehearses
 
     def take_in(self, imports: Iterable[tuple[Sequence[str], Mapping[str, str | None]]]) -> None:
@@ -106,7 +107,9 @@ class Cell:
         """
         for modules, variables in imports:
             with environment(variables), self.shell.builtin_trap:  # some ask for the shell when they are imported
-                for name in modules:
+                # What has failed in this process or those before it has left there what it did until then.
+                for name in [each for each in modules if each not in self._taken_in]:
+                    self._taken_in.add(name)
                     # An image without it, or a module that does not like it here: the cell that wants it says so.
                     with contextlib.suppress(Exception, SystemExit):
                         importlib.import_module(name)

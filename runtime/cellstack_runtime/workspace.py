@@ -324,9 +324,15 @@ class Workspace:
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 
-    async def _make(self, plan: _Plan) -> CellContainer:
+    async def _make(self, plan: _Plan, *, again: bool = True) -> CellContainer:
         async with self.zygotes.running(plan.zygote, plan.head):
-            answer, fds = await self._broker.ask("container", **self._request(plan))
+            try:
+                answer, fds = await self._broker.ask("container", **self._request(plan))
+            except CellstackError:
+                if plan.zygote is None or not again or self._broker.gone:
+                    raise
+                self.zygotes.lose(plan.zygote)  # it may have been killed: its cgroup has a limit, too
+                return await self._make(plan, again=False)
         container = CellContainer(self, secrets.token_hex(16), plan.limits, answer, fds)
         self._containers[container.id] = container
         return container

@@ -86,14 +86,18 @@ def _checked(environ: Mapping[str, str | None]) -> dict[str, str | None] | None:
 
 
 def _is_in(folder: str, module: str) -> bool:
-    return any(os.path.exists(f"{folder}/{module}{end}") for end in ("", ".py"))
+    return any(os.path.exists(f"{folder}/{module}{end}") for end in ("/__init__.py", ".py"))
 
 
 @dataclass(eq=False)
 class _Expected:
-    """What the cell that runs is to import. decided: whether it has is known. over: its zygote serves, or is gone."""
+    """What the cell that runs is to import. decided: whether it has is known. over: its zygote serves, or is gone.
+
+    begun: whether a zygote imports it.
+    """
 
     ahead: Import
+    begun: bool = False
     decided: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -215,9 +219,10 @@ class Zygotes:
     def decide(self) -> None:
         """Take note that the cell is over of which something was expected."""
         if self._expected is not None:
-            self._expected.decided.set()
-            self._coming = self._expected if self._modules.intersection(self._expected.ahead.names) else None
-            self._expected = None
+            expected, self._expected = self._expected, None
+            expected.decided.set()
+            has_come = expected.begun and self._modules.intersection(expected.ahead.names)
+            self._coming = expected if has_come else None
 
     async def caught_up(self) -> None:
         """Wait for the zygote with what the last cell has imported: it began when that cell did."""
@@ -277,15 +282,12 @@ class Zygotes:
         try:
             while (expected := self._expected) or self._lacks():
                 wanted = self._lacks().union(expected.ahead.names if expected is not None else ())
+                if expected is not None:
+                    expected.begun = True
                 try:
                     await self._switch(expected)
                 except CellstackError:
-                    # The zygote that is there goes on serving; these modules are imported in cells.
-                    self._refused |= wanted
-                    self._imports = [
-                        Import(environ, [name for name in names if name not in wanted])
-                        for environ, names in self._imports
-                    ]
+                    self._refuse(wanted)
                     if expected is not None:
                         await expected.decided.wait()
                 finally:
@@ -293,6 +295,13 @@ class Zygotes:
                         expected.over.set()
         finally:
             self._renewing = False
+
+    def _refuse(self, modules: set[str]) -> None:
+        """Import modules in cells only. The zygote that is there goes on serving."""
+        self._refused |= modules
+        self._imports = [
+            Import(environ, [name for name in names if name not in modules]) for environ, names in self._imports
+        ]
 
     def _lacks(self) -> set[str]:
         """Return what cells have imported and the zygote for head, if there is one, has not."""
@@ -303,6 +312,8 @@ class Zygotes:
         base, _, generation = old.partition(".")
         new = f"{base}.{int(generation) + 1}"
         found = await self._start(new, head, after=old, ahead=expected.ahead if expected is not None else None)
+        folder, had = self._workspace.context.folder, self._had.get(old, found)
+        own = {name for name in found - had if folder is not None and _is_in(folder, name.partition(".")[0])}
         surplus: set[str] = set()
         if expected is not None:
             await expected.decided.wait()
@@ -312,13 +323,28 @@ class Zygotes:
                 *(each.names for each in self._imports if each.environ == ahead.environ)
             )
         if self.key() != old or surplus:  # or head or image have moved on
-            del self._had[new]
-            await self._broker.ask("drop_zygote", key=new)
+            await self._drop(new)
             return
+        if failed := (self._had[new] & self._modules) - found:  # which may have done something before they did
+            await self._drop(new)
+            self._refuse(failed)
+            return
+        if own:  # which has imported what the person has one of their own of
+            await self._drop(new)
+            raise CellstackError(f"{', '.join(sorted(own)[:3])} is also the name of something beside the notebook")
         self._started[new] = asyncio.ensure_future(asyncio.sleep(0))
         self._generations[base] = int(generation) + 1
         self._workspace.prepare()
         self._retire_all_but(new)
+
+    async def _drop(self, key: str) -> None:
+        del self._had[key]
+        await self._broker.ask("drop_zygote", key=key)
+
+    def lose(self, key: str) -> None:
+        """Take note that a zygote forks no more: what is asked for next starts another one."""
+        self._had.pop(key, None)
+        self._started.pop(key, None)
 
     def _retire_all_but(self, kept: str) -> None:
         """Let the other zygotes go, once the containers they are asked for exist."""

@@ -53,6 +53,9 @@ modules = {
     "reads_it_too": "import os\\nhad = os.environ.get('WITH')",
     "sets_it": "import os\\nos.environ['WITH'] = 'own'\\nimport reads_environment",
     "in_both": "where = 'installed'",
+    "registry": "items = []",
+    "fails_ahead": "import os, registry\\nregistry.items.append(1)\\nos.stat('/proc/1')",
+    "ends_what_imports_it_ahead": "import signal; signal.alarm(1)",
     "takes_time": "import time\\ntime.sleep(1)",
 }
 for name, source in modules.items():
@@ -104,6 +107,23 @@ def test_a_module_of_ones_own_is_not_the_installed_one_of_its_name(kernel: Runni
     kernel.run("import in_both")
     for _ in range(3):
         assert kernel.run("print(in_both.where)")[1] == ["own\n"]
+
+
+def test_what_a_module_has_done_that_cannot_be_imported_ahead_is_done_once(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("import registry, fails_ahead")
+    for module in ("reads_environment", "reads_it_too"):
+        assert kernel.run("print(registry.items)")[1] == ["[1]\n"]
+        kernel.run(f"import {module}")
+
+
+def test_cells_go_on_when_the_process_that_they_are_forked_from_has_died(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("x = 7\nimport ends_what_imports_it_ahead as e\nimport signal; signal.alarm(0)")
+    time.sleep(2)  # of a signal that comes after a second
+    kernel.run("1")
+    for _ in range(2):
+        assert kernel.run("print(x)")[1] == ["7\n"]
 
 
 def _modules_of_a_cell(kernel: Running) -> list[str]:

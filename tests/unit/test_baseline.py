@@ -323,6 +323,17 @@ def test_a_baseline_that_has_grown_often_is_better_made_anew() -> None:
     assert before.is_long
 
 
+def test_what_an_object_has_in_a_cache_is_forgotten_when_it_is_changed(lib: Any) -> None:
+    exec("class Colors(dict): pass\ncolors = Colors(b=1)\ncolors.cache = {}", vars(lib))
+    before = taken()
+    lib.colors["b"] = 2
+    [(key, delta)] = changes(before).items()
+    lib.colors["b"] = 1
+    lib.colors.cache["B"] = 1
+    baseline.apply(f"{baseline.DELTA}{NAME}:{key}", delta)
+    assert (lib.colors, lib.colors.cache) == ({"b": 2}, {})
+
+
 def test_changes_of_one_object_add_up() -> None:
     step = ((nodes.ATTRIBUTE, "options"),)
     first = baseline.Delta(

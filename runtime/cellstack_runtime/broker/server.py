@@ -141,7 +141,9 @@ class Broker:
     def do_zygote(
         self, message: dict[str, Any], _fds: list[int], reply: Callable[..., None]
     ) -> Generator[Event, Any, None]:
-        """Start a zygote under a key."""
+        """Start a zygote under a key, in place of another one that is of no use any more."""
+        if (before := self.zygotes.get(message["key"])) is not None:
+            before.retire()
         zygote = self.zygotes[message["key"]] = Zygote(self, message["key"])
         yield from zygote.start(message, reply)
 

@@ -8,6 +8,7 @@ import signal
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from cellstack_runtime import syscalls
 from cellstack_runtime.broker import channel as channels
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class Zygote:
         }
         ours, theirs = channels.pair()
         self.channel = ours
-        self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._output, output = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._output, False)
         name = f"zygote-{os.urandom(4).hex()}"
         self._group = self.broker.manager.create(name, memory=request["memory"], cpus=None, pids=PIDS)
         given = [theirs.fileno(), output, *self._group.join_fds()]
@@ -108,14 +110,14 @@ class Zygote:
         self._root = before._root
         self._root.users += 1
         _, fds = yield before._ask(None, {"succeed": True}, given)
-        if fds:
+        if fds and _is_child(fds[0], before.pidfd):
             answer, _ = yield self.broker.ask_spawner({"op": "show"}, fds)
             if answer["shown"]:
                 (self.pidfd,) = fds
                 return
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(fds[0], signal.SIGKILL)
-            channels.close_all(fds)
+        channels.close_all(fds)
         self._root.leave()
 
     def fork(self, container: Container, message: dict[str, Any], fds: Sequence[int]) -> Event:
@@ -243,6 +245,15 @@ class _Root:
         self.users -= 1
         if not self.users:
             self._broker.chores.add(lambda: self._broker.remove_tree(self._directory))
+
+
+def _is_child(pidfd: int, parent: int) -> bool:
+    """Tell whether a descriptor is that of a process, and this one a child of the other."""
+    try:
+        with open(f"/proc/{syscalls.pid_of(pidfd)}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1]) == syscalls.pid_of(parent)
+    except (OSError, StopIteration):
+        return False
 
 
 def _names(found: Any) -> list[str]:

@@ -326,8 +326,9 @@ class Workspace:
 
     async def _make(self, plan: _Plan, *, again: bool = True) -> CellContainer:
         async with self.zygotes.running(plan.zygote, plan.head):
+            request = self._request(plan)
             try:
-                answer, fds = await self._broker.ask("container", **self._request(plan))
+                answer, fds = await self._broker.ask("container", **request)
             except CellstackError:
                 if plan.zygote is None or not again or self._broker.gone:
                     raise

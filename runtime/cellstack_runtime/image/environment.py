@@ -123,11 +123,11 @@ def current() -> Environment:
     if user is not None and user_site is not None:
         sites.insert(0, user_site)
     inner = [prefix, base, *sites]
-    here = os.getcwd()  # of a kernel: the notebook's folder, which is in its containers, and changes all the time
+    # The folder of a kernel is the notebook's, which is in its containers, and changes all the time.
     extra = [
         path
         for path in (os.path.abspath(text) for text in os.environ.get("PYTHONPATH", "").split(os.pathsep) if text)
-        if os.path.isdir(path) and path != here and not _too_wide(path)
+        if os.path.isdir(path) and path != os.getcwd() and not _too_wide(path)
     ]
     found = dict.fromkeys((path, True) for path in extra if not any(_inside(path, known) for known in inner))
     for folder in sites:

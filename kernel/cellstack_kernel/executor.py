@@ -208,13 +208,13 @@ class Executor:
         workspace.on_change()
         if (debugger := self._debugger_for(request)) is not None:
             debugger.begin(container)
-        if request.main and request.kind == "execute":
-            workspace.zygotes.expect(request.code)
         if kept is not None:
             await self._answered()
         finished: Finished | None = None
         reply: Message | None = None
         try:
+            if request.main and request.kind == "execute":
+                workspace.zygotes.expect(request.code)
             reply = await self._reply(run, container, before, front)
         except FrameError as error:
             container.kill("protocol")

@@ -120,7 +120,7 @@ class Zygotes:
         self._had: dict[str, set[str]] = {}  # by zygote: what it has, and what it could not import
         self._generations: dict[str, int] = {}
         self._renewing = False
-        self._refused: set[str] = set()  # what no zygote has survived
+        self._refused: set[str] = set()  # what is imported in cells only
         self._expected: _Expected | None = None
         self._coming: _Expected | None = None  # what the last cell has imported, as was expected
         self._import_roots: dict[str | None, str | None] = {None: None}

@@ -13,16 +13,22 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
 LEARNING_SECONDS = 60
-INSTALL = """
-import os, sysconfig
-site = sysconfig.get_paths()["purelib"]
-modules = {
-    "only_in_a_cell": "import os\\nif not os.path.exists('/proc/1'): raise RuntimeError('where am I?')",
-    "wants_itself_in_proc": "import os\\nopen(f'/proc/{os.getpid()}/stat').close()",
-}
-for name, source in modules.items():
-    open(f"{site}/{name}.py", "w").write(source)
-"""
+
+
+def installing(modules: dict[str, str]) -> str:
+    """Return the code of a cell that installs modules, by name."""
+    write = "open(f'{site}/{name}.py', 'w').write(source)"
+    return (
+        f"import sysconfig\nsite = sysconfig.get_paths()['purelib']\nfor name, source in {modules!r}.items(): {write}"
+    )
+
+
+INSTALL = installing(
+    {
+        "only_in_a_cell": "import os\nif not os.path.exists('/proc/1'): raise RuntimeError('where am I?')",
+        "wants_itself_in_proc": "import os\nopen(f'/proc/{os.getpid()}/stat').close()",
+    }
+)
 
 
 def test_module_that_cannot_be_imported_ahead_takes_no_other_with_it(kernel: Running) -> None:
@@ -45,22 +51,18 @@ def test_what_completions_read_is_there_once_one_was_asked_for(kernel: Running) 
     assert kernel.client.complete("pri", reply=True, timeout=60)["content"]["matches"] == ["print"]
 
 
-LIBRARIES = """
-import sysconfig
-site = sysconfig.get_paths()["purelib"]
-modules = {
-    "reads_environment": "import os\\nhad = os.environ.get('WITH')",
-    "reads_it_too": "import os\\nhad = os.environ.get('WITH')",
-    "sets_it": "import os\\nos.environ['WITH'] = 'own'\\nimport reads_environment",
-    "in_both": "where = 'installed'",
-    "registry": "items = []",
-    "fails_ahead": "import os, registry\\nregistry.items.append(1)\\nos.stat('/proc/1')",
-    "ends_what_imports_it_ahead": "import signal; signal.alarm(1)",
-    "takes_time": "import time\\ntime.sleep(1)",
-}
-for name, source in modules.items():
-    open(f"{site}/{name}.py", "w").write(source)
-"""
+LIBRARIES = installing(
+    {
+        "reads_environment": "import os\nhad = os.environ.get('WITH')",
+        "reads_it_too": "import os\nhad = os.environ.get('WITH')",
+        "sets_it": "import os\nos.environ['WITH'] = 'own'\nimport reads_environment",
+        "in_both": "where = 'installed'",
+        "registry": "items = []",
+        "fails_ahead": "import os, registry\nregistry.items.append(1)\nos.stat('/proc/1')",
+        "ends_what_imports_it_ahead": "import signal; signal.alarm(1)",
+        "takes_time": "import time\ntime.sleep(1)",
+    }
+)
 
 
 def test_what_a_cell_imports_is_there_in_the_next(kernel: Running) -> None:

@@ -11,9 +11,9 @@ trap 'rm -rf "$logs"' EXIT
 summary=()
 failed=0
 
-# part NAME COMMAND…: run it, keep its last line for the summary.
+# part NAME COMMAND…: run it, keep its last line for the summary, and what pytest names as failed.
 part() {
-    local name=$1 status last
+    local name=$1 status last line
     shift
     echo "=== $name"
     "$@" 2>&1 | tee "$logs/part"
@@ -24,6 +24,9 @@ part() {
     else
         failed=1
         summary+=("FAILED  $name (exit $status): $last")
+        while IFS= read -r line; do
+            summary+=("        $line")
+        done < <(grep -E '^(FAILED|ERROR) ' "$logs/part" | cut -c 1-200)
     fi
 }
 

@@ -162,7 +162,11 @@ class Lab:
         self.page.keyboard.type(text)
 
     def completions(self, key: str) -> Locator:
-        """Press a key that asks for completions, again where none come; return their popup, which is there then."""
+        """Press a key that asks for completions, at the end of a line; return their popup, which is there then.
+
+        It is pressed again where none come. JupyterLab ignores it while it believes completions to be shown, which they
+        are not when they came while the cell was without focus; a selection ends that.
+        """
         from playwright.sync_api import TimeoutError as TooLate
 
         popup = self.page.locator(".jp-Completer:not(.lm-mod-hidden)")
@@ -171,6 +175,8 @@ class Lab:
             with contextlib.suppress(TooLate):
                 popup.wait_for(timeout=PATIENCE / ASKED)
                 break
+            self.page.keyboard.press("Shift+Home")
+            self.page.keyboard.press("End")
         return popup
 
     def can_lose_connection(self) -> Connection:

@@ -13,7 +13,8 @@ import random
 import sys
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import adapters, settings
+from cellstack_guest import adapters, nodes, settings
+from cellstack_guest.adapters.matplotlib import BY_MAGIC
 from cellstack_guest.pickling import RefusedError, dump, load
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cellstack_guest.definitions import Registry
     from cellstack_guest.loader import Loader
     from cellstack_guest.manifest import LayerWriter, Saved
+    from cellstack_guest.nodes import Step
 
 _NOTED: tuple[Any, ...] = (*adapters.CALLS, *adapters.MAKERS)
 _WATCHED = {each.module for each in (*adapters.SETTINGS, *_NOTED) if each.module}
@@ -102,6 +104,27 @@ class Ambient:
             same = before is not None and before[1] == pickled.digest
             result[name] = before if same and before else (writer.pickle(pickled.data), pickled.digest)
         return result
+
+    def changes(self) -> list[tuple[Step, Any]]:
+        """Return what options and texts cells have set, which a module may take over when it is imported.
+
+        What `%matplotlib` sets is not among them: most notebooks have it before anything else.
+        """
+        found: list[tuple[Step, Any]] = []
+        for setting in adapters.SETTINGS:
+            if not setting.loaded or setting.name not in self._pristine:
+                continue
+            pristine = self._pristine[setting.name]
+            if setting.delta or isinstance(pristine, str):
+                now = setting.read()
+                if now != pristine:
+                    values = setting.difference(pristine, now) if setting.delta else {setting.name: now}
+                    found += (((nodes.ITEM, key), value) for key, value in values.items() if key not in BY_MAGIC)
+        return found
+
+    def holders(self) -> set[int]:
+        """Return the addresses of what is kept here."""
+        return {id(value) for values in (self._pristine, self._seen) for value in values.values()}
 
     def _imported(self, module: str, notices: list[str]) -> None:
         """Bring the settings of a library that was imported just now to where earlier cells left them."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
 from dataclasses import dataclass, field
@@ -12,17 +13,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_guest import nodes, registries
 from cellstack_guest.exclusions import SHELL, is_cache
-from cellstack_guest.tables import address_in, mark, with_key
+from cellstack_guest.tables import address_in, coded, is_atom, mark, with_key
 from cellstack_guest.twins import Twin, table_here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from cellstack_guest.nodes import Step
     from cellstack_guest.tables import Marks, Place, Table
 
+    Put = tuple[Step, Any]
+
 DELTA = "delta:"
 MANY = 32  # parts of a baseline
+FEW = 20  # values that all new objects are searched for
+FEW_CHARACTERS, SMALL = 4, 1000  # of texts and numbers that are the same by chance
+_SHARED = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 
 
 class Delta(NamedTuple):
@@ -38,11 +44,14 @@ class _Part:
     """What was there at one moment in the process that this one was forked from.
 
     marks: what of it was something else when that happened. before: what imports of this process have changed since.
+    taken: where modules have what they took over, when they were imported, from others that cells had changed: what is
+    there without it. The process that later cells are forked from imports them where nothing is changed.
     """
 
     table: Table
     marks: dict[int, Marks] = field(default_factory=dict)
     before: dict[int, Marks] = field(default_factory=dict)
+    taken: dict[int, Marks] = field(default_factory=dict)
 
 
 class Baseline:
@@ -50,7 +59,7 @@ class Baseline:
 
     def __init__(self, table: Table) -> None:
         self._parts = [_Part(table)]
-        self._later: list[Table] = []
+        self._later: list[_Part] = []  # what came since
 
     @property
     def is_long(self) -> bool:
@@ -66,26 +75,59 @@ class Baseline:
                 part.marks |= marks
             self._parts.append(_Part(table))
 
-    def renew(self, applied: Iterable[Delta], *, first: bool) -> None:
+    def renew(self, applied: Mapping[str, Delta], options: Iterable[Put], *, first: bool) -> None:
         """Take in the modules that were imported since, as they are now.
 
-        applied: the changes that are not their own and are part of it already. first: no code of the cell has run but
-        imports, so that what these modules have changed in others when they were imported is none of its changes.
+        applied: the changes that are not their own and are part of it already, by key. options: what is changed beside
+        these. first: no code of the cell has run but imports, so that what these modules have changed in others when
+        they were imported is none of its changes, but for sequences that are changed, which are carried as a whole.
         """
-        beyond = _put_by(applied)
+        put, own = _all_put(applied, options), () if first else self._own_atoms()
         # Answered now: the cell's code is to see no process that is not its own.
-        answer = Twin(self._known, beyond, self._later).answer()
-        if answer is not None:
-            table, changed = answer
-            self._later.append(table)
-            if first:
-                for part, marks in zip(self._parts, changed, strict=True):
-                    part.before |= marks
+        answer = Twin(self._known, _addresses(put), [part.table for part in self._later]).answer()
+        if answer is None:
+            return
+        table, changed = answer
+        self._later.append(_Part(table, taken=table.without(_marks_of((*put, *own)))))
+        if first:
+            for part, marks in zip(self._parts, changed, strict=True):
+                for number, each in marks.items():
+                    if not _is_sequence(part.table.place(number), applied):
+                        part.before[number] = each
 
-    def renew_by(self, modules: Sequence[str], applied: Iterable[Delta]) -> None:
+    def renew_by(self, modules: Sequence[str], applied: Mapping[str, Delta], options: Iterable[Put]) -> None:
         """Take in a few modules, by name, that code of the cell has imported, as they are now."""
+        put, own = _all_put(applied, options), self._own_atoms()
         known = [part.table for part in self._parts]
-        self._later.append(table_here(modules, known, _put_by(applied), self._later))
+        table = table_here(modules, known, _addresses(put), [part.table for part in self._later])
+        self._later.append(_Part(table, taken=table.without(_marks_of((*put, *own)))))
+
+    def is_affected(
+        self, applied: Mapping[str, Delta], options: Iterable[Put], *, first: bool, own: Collection[int]
+    ) -> bool:
+        """Tell, by a look at what is new, whether an import may have taken over or added to what is changed.
+
+        applied, options, first: as for `renew`. own: addresses of those that hold options and are of no module.
+        """
+        put = [*_all_put(applied, options), *(() if first else self._own_atoms())]
+        if len(put) > FEW or any(_has_grown(key, delta) for key, delta in applied.items()):
+            return True
+        marks, values = _marks_of(put), [value for _, value in put]
+        own = {*own, *map(id, put), id(values)}
+        for holder in gc.get_referrers(*values):  # not those that were frozen before the fork
+            if id(holder) in own or type(holder) is types.FrameType or holder is vars(sys.modules["__main__"]):
+                continue
+            if any(table.find(id(holder)) is not None for table in self._all):
+                continue
+            for step, value in nodes.parts(holder):
+                steps = marks.get(mark(value), ())
+                if steps is None or step in steps:
+                    return True
+        return False
+
+    def _own_atoms(self) -> list[Put]:
+        """Return the atoms that this cell has put anywhere; of other objects it is not known who had them first."""
+        return [each for _, delta, _ in self.changes() for each in delta.put if is_atom(each[1])]
 
     @property
     def _known(self) -> list[tuple[Table, dict[int, Marks]]]:
@@ -93,7 +135,7 @@ class Baseline:
 
     @property
     def _all(self) -> list[Table]:
-        return [*(part.table for part in self._parts), *self._later]
+        return [part.table for part in (*self._parts, *self._later)]
 
     def changes(self) -> Iterator[tuple[str, Delta, bool]]:
         """Yield key and change of each object that has changed, or may have; whether that is all of its change.
@@ -101,12 +143,12 @@ class Baseline:
         It is not when part of it had been there when the baseline was renewed.
         """
         seen: set[int] = set()
-        for part in (*self._parts, *map(_Part, self._later)):
-            then = part.marks | part.before
-            for number, place, change in part.table.changed(then):
+        for part in (*self._parts, *self._later):
+            then = part.marks | part.before | part.taken
+            for number, place, change in part.table.changed(then, part.taken):
                 if id(place.obj) not in seen:  # a later table may have it again
                     seen.add(id(place.obj))
-                    known = then.get(number) or part.table.parts(number)
+                    known = then[number] if number in then else part.table.parts(number)
                     put = _of_notebook(change.put, {*known.values()}) if _is_hook(place) else change.put
                     gone = [step for code in change.gone if (step := self._found(code)) is not None]
                     whole = part in self._parts and number not in part.before
@@ -159,8 +201,46 @@ class Baseline:
         return None
 
 
-def _put_by(applied: Iterable[Delta]) -> set[int]:
-    return {id(value) for delta in applied for _, value in delta.put}
+def _all_put(applied: Mapping[str, Delta], options: Iterable[Put]) -> list[Put]:
+    return [*options, *(each for delta in applied.values() for each in delta.put)]
+
+
+def _has_grown(key: str, delta: Delta) -> bool:
+    """Tell whether a sequence is longer than cells have left it."""
+    length = sum(step[0] == nodes.PLACE for step, _ in delta.put)
+    try:
+        return bool(length) and len(nodes.resolve(module_of(key), delta.path)) != length
+    except LookupError:
+        return False
+
+
+def _addresses(put: Iterable[Put]) -> set[int]:
+    return {id(value) for _, value in put}
+
+
+def _is_sequence(place: Place | None, applied: Mapping[str, Delta]) -> bool:
+    return place is not None and issubclass(type(place.obj), nodes.SEQUENCES) and key_of(place) in applied
+
+
+def _marks_of(changes: Iterable[Put]) -> dict[int, set[Step] | None]:
+    """Return marks of what was put there, with the (coded) steps where it is the same by no chance; None for all."""
+    found: dict[int, set[Step] | None] = {}
+    for step, value in changes:
+        steps = found.setdefault(mark(value), set() if _is_common(value) else None)
+        if steps is not None:
+            steps.add(coded(step))
+    return found
+
+
+def _is_common(value: Any) -> bool:
+    """Tell whether many have a value who have nothing to do with each other."""
+    if isinstance(value, str | bytes):
+        return len(value) < FEW_CHARACTERS
+    if isinstance(value, int | float):
+        return abs(value) < SMALL and float(value).is_integer()
+    if isinstance(value, tuple):
+        return not value
+    return value is None or value is ... or isinstance(value, _SHARED)
 
 
 def of(twin: Twin) -> Baseline | None:

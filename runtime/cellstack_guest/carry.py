@@ -76,7 +76,15 @@ class Carrier:
         self._initial = dict(namespace)
         self._ambient = Ambient()
         self._baseline = baseline
-        self.modules = Modules(self.extra, self.notices, baseline, self._put_back_key, self._applied, self._drop)
+        self.modules = Modules(
+            self.extra,
+            self.notices,
+            baseline,
+            self._ambient,
+            self._put_back_key,
+            self._applied,
+            self._drop,
+        )
         self._state: str | None = None
         # What a second cell in this process goes on from, seldom as there is one.
         self._continued: tuple[Manifest, dict[str, dict[str, Any]]] | None = None

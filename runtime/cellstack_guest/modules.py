@@ -22,6 +22,7 @@ from cellstack_guest.imports import OuterImports
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from cellstack_guest.ambient import Ambient
     from cellstack_guest.baseline import Baseline
 
 # In `extra`:
@@ -46,6 +47,7 @@ class Modules:
         extra: dict[str, Any],
         notices: list[str],
         baseline: Baseline | None,
+        ambient: Ambient,
         put_back: Callable[[str], None],
         applied: Callable[[], dict[str, Any]],
         drop: Callable[[str], None],
@@ -55,6 +57,7 @@ class Modules:
         self._extra = extra
         self._notices = notices
         self._baseline = baseline
+        self._ambient = ambient
         self._put_back_key = put_back
         self._applied = applied
         self._drop = drop
@@ -198,19 +201,36 @@ class Modules:
     def _after_import(self) -> None:
         """Take in what a call of the cell has imported, before the call goes on and may change it."""
         self.put_back_deferred()
-        new = [*itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._noted))]
-        if self.baseline is None or all(map(exclusions.is_standard, new)):
+        if self.baseline is not None and self._has_news():
+            self._take_in(self.baseline)
+
+    def _take_in_last(self) -> None:
+        """Take in what nothing has acted on since it was imported, but may have found other modules changed."""
+        if self._baseline is None or not self._has_news():
             return
+        changes = self._applied(), self._ambient.changes()
+        if self._baseline.is_affected(*changes, first=not self._has_acted, own=self._ambient.holders()):
+            self._take_in(self._baseline)
+            self._acts = True
+
+    def _new(self) -> list[str]:
+        return [*itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._noted))]
+
+    def _has_news(self) -> bool:
+        return not all(map(exclusions.is_standard, self._new()))
+
+    def _take_in(self, baseline: Baseline) -> None:
+        new = self._new()
         if self._has_acted and len(new) <= FEW:
             self._noted = len(sys.modules)
-            self.baseline.renew_by(new, self._applied().values())
+            baseline.renew_by(new, self._applied(), self._ambient.changes())
         else:
-            self._renew(self.baseline)
+            self._renew(baseline)
 
     def _renew(self, baseline: Baseline) -> None:
         self._noted = len(sys.modules)
         with contextlib.suppress(OSError):  # no process can be made: what the text says is carried all the same
-            baseline.renew(self._applied().values(), first=not self._has_acted)
+            baseline.renew(self._applied(), self._ambient.changes(), first=not self._has_acted)
 
     def _note_companions(self) -> None:
         """Have modules imported again that have changed other packages when this cell's statement imported them."""
@@ -223,6 +243,7 @@ class Modules:
         """Note what this cell has imported: it is imported for later cells."""
         self._outer.end()
         self._note_companions()
+        self._take_in_last()
         known = self._extra.get(IMPORTS, ())
         new = {name for name in self._imports - set(known) if name in sys.modules}
         if new:
@@ -244,7 +265,6 @@ class Modules:
         return found | self._changes() | registered
 
     def _changes(self) -> dict[str, Any]:
-        """Return what is different in modules from what they held before cells ran, by key."""
         live = self._applied()
         if self.baseline is None:
             return live

@@ -22,7 +22,7 @@ from cellstack_guest.words import Words, gatherer, on_own_pages
 
 if TYPE_CHECKING:
     import mmap
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from cellstack_guest.nodes import Step
 
@@ -204,12 +204,18 @@ class Table:
             if id(found) == self.address[number]:
                 yield self.address[number]
 
-    def changed(self, before: Mapping[int, Marks] = types.MappingProxyType({})) -> Iterator[tuple[int, Place, Change]]:
-        """Yield what may have changed, with its number. before: what some of them were later than this table."""
-        for number in self.touched():
+    def changed(
+        self, before: Mapping[int, Marks] = types.MappingProxyType({}), too: Iterable[int] = ()
+    ) -> Iterator[tuple[int, Place, Change]]:
+        """Yield what may have changed, with its number. before: what some of them were later than this table.
+
+        too: numbers of nodes that are looked at, though they were not changed.
+        """
+        for number in dict.fromkeys((*self.touched(), *too)):
             place = self.place(number)
             if place is not None:
-                yield number, place, difference(place.obj, before.get(number) or self.parts(number))
+                then = before[number] if number in before else self.parts(number)
+                yield number, place, difference(place.obj, then)
 
     def touched(self) -> list[int]:
         """Return the numbers of the nodes that may have changed; a few that have not are among them."""
@@ -223,6 +229,20 @@ class Table:
         """Return a step by its number."""
         step: Step = marshal.loads(self._blob[self.texts[number] : self.texts[number + 1]])  # noqa: S302  written below
         return step
+
+    def without(self, values: Mapping[int, Collection[Step] | None]) -> dict[int, Marks]:
+        """Return what the nodes consisted of that had one of the values, without these; by number.
+
+        values: by mark, the (coded) steps by which each is meant, None for all.
+        """
+        found: dict[int, Marks] = {}
+        for at, value in enumerate(self.marks):
+            if value in values:
+                step, steps = self.step(self.steps[at]), values[value]
+                if steps is None or step in steps:
+                    number = bisect.bisect_right(self.start, at) - 1
+                    found.setdefault(number, self.parts(number)).pop(step, None)
+        return found
 
     def parts(self, number: int) -> dict[Step, int]:
         """Return what a node consisted of: marks by coded step."""

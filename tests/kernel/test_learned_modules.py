@@ -60,6 +60,8 @@ LIBRARIES = installing(
         "registry": "items = []",
         "fails_ahead": "import os, registry\nregistry.items.append(1)\nos.stat('/proc/1')",
         "ends_what_imports_it_ahead": "import signal; signal.alarm(1)",
+        "config": "LIMIT = 1\nsettings = {'path': 'usual'}\nitems = ['own']",
+        "takes_over": "import config\nfrom config import LIMIT\nsettings = dict(config.settings)\nconfig.items.append(2)",
         "takes_time": "import time\ntime.sleep(1)",
     }
 )
@@ -102,6 +104,35 @@ def test_another_head_has_modules_with_its_own_environment(kernel: Running) -> N
     kernel.run("import os, reads_environment")
     for _ in range(2):
         assert kernel.run("print(reads_environment.had)")[1] == ["None\n"]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        (
+            "import config; config.LIMIT = 5; config.settings['path'] = 'other'; config.items.append(1)",
+            "import takes_over",
+        ),
+        (
+            "import config\nconfig.LIMIT = 5; config.settings['path'] = 'other'; config.items.append(1)\nimport takes_over",
+        ),
+        (
+            "import config; config.LIMIT = 5; config.settings['path'] = 'other'; config.items.append(1)",
+            "import takes_over\nprint(config.items)",
+        ),
+    ],
+    ids=["in the next cell", "in the same cell", "in the next cell, which does more"],
+)
+def test_what_a_module_takes_over_from_one_that_cells_have_changed_is_that(
+    cells: tuple[str, ...], kernel: Running
+) -> None:
+    kernel.run(LIBRARIES)
+    for code in cells:
+        kernel.run(code)
+    assert kernel.run("import sys; print('takes_over' in sys.modules)")[1] == ["True\n"]
+    for _ in range(2):
+        shown = kernel.run("print(takes_over.LIMIT, takes_over.settings, config.LIMIT, config.items)")[1]
+        assert shown == ["5 {'path': 'other'} 5 ['own', 1, 2]\n"]
 
 
 def test_a_module_of_ones_own_is_not_the_installed_one_of_its_name(kernel: Running) -> None:

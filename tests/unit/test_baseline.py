@@ -14,6 +14,7 @@ import string
 import sys
 import textwrap
 import threading
+import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -100,6 +101,18 @@ def nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
 def lib() -> Iterator[Any]:
     yield load()
     del sys.modules[NAME]
+
+
+@pytest.fixture
+def other(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Return an empty module, which is looked at, too, once it is imported."""
+    module = types.ModuleType("other_lib_of_the_test")
+    names = (NAME, module.__name__)
+    monkeypatch.setattr(
+        exclusions, "modules", lambda: [(name, sys.modules[name]) for name in names if name in sys.modules]
+    )
+    yield module
+    sys.modules.pop(module.__name__, None)
 
 
 @pytest.fixture(params=["by numpy", "by words", "in a small pipe", "by pages"])
@@ -269,7 +282,7 @@ def test_an_object_that_was_there_is_referred_to_and_a_new_one_is_not(lib: Any) 
 
 
 @pytest.mark.parametrize(
-    "take_in", [lambda known: known.renew([], first=True), lambda known: known.renew_by([NAME], [])]
+    "take_in", [lambda known: known.renew({}, (), first=True), lambda known: known.renew_by([NAME], {}, ())]
 )
 def test_what_is_imported_later_is_taken_in_as_it_is_then(
     take_in: Callable[[baseline.Baseline], None], monkeypatch: pytest.MonkeyPatch
@@ -295,9 +308,39 @@ def test_what_is_imported_later_is_taken_in_as_it_is_then(
 def test_what_an_import_changes_elsewhere_does_not_count_but_what_comes_after_it_does(lib: Any) -> None:
     before = taken()
     lib.options["by an import"] = 1
-    before.renew([], first=True)
+    before.renew({}, (), first=True)
     lib.options["by the cell"] = 1
     assert [step for step, _ in changes(before)[".options"].put] == [(nodes.ITEM, "by the cell")]
+
+
+def test_a_sequence_that_is_changed_is_carried_with_what_an_import_adds_to_it(lib: Any) -> None:
+    before = taken()
+    lib.names.append("of an earlier cell")
+    (key, delta, _), *_ = before.changes()
+    lib.names.append("of an import")
+    lib.kinds.add("of an import")
+    before.renew({key: delta}, (), first=True)
+    assert [value for _, value in changes(before)[".names"].put] == ["x", "y", "of an earlier cell", "of an import"]
+    assert ".kinds" not in changes(before)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_an_import_takes_over_from_a_changed_module_is_a_change(first: bool, lib: Any, other: ModuleType) -> None:
+    before = taken()
+    lib.LIMIT, lib.options["a"] = 7, "seldom"
+    applied = {key: delta for key, delta, _ in before.changes()} if first else {}
+    sys.modules[other.__name__] = other
+    code = "LIMIT, unrelated, options, shared = lib.LIMIT, lib.LIMIT, {'a': lib.options['a']}, option"
+    option = [5, 5]
+    exec(code, {"lib": lib, "option": option}, vars(other))
+    before.renew(applied, [((nodes.ITEM, "size"), option)], first=first)
+    assert before.reference(option) is None
+    prefix = f"{baseline.DELTA}{other.__name__}:"
+    found = {key.removeprefix(prefix): dict(delta.put) for key, delta, _ in before.changes() if key.startswith(prefix)}
+    assert found == {
+        "": {(nodes.ATTRIBUTE, "LIMIT"): 7, (nodes.ATTRIBUTE, "shared"): [5, 5]},
+        ".options": {(nodes.ITEM, "a"): "seldom"},
+    }
 
 
 def test_what_the_process_that_cells_are_forked_from_imports_later_is_no_change(lib: Any) -> None:

@@ -12,6 +12,7 @@ from cellstack_guest.hooks import held
 from cellstack_guest.settings import Setting, module
 
 _BACKEND = "backend"
+BY_MAGIC = (_BACKEND, "interactive")  # parameters that `%matplotlib` sets
 _FILE = "matplotlibrc"
 
 

@@ -104,6 +104,13 @@ def acts(tree: ast.AST) -> bool:
     return any(map(_acts, ast.walk(tree)))
 
 
+def one_by_one(statement: ast.stmt) -> list[ast.stmt]:
+    """Return a statement as one for each module that it imports: each is looked at before and after that."""
+    if not isinstance(statement, ast.Import):
+        return [statement]
+    return [ast.copy_location(ast.Import([alias]), statement) for alias in statement.names]
+
+
 def is_setting_up(statement: ast.stmt) -> bool:
     """Tell whether a statement is a magic that imports, and whose effect is carried by the shell's preferences."""
     match statement:

@@ -31,7 +31,7 @@ from traitlets import Any as AnyTrait
 from traitlets import CBool, Instance, Type, default, observe
 from traitlets.config import Config
 
-from cellstack_guest import comms, hints, programs, registries, stand_ins
+from cellstack_guest import comms, hints, names, programs, registries, stand_ins
 from cellstack_guest.frontend import (
     CellCompiler,
     CellDisplayHook,
@@ -230,6 +230,7 @@ class ZMQInteractiveShell(InteractiveShell):
 
     async def run_ast_nodes(self, nodelist: list[ast.stmt], *args: Any, **options: Any) -> bool | None:
         """Run the statements of a cell, or of a piece of code that it runs."""
+        nodelist = [each for statement in nodelist for each in names.one_by_one(statement)]
         outer, self._statements = self._statements, iter(nodelist)
         try:
             failed: bool | None = await super().run_ast_nodes(nodelist, *args, **options)

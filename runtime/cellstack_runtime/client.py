@@ -177,6 +177,8 @@ class Conversation:
 
 def _host_error(answer: dict[str, Any]) -> CellstackError:
     number = answer.get("errno")
+    if answer.get("without_zygote"):
+        return ZygoteGoneError(f"the container could not be made: {answer['error']}", hint="Restart the kernel")
     if number in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(
             f"the disk of the store is full ({answer['error']})",
@@ -186,6 +188,10 @@ def _host_error(answer: dict[str, Any]) -> CellstackError:
         f"the container could not be made: {answer['error']}",
         hint="`cellstack doctor` says what this host allows and what to do",
     )
+
+
+class ZygoteGoneError(HostError):
+    """The process is gone that a cell was to be forked from; another one can be made."""
 
 
 def _set(ready: asyncio.Future[None]) -> None:

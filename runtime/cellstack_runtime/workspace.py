@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime import hardening, idmap
 from cellstack_runtime.broker.channel import close_all
-from cellstack_runtime.client import BrokerClient, Conversation
+from cellstack_runtime.client import BrokerClient, Conversation, ZygoteGoneError
 from cellstack_runtime.clock import Clock
 from cellstack_runtime.containers import CellContainer, Finished
 from cellstack_runtime.context import Context, hidden_mask, mask_is_current
@@ -329,10 +329,10 @@ class Workspace:
             request = self._request(plan)
             try:
                 answer, fds = await self._broker.ask("container", **request)
-            except CellstackError:
-                if plan.zygote is None or not again or self._broker.gone:
+            except ZygoteGoneError:  # it may have been killed: its cgroup has a limit, too
+                if plan.zygote is None or not again:
                     raise
-                self.zygotes.lose(plan.zygote)  # it may have been killed: its cgroup has a limit, too
+                self.zygotes.lose(plan.zygote)
                 return await self._make(plan, again=False)
         container = CellContainer(self, secrets.token_hex(16), plan.limits, answer, fds)
         self._containers[container.id] = container

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_runtime import hardening
 from cellstack_runtime.errors import CellstackError
+from cellstack_runtime.store.marks import is_opaque
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -32,9 +33,11 @@ DEFAULT_ENV = {
 }
 MODULE = re.compile(r"[A-Za-z_]\w{0,63}(\.[A-Za-z_]\w{0,63}){0,9}")
 IMPORT = re.compile(r"import\s+(?P<modules>.+)|from\s+(?P<package>[\w.]+)\s+import\s+(?P<names>.+)")
+COMPILED = "__pycache__"
 MAX_PRELOADED, MAX_NAME = 5000, 100  # modules, characters
 MAX_IMPORTS, MAX_ENVIRON = 16, 8192  # environments, characters
 CATCH_UP_SECONDS = 5.0  # for more, importing once more in a cell is no loss
+ENVIRON_SECONDS = 60.0  # it is one where modules would find another environment than they had
 
 
 def environment(workspace: Workspace) -> dict[str, str]:
@@ -85,6 +88,23 @@ def _checked(environ: Mapping[str, str | None]) -> dict[str, str | None] | None:
     return dict(environ)
 
 
+def changes_imports(path: str) -> bool:
+    """Tell whether what a layer has at a path changes what Python imports from there; what it has compiled does not."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        return os.path.lexists(path)
+    if is_opaque(path):
+        return True
+    with os.scandir(path) as entries:
+        names = [entry.name for entry in entries]
+    return not names or any(changes_imports(f"{path}/{name}") for name in names if name != COMPILED)
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
 def _is_in(folder: str, module: str) -> bool:
     return any(os.path.exists(f"{folder}/{module}{end}") for end in ("/__init__.py", ".py"))
 
@@ -119,7 +139,8 @@ class Zygotes:
         self._environ: dict[str, str | None] = {}  # what the last cell has left
         self._had: dict[str, set[str]] = {}  # by zygote: what it has, and what it could not import
         self._generations: dict[str, int] = {}
-        self._renewing = False
+        self._settled = asyncio.Event()  # nothing is being started
+        self._settled.set()
         self._refused: set[str] = set()  # what is imported in cells only
         self._expected: _Expected | None = None
         self._coming: _Expected | None = None  # what the last cell has imported, as was expected
@@ -138,12 +159,12 @@ class Zygotes:
         self._import_roots = {None: None}
 
     def _import_root(self, head: str | None) -> str | None:
-        """Return the newest layer of head that changes a directory on the image's sys.path, None if no layer does."""
+        """Return the newest layer of head that changes what the image's sys.path has, None if no layer does."""
         store, sys_path = self._workspace.store, self._workspace.image.config["cellstack"].get("sys_path", ())
         step = head
         while step is not None and step not in self._import_roots:
             layer = store.layer(step)
-            if layer.root and any(os.path.lexists(store.layer_path(step, "root") + path) for path in sys_path):
+            if layer.root and any(changes_imports(store.layer_path(step, "root") + path) for path in sys_path):
                 self._import_roots[step] = step
             else:
                 step = layer.parent
@@ -227,10 +248,12 @@ class Zygotes:
     async def caught_up(self) -> None:
         """Wait for the zygote with what the last cell has imported: it began when that cell did."""
         if self._coming is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CATCH_UP_SECONDS):
-                    await self._coming.over.wait()
+            await _wait_for(self._coming.over, CATCH_UP_SECONDS)
             self._coming = None
+        lacks = self._lacks()
+        if any(each.environ != self._environ and not lacks.isdisjoint(each.names) for each in self._imports):
+            # A cell would import them with the environment that there is now.
+            await _wait_for(self._settled, ENVIRON_SECONDS)
 
     def learn(self, groups: Sequence[Mapping[str, Any]]) -> None:
         """Have modules, which a cell has imported, in the zygote of the next cells.
@@ -273,12 +296,13 @@ class Zygotes:
             self._retire_all_but("")
 
     def _renew_soon(self) -> None:
-        if not self._renewing:
-            self._renewing = True
+        if self._settled.is_set():
+            self._settled.clear()
             self._workspace.chore(self._renew())
 
     async def _renew(self) -> None:
         """Start zygotes until one has all that cells have imported."""
+        over: list[asyncio.Event] = []
         try:
             while (expected := self._expected) or self._lacks():
                 wanted = self._lacks().union(expected.ahead.names if expected is not None else ())
@@ -290,11 +314,15 @@ class Zygotes:
                     self._refuse(wanted)
                     if expected is not None:
                         await expected.decided.wait()
-                finally:
-                    if expected is not None:
-                        expected.over.set()
+                if expected is not None:
+                    over.append(expected.over)
+                if not self._lacks():
+                    while over:
+                        over.pop().set()
         finally:
-            self._renewing = False
+            self._settled.set()
+            for each in over:
+                each.set()
 
     def _refuse(self, modules: set[str]) -> None:
         """Import modules in cells only. The zygote that is there goes on serving."""

@@ -61,7 +61,7 @@ LIBRARIES = installing(
         "fails_ahead": "import os, registry\nregistry.items.append(1)\nos.stat('/proc/1')",
         "ends_what_imports_it_ahead": "import signal; signal.alarm(1)",
         "config": "LIMIT = 1\nsettings = {'path': 'usual'}\nitems = ['own']",
-        "takes_over": "import config\nfrom config import LIMIT\nsettings = dict(config.settings)\nconfig.items.append(2)",
+        "takes_over": "import config\nLIMIT, settings = config.LIMIT, dict(config.settings)\nconfig.items.append(2)",
         "takes_time": "import time\ntime.sleep(1)",
     }
 )
@@ -106,20 +106,15 @@ def test_another_head_has_modules_with_its_own_environment(kernel: Running) -> N
         assert kernel.run("print(reads_environment.had)")[1] == ["None\n"]
 
 
+CHANGE = "import config; config.LIMIT = 5; config.settings['path'] = 'other'; config.items.append(1)"
+
+
 @pytest.mark.parametrize(
     "cells",
     [
-        (
-            "import config; config.LIMIT = 5; config.settings['path'] = 'other'; config.items.append(1)",
-            "import takes_over",
-        ),
-        (
-            "import config\nconfig.LIMIT = 5; config.settings['path'] = 'other'; config.items.append(1)\nimport takes_over",
-        ),
-        (
-            "import config; config.LIMIT = 5; config.settings['path'] = 'other'; config.items.append(1)",
-            "import takes_over\nprint(config.items)",
-        ),
+        (CHANGE, "import takes_over"),
+        (CHANGE + "\nimport takes_over",),
+        (CHANGE, "import takes_over\nprint(config.items)"),
     ],
     ids=["in the next cell", "in the same cell", "in the next cell, which does more"],
 )

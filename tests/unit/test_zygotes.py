@@ -11,7 +11,7 @@ import pytest
 
 from cellstack_runtime import hardening
 from cellstack_runtime.errors import CellstackError
-from cellstack_runtime.zygotes import Zygotes, imported_by
+from cellstack_runtime.zygotes import Zygotes, changes_imports, imported_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -41,6 +41,24 @@ def test_imports_are_found_in_the_text_of_a_cell(code: str, modules: set[str]) -
 
 def test_modules_are_found_in_the_order_of_the_text() -> None:
     assert imported_by("import b, a\nfrom c import a\nimport a, b") == ["b", "a", "c", "c.a"]
+
+
+@pytest.mark.parametrize(
+    ("files", "changes"),
+    [
+        ([], True),
+        (["lib.py"], True),
+        (["lib/__pycache__/a.pyc", "__pycache__/b.pyc"], False),
+        (["lib/__pycache__/a.pyc", "lib/deep/a.py"], True),
+        (["lib/__pycache__/a.pyc", "empty/"], True),
+    ],
+)
+def test_what_python_has_compiled_changes_no_imports(files: list[str], changes: bool, tmp_path: Path) -> None:
+    for name in files:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    assert changes_imports(str(tmp_path)) is changes
+    assert not changes_imports(str(tmp_path / "missing"))
 
 
 class Broker:

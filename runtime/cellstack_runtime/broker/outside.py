@@ -22,6 +22,10 @@ class ContainerError(Exception):
     """What cannot be done with a container; the text goes to the person."""
 
 
+class ZygoteError(ContainerError):
+    """What cannot be done because the zygote that it is asked of is gone."""
+
+
 class Outside:
     """The outside of `container`.
 

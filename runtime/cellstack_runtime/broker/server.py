@@ -27,7 +27,7 @@ from cellstack_runtime.broker.containers import SHORT_CELL, Container
 from cellstack_runtime.broker.control import Control
 from cellstack_runtime.broker.ended import FOLDER, Ended
 from cellstack_runtime.broker.loop import Event, Loop
-from cellstack_runtime.broker.outside import ContainerError
+from cellstack_runtime.broker.outside import ContainerError, ZygoteError
 from cellstack_runtime.broker.rootfs import Roots
 from cellstack_runtime.broker.supervisor import usage_of
 from cellstack_runtime.broker.zygotes import Zygote
@@ -132,7 +132,7 @@ class Broker:
         try:
             yield from operation(message, fds, reply)
         except ContainerError as error:
-            reply({"error": str(error), "errno": None})
+            reply({"error": str(error), "errno": None, "without_zygote": isinstance(error, ZygoteError)})
         except Exception as error:  # noqa: BLE001  one request that fails must not end the others' containers
             reply({"error": f"{type(error).__name__}: {error}", "errno": getattr(error, "errno", None)})
         finally:
@@ -166,8 +166,10 @@ class Broker:
             container = self._new(message["zygote"], message["limits"])
         try:
             yield from container.complete(message, reply)
-        except BaseException:
+        except BaseException as error:
             yield from self._abandon(container)
+            if message["zygote"] not in (None, *self.zygotes):
+                raise ZygoteError(str(error)) from error
             raise
 
     def _new(self, zygote: str | None, limits: dict[str, Any]) -> Container:

@@ -109,7 +109,9 @@ class Zygote:
             return
         self._root = before._root
         self._root.users += 1
-        _, fds = yield before._ask(None, {"succeed": True}, given)
+        asked = before._ask(None, {"succeed": True}, given)
+        self.broker.loop.later(START_SECONDS, lambda: None if asked.done else before._end())
+        _, fds = yield asked
         if fds and _is_child(fds[0], before.pidfd):
             answer, _ = yield self.broker.ask_spawner({"op": "show"}, fds)
             if answer["shown"]:
@@ -157,8 +159,13 @@ class Zygote:
         channels.close_all(fds)
 
     def _give_up(self) -> None:
-        if not self.ready.done and self.pidfd >= 0:
+        if not self.ready.done:
             self._said += f"\nit has not started in {START_SECONDS} s".encode()
+            self._end()
+
+    def _end(self) -> None:
+        """End it, and with it what it can no longer bury."""
+        if self.pidfd >= 0:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def _on_output(self) -> None:

@@ -45,7 +45,7 @@ class _Part:
 
     marks: what of it was something else when that happened. before: what imports of this process have changed since.
     taken: where modules have what they took over, when they were imported, from others that cells had changed: what is
-    there without it. The process that later cells are forked from imports them where nothing is changed.
+    there but for that. The process that later cells are forked from imports them where nothing is changed.
     """
 
     table: Table
@@ -88,7 +88,7 @@ class Baseline:
         if answer is None:
             return
         table, changed = answer
-        self._later.append(_Part(table, taken=table.without(_marks_of((*put, *own)))))
+        self._later.append(_Part(table, taken=_taken(table, (*put, *own), applied)))
         if first:
             for part, marks in zip(self._parts, changed, strict=True):
                 for number, each in marks.items():
@@ -100,7 +100,7 @@ class Baseline:
         put, own = _all_put(applied, options), self._own_atoms()
         known = [part.table for part in self._parts]
         table = table_here(modules, known, _addresses(put), [part.table for part in self._later])
-        self._later.append(_Part(table, taken=table.without(_marks_of((*put, *own)))))
+        self._later.append(_Part(table, taken=_taken(table, (*put, *own), applied)))
 
     def is_affected(
         self, applied: Mapping[str, Delta], options: Iterable[Put], *, first: bool, own: Collection[int]
@@ -203,6 +203,20 @@ class Baseline:
 
 def _all_put(applied: Mapping[str, Delta], options: Iterable[Put]) -> list[Put]:
     return [*options, *(each for delta in applied.values() for each in delta.put)]
+
+
+def _taken(table: Table, put: Iterable[Put], applied: Mapping[str, Delta]) -> dict[int, Marks]:
+    """Return what new modules have of what cells have put elsewhere, as `_Part.taken` is."""
+    found = table.without(_marks_of(put))
+    for number in list(found):
+        place = table.place(number)
+        delta = None if place is None else applied.get(key_of(place))
+        if delta is not None:  # which is put here by cells
+            there, steps = table.parts(number), {coded(step) for step, _ in delta.put}
+            found[number] |= {step: value for step, value in there.items() if step in steps}
+            if found[number] == there:
+                del found[number]
+    return found
 
 
 def _has_grown(key: str, delta: Delta) -> bool:

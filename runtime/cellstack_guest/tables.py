@@ -231,7 +231,7 @@ class Table:
         return step
 
     def without(self, values: Mapping[int, Collection[Step] | None]) -> dict[int, Marks]:
-        """Return what the nodes consisted of that had one of the values, without these; by number.
+        """Return what the nodes consisted of that had one of the values, with NONE in place of these; by number.
 
         values: by mark, the (coded) steps by which each is meant, None for all.
         """
@@ -241,7 +241,7 @@ class Table:
                 step, steps = self.step(self.steps[at]), values[value]
                 if steps is None or step in steps:
                     number = bisect.bisect_right(self.start, at) - 1
-                    found.setdefault(number, self.parts(number)).pop(step, None)
+                    found.setdefault(number, self.parts(number))[step] = NONE
         return found
 
     def parts(self, number: int) -> dict[Step, int]:

@@ -122,10 +122,6 @@ class Ambient:
                     found += (((nodes.ITEM, key), value) for key, value in values.items() if key not in BY_MAGIC)
         return found
 
-    def holders(self) -> set[int]:
-        """Return the addresses of what is kept here."""
-        return {id(value) for values in (self._pristine, self._seen) for value in values.values()}
-
     def _imported(self, module: str, notices: list[str]) -> None:
         """Bring the settings of a library that was imported just now to where earlier cells left them."""
         for each in _NOTED:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import types
 from dataclasses import dataclass, field
@@ -13,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_guest import nodes, registries
 from cellstack_guest.exclusions import SHELL, is_cache
-from cellstack_guest.tables import address_in, coded, is_atom, mark, with_key
+from cellstack_guest.tables import address_in, coded, mark, marks, with_key
 from cellstack_guest.twins import Twin, table_here
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from cellstack_guest.nodes import Step
     from cellstack_guest.tables import Marks, Place, Table
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 DELTA = "delta:"
 MANY = 32  # parts of a baseline
-FEW = 20  # values that all new objects are searched for
 FEW_CHARACTERS, SMALL = 4, 1000  # of texts and numbers that are the same by chance
 _SHARED = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType)
 
@@ -75,59 +73,37 @@ class Baseline:
                 part.marks |= marks
             self._parts.append(_Part(table))
 
-    def renew(self, applied: Mapping[str, Delta], options: Iterable[Put], *, first: bool) -> None:
+    def renew(self, applied: Mapping[str, Delta], others: Sequence[Put], *, first: bool) -> None:
         """Take in the modules that were imported since, as they are now.
 
-        applied: the changes that are not their own and are part of it already, by key. options: what is changed beside
-        these. first: no code of the cell has run but imports, so that what these modules have changed in others when
-        they were imported is none of its changes, but for sequences that are changed, which are carried as a whole.
+        applied: the changes that are not their own and are part of it already, by key. others: what else was changed
+        before they were imported. first: no code of the cell has run but imports, so that what these modules have
+        changed in others when they were imported is none of its changes; but what cells had changed there is one.
         """
-        put, own = _all_put(applied, options), () if first else self._own_atoms()
+        put = _all_put(applied, others)
         # Answered now: the cell's code is to see no process that is not its own.
         answer = Twin(self._known, _addresses(put), [part.table for part in self._later]).answer()
         if answer is None:
             return
         table, changed = answer
-        self._later.append(_Part(table, taken=_taken(table, (*put, *own), applied)))
+        self._later.append(_Part(table, taken=_taken(table, put, applied)))
         if first:
             for part, marks in zip(self._parts, changed, strict=True):
                 for number, each in marks.items():
-                    if not _is_sequence(part.table.place(number), applied):
+                    place = part.table.place(number)
+                    if place is None or _is_as_put(place.obj, applied.get(key_of(place))):
                         part.before[number] = each
 
-    def renew_by(self, modules: Sequence[str], applied: Mapping[str, Delta], options: Iterable[Put]) -> None:
+    def renew_by(self, modules: Sequence[str], applied: Mapping[str, Delta], others: Sequence[Put]) -> None:
         """Take in a few modules, by name, that code of the cell has imported, as they are now."""
-        put, own = _all_put(applied, options), self._own_atoms()
+        put = _all_put(applied, others)
         known = [part.table for part in self._parts]
         table = table_here(modules, known, _addresses(put), [part.table for part in self._later])
-        self._later.append(_Part(table, taken=_taken(table, (*put, *own), applied)))
+        self._later.append(_Part(table, taken=_taken(table, put, applied)))
 
-    def is_affected(
-        self, applied: Mapping[str, Delta], options: Iterable[Put], *, first: bool, own: Collection[int]
-    ) -> bool:
-        """Tell, by a look at what is new, whether an import may have taken over or added to what is changed.
-
-        applied, options, first: as for `renew`. own: addresses of those that hold options and are of no module.
-        """
-        put = [*_all_put(applied, options), *(() if first else self._own_atoms())]
-        if len(put) > FEW or any(_has_grown(key, delta) for key, delta in applied.items()):
-            return True
-        marks, values = _marks_of(put), [value for _, value in put]
-        own = {*own, *map(id, put), id(values)}
-        for holder in gc.get_referrers(*values):  # not those that were frozen before the fork
-            if id(holder) in own or type(holder) is types.FrameType or holder is vars(sys.modules["__main__"]):
-                continue
-            if any(table.find(id(holder)) is not None for table in self._all):
-                continue
-            for step, value in nodes.parts(holder):
-                steps = marks.get(mark(value), ())
-                if steps is None or step in steps:
-                    return True
-        return False
-
-    def _own_atoms(self) -> list[Put]:
-        """Return the atoms that this cell has put anywhere; of other objects it is not known who had them first."""
-        return [each for _, delta, _ in self.changes() for each in delta.put if is_atom(each[1])]
+    def put(self) -> list[Put]:
+        """Return what is somewhere now, and was not."""
+        return [each for _, delta, _ in self.changes() for each in delta.put]
 
     @property
     def _known(self) -> list[tuple[Table, dict[int, Marks]]]:
@@ -201,8 +177,8 @@ class Baseline:
         return None
 
 
-def _all_put(applied: Mapping[str, Delta], options: Iterable[Put]) -> list[Put]:
-    return [*options, *(each for delta in applied.values() for each in delta.put)]
+def _all_put(applied: Mapping[str, Delta], others: Iterable[Put]) -> list[Put]:
+    return [*others, *(each for delta in applied.values() for each in delta.put)]
 
 
 def _taken(table: Table, put: Iterable[Put], applied: Mapping[str, Delta]) -> dict[int, Marks]:
@@ -219,21 +195,55 @@ def _taken(table: Table, put: Iterable[Put], applied: Mapping[str, Delta]) -> di
     return found
 
 
-def _has_grown(key: str, delta: Delta) -> bool:
-    """Tell whether a sequence is longer than cells have left it."""
-    length = sum(step[0] == nodes.PLACE for step, _ in delta.put)
+def is_taken_over(put: Sequence[Put], modules: Iterable[str]) -> bool:
+    """Tell whether modules seem to have what was put elsewhere: they themselves, or what they have names for."""
+    keys: dict[int, set[Any] | None] = {}
+    for (_, key), value in put:
+        wanted = keys.setdefault(id(value), set() if _is_common(value) else None)
+        if wanted is not None:
+            wanted.add(key)
+
+    def has_some(namespace: Mapping[Any, Any]) -> bool:
+        # A list: many are looked at, few have any.
+        found = [key for key, value in list(namespace.items()) if id(value) in keys]
+        return any((wanted := keys[id(namespace[key])]) is None or key in wanted for key in found)
+
+    for name in modules:
+        names = vars(sys.modules[name]) if type(sys.modules.get(name)) is types.ModuleType else {}
+        if has_some(names):
+            return True
+        for value in list(names.values()):
+            if type(value) not in nodes.LEAVES and type(value) is not types.ModuleType:
+                if has_some(nodes.namespace(value)):
+                    return True
+                if issubclass(type(value), dict) and has_some(dict(dict.items(value))):
+                    return True
+    return False
+
+
+def is_as_applied(key: str, delta: Delta) -> bool:
+    """Tell whether an object is as `apply` has left it."""
     try:
-        return bool(length) and len(nodes.resolve(module_of(key), delta.path)) != length
+        return _is_as_put(nodes.resolve(module_of(key), delta.path), delta)
     except LookupError:
-        return False
+        return True
+
+
+def _is_as_put(obj: Any, delta: Delta | None) -> bool:
+    """Tell whether all of a change, if there is one, is still there."""
+    if delta is None:
+        return True
+    now = marks(obj)
+    places = [step for step, _ in delta.put if step[0] == nodes.PLACE]
+    return (
+        all(now.get(coded(step)) == mark(value) for step, value in delta.put)
+        and not any(step in now for step in delta.gone)
+        and (not places or len(places) == sum(step[0] == nodes.PLACE for step in now))
+    )
 
 
 def _addresses(put: Iterable[Put]) -> set[int]:
     return {id(value) for _, value in put}
-
-
-def _is_sequence(place: Place | None, applied: Mapping[str, Delta]) -> bool:
-    return place is not None and issubclass(type(place.obj), nodes.SEQUENCES) and key_of(place) in applied
 
 
 def _marks_of(changes: Iterable[Put]) -> dict[int, set[Step] | None]:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class OuterImports(importlib.abc.MetaPathFinder):
-    """Calls `done` after an import that is no part of another one, while `is_wanted`.
+    """Calls `begins` before, and `done` after, an import that is no part of another one, while `is_wanted`.
 
     Not in a thread or a child of the cell's own, in which nothing could be noted for the cell.
     """
 
-    def __init__(self, done: Callable[[], None]) -> None:
+    def __init__(self, begins: Callable[[str], None], done: Callable[[], None]) -> None:
         self.is_wanted = self.is_under_way = False
-        self._done = done
+        self._begins, self._done = begins, done
         self._home = os.getpid(), threading.get_ident()
 
     def watch(self) -> None:
@@ -48,6 +48,7 @@ class OuterImports(importlib.abc.MetaPathFinder):
         found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
         spec = next((spec for spec in found if spec is not None), None)
         if spec is not None and hasattr(spec.loader, "exec_module"):
+            self._begins(name)
             spec.loader = _OuterLoader(self, spec.loader, self._done)
         return spec
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from cellstack_guest import adapters, companions, exclusions, hooks, names, patches, settings
 from cellstack_guest.adapters import warned
 from cellstack_guest.ambient import LateFinder
-from cellstack_guest.baseline import is_delta, merged
+from cellstack_guest.baseline import is_as_applied, is_delta, is_taken_over, merged
 from cellstack_guest.imports import OuterImports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from cellstack_guest.ambient import Ambient
-    from cellstack_guest.baseline import Baseline
+    from cellstack_guest.baseline import Baseline, Put
 
 # In `extra`:
 IMPORTS = "imports"  # dotted names of modules that cells have imported
@@ -61,7 +61,7 @@ class Modules:
         self._put_back_key = put_back
         self._applied = applied
         self._drop = drop
-        self._acts = self._has_acted = self._loads = False
+        self._acts = self._has_acted = self._loads = self._imports_by_text = False
         self._has_imported = True  # what is loaded imports, too
         self._imports: set[str] = set()
         self._targets: set[tuple[str, bool]] = set()
@@ -71,7 +71,8 @@ class Modules:
         self._finder = LateFinder(lambda module, _: self._put_back(module, in_import=True))
         self._deferred: list[str] = []  # changes of modules that are put back when no import is under way any more
         self._due: list[str] = []  # modules to import then
-        self._outer = OuterImports(self._after_import)
+        self._put: list[Put] = []  # what this cell had changed before its last import
+        self._outer = OuterImports(lambda name: self._before_import([name]), self._after_import)
         self._registrations = companions.Registrations()
 
     @property
@@ -81,7 +82,7 @@ class Modules:
 
     def begin(self) -> None:
         """Forget the code of a cell before."""
-        self._acts = self._has_acted = False
+        self._acts = self._has_acted = self._imports_by_text = False
         self.words = frozenset()
 
     def go_on(self, code: str, reach: names.Reach) -> None:
@@ -182,6 +183,8 @@ class Modules:
         warned.enter()
         imports = isinstance(statement, ast.Import | ast.ImportFrom)
         if imports:
+            self._imports_by_text = True
+            self._before_import(companions.modules_of(statement))
             self._registrations.begin(statement)
         else:
             self._registrations.forget()
@@ -198,6 +201,11 @@ class Modules:
             self._renew(self.baseline)
         self._has_acted, self._has_imported = True, False
 
+    def _before_import(self, modules: Iterable[str]) -> None:
+        """Take down what the cell has changed until now: what is imported may take it over."""
+        if self.baseline is not None and self._has_acted and not all(map(_is_there, modules)):
+            self._put = self.baseline.put()
+
     def _after_import(self) -> None:
         """Take in what a call of the cell has imported, before the call goes on and may change it."""
         self.put_back_deferred()
@@ -205,13 +213,20 @@ class Modules:
             self._take_in(self.baseline)
 
     def _take_in_last(self) -> None:
-        """Take in what nothing has acted on since it was imported, but may have found other modules changed."""
-        if self._baseline is None or not self._has_news():
+        """Take in what nothing has acted on since it was imported, if it has to do with what was changed before."""
+        baseline, applied = self._baseline, self._applied()
+        if baseline is None:
             return
-        changes = self._applied(), self._ambient.changes()
-        if self._baseline.is_affected(*changes, first=not self._has_acted, own=self._ambient.holders()):
-            self._take_in(self._baseline)
+        put = [*self._others(), *(each for delta in applied.values() for each in delta.put)]
+        new = [name for name in self._new() if not exclusions.is_standard(name)]
+        if (put and is_taken_over(put, new)) or (
+            not self._acts and self._imports_by_text and not all(itertools.starmap(is_as_applied, applied.items()))
+        ):
+            self._take_in(baseline)
             self._acts = True
+
+    def _others(self) -> list[Put]:
+        return [*self._ambient.changes(), *self._put]
 
     def _new(self) -> list[str]:
         return [*itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._noted))]
@@ -223,14 +238,14 @@ class Modules:
         new = self._new()
         if self._has_acted and len(new) <= FEW:
             self._noted = len(sys.modules)
-            baseline.renew_by(new, self._applied(), self._ambient.changes())
+            baseline.renew_by(new, self._applied(), self._others())
         else:
             self._renew(baseline)
 
     def _renew(self, baseline: Baseline) -> None:
         self._noted = len(sys.modules)
         with contextlib.suppress(OSError):  # no process can be made: what the text says is carried all the same
-            baseline.renew(self._applied(), self._ambient.changes(), first=not self._has_acted)
+            baseline.renew(self._applied(), self._others(), first=not self._has_acted)
 
     def _note_companions(self) -> None:
         """Have modules imported again that have changed other packages when this cell's statement imported them."""
@@ -278,6 +293,10 @@ class Modules:
 
     def _is_covered(self, module: str) -> bool:
         return self._baseline is not None and self._baseline.covers(module)
+
+
+def _is_there(module: str) -> bool:
+    return module in sys.modules or exclusions.is_standard(module)
 
 
 def _import_again(name: str, quiet: Callable[[], contextlib.AbstractContextManager[None]]) -> None:

@@ -37,7 +37,7 @@ COMPILED = "__pycache__"
 MAX_PRELOADED, MAX_NAME = 5000, 100  # modules, characters
 MAX_IMPORTS, MAX_ENVIRON = 16, 8192  # environments, characters
 CATCH_UP_SECONDS = 5.0  # for more, importing once more in a cell is no loss
-ENVIRON_SECONDS = 60.0  # it is one where modules would find another environment than they had
+ENVIRON_SECONDS = 30.0  # it is one where modules would find another environment than they had
 
 
 def environment(workspace: Workspace) -> dict[str, str]:
@@ -99,10 +99,11 @@ def changes_imports(path: str) -> bool:
     return not names or any(changes_imports(f"{path}/{name}") for name in names if name != COMPILED)
 
 
-async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+async def _wait_for(event: asyncio.Event, seconds: float) -> bool:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await event.wait()
+            return await event.wait()
+    return False
 
 
 def _is_in(folder: str, module: str) -> bool:
@@ -251,9 +252,10 @@ class Zygotes:
             await _wait_for(self._coming.over, CATCH_UP_SECONDS)
             self._coming = None
         lacks = self._lacks()
-        if any(each.environ != self._environ and not lacks.isdisjoint(each.names) for each in self._imports):
-            # A cell would import them with the environment that there is now.
-            await _wait_for(self._settled, ENVIRON_SECONDS)
+        # A cell would import them with the environment that there is now.
+        others = any(each.environ != self._environ and not lacks.isdisjoint(each.names) for each in self._imports)
+        if others and not await _wait_for(self._settled, ENVIRON_SECONDS):
+            self._refuse(lacks)
 
     def learn(self, groups: Sequence[Mapping[str, Any]]) -> None:
         """Have modules, which a cell has imported, in the zygote of the next cells.

@@ -60,7 +60,9 @@ LIBRARIES = installing(
         "registry": "items = []",
         "fails_ahead": "import os, registry\nregistry.items.append(1)\nos.stat('/proc/1')",
         "ends_what_imports_it_ahead": "import signal; signal.alarm(1)",
-        "config": "LIMIT = 1\nsettings = {'path': 'usual'}\nitems = ['own']",
+        "config": "LIMIT = 1\nsettings = {'path': 'usual'}\nitems = ['own']\ndef get(): return 'own'",
+        "takes_some": "from config import LIMIT, items, get",
+        "resets": "import config\nconfig.LIMIT = 9\nconfig.settings['path'] = 'reset'",
         "takes_over": "import config\nLIMIT, settings = config.LIMIT, dict(config.settings)\nconfig.items.append(2)",
         "takes_time": "import time\ntime.sleep(1)",
     }
@@ -128,6 +130,29 @@ def test_what_a_module_takes_over_from_one_that_cells_have_changed_is_that(
     for _ in range(2):
         shown = kernel.run("print(takes_over.LIMIT, takes_over.settings, config.LIMIT, config.items)")[1]
         assert shown == ["5 {'path': 'other'} 5 ['own', 1, 2]\n"]
+
+
+def test_variables_that_a_module_takes_over_stay_what_they_are(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("import config\nx = [1]\nconfig.items, config.get = x, lambda: 'cell'\nimport takes_some\nprint(1)")
+    shown = "print(x, config.items, takes_some.items, takes_some.get(), takes_some.LIMIT)"
+    assert kernel.run(shown)[1] == ["[1] [1] [1] cell 1\n"]
+    kernel.run("x.append(2)")
+    assert kernel.run(shown)[1] == ["[1, 2] [1, 2] [1, 2] cell 1\n"]
+
+
+def test_a_module_that_does_no_more_than_take_over_what_many_have_has_that(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("import config; config.LIMIT = 5\nconfig.get = lambda: 'cell'")
+    kernel.run("import takes_some")
+    assert kernel.run("print(takes_some.LIMIT, takes_some.get(), takes_some.items)")[1] == ["5 cell ['own']\n"]
+
+
+def test_what_an_import_sets_anew_that_a_cell_has_changed_is_as_the_import_has_set_it(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("import config; config.LIMIT = 5; config.settings.update(path='other', more=1)")
+    kernel.run("import resets")
+    assert kernel.run("print(config.LIMIT, config.settings)")[1] == ["9 {'path': 'reset', 'more': 1}\n"]
 
 
 def test_a_module_of_ones_own_is_not_the_installed_one_of_its_name(kernel: Running) -> None:

@@ -313,6 +313,32 @@ def test_what_an_import_changes_elsewhere_does_not_count_but_what_comes_after_it
     assert [step for step, _ in changes(before)[".options"].put] == [(nodes.ITEM, "by the cell")]
 
 
+def test_what_an_import_changes_of_what_cells_had_changed_is_carried(lib: Any) -> None:
+    before = taken()
+    lib.options["a"] = "of an earlier cell"
+    lib.registry.count = 5
+    applied = {key: delta for key, delta, _ in before.changes()}
+    assert all(baseline.is_as_applied(key, delta) for key, delta in applied.items())
+    lib.options["a"] = "of an import"
+    before.renew(applied, (), first=True)
+    assert not all(baseline.is_as_applied(key, delta) for key, delta in applied.items())
+    assert [value for _, value in changes(before)[".options"].put] == ["of an import"]
+    lib.registry.count = 6
+    assert [value for _, value in changes(before)[".registry"].put] == [6]
+
+
+@pytest.mark.parametrize("value", [5, "seldom", "x", True, 0.25, len, [1]])
+@pytest.mark.parametrize("where", ["", "options", "registry", "Registry"])
+def test_whether_a_module_has_taken_something_over_is_told_by_a_look(value: Any, where: str, lib: Any) -> None:
+    put = [((nodes.ATTRIBUTE, "seldom used"), value)]
+    assert not baseline.is_taken_over(put, [NAME, "missing"])
+    if where == "options":
+        lib.options["seldom used"] = value
+    else:
+        setattr(getattr(lib, where) if where else lib, "seldom used", value)
+    assert baseline.is_taken_over(put, [NAME, "missing"])
+
+
 def test_a_sequence_that_is_changed_is_carried_with_what_an_import_adds_to_it(lib: Any) -> None:
     before = taken()
     lib.names.append("of an earlier cell")
@@ -327,18 +353,23 @@ def test_a_sequence_that_is_changed_is_carried_with_what_an_import_adds_to_it(li
 @pytest.mark.parametrize("first", [True, False])
 def test_what_an_import_takes_over_from_a_changed_module_is_a_change(first: bool, lib: Any, other: ModuleType) -> None:
     before = taken()
-    lib.LIMIT, lib.options["a"] = 7, "seldom"
+    own = [1, 2]
+    lib.LIMIT, lib.options["a"], lib.names = 7, "seldom", own
     applied = {key: delta for key, delta, _ in before.changes()} if first else {}
     sys.modules[other.__name__] = other
-    code = "LIMIT, unrelated, options, shared = lib.LIMIT, lib.LIMIT, {'a': lib.options['a']}, option"
+    put = before.put()
+    code = """
+LIMIT, unrelated, options = lib.LIMIT, lib.LIMIT, {'a': lib.options['a']}
+shared, also_shared, row = option, lib.names, ['seldom']
+"""
     option = [5, 5]
     exec(code, {"lib": lib, "option": option}, vars(other))
-    before.renew(applied, [((nodes.ITEM, "size"), option)], first=first)
-    assert before.reference(option) is None
+    before.renew(applied, [((nodes.ITEM, "size"), option), *([] if first else put)], first=first)
+    assert before.reference(option) is before.reference(own) is None
     prefix = f"{baseline.DELTA}{other.__name__}:"
     found = {key.removeprefix(prefix): dict(delta.put) for key, delta, _ in before.changes() if key.startswith(prefix)}
     assert found == {
-        "": {(nodes.ATTRIBUTE, "LIMIT"): 7, (nodes.ATTRIBUTE, "shared"): [5, 5]},
+        "": {(nodes.ATTRIBUTE, "LIMIT"): 7, (nodes.ATTRIBUTE, "shared"): option, (nodes.ATTRIBUTE, "also_shared"): own},
         ".options": {(nodes.ITEM, "a"): "seldom"},
     }
 

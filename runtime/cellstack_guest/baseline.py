@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_guest import nodes, registries
 from cellstack_guest.exclusions import SHELL, is_cache
-from cellstack_guest.tables import address_in, coded, mark, marks, with_key
+from cellstack_guest.tables import address_in, coded, is_atom, mark, marks, with_key
 from cellstack_guest.twins import Twin, table_here
 
 if TYPE_CHECKING:
@@ -181,11 +181,14 @@ def _all_put(applied: Mapping[str, Delta], others: Iterable[Put]) -> list[Put]:
     return [*others, *(each for delta in applied.values() for each in delta.put)]
 
 
-def _taken(table: Table, put: Iterable[Put], applied: Mapping[str, Delta]) -> dict[int, Marks]:
+def _taken(table: Table, put: Sequence[Put], applied: Mapping[str, Delta]) -> dict[int, Marks]:
     """Return what new modules have of what cells have put elsewhere, as `_Part.taken` is."""
-    found = table.without(_marks_of(put))
+    found, values = table.without(_marks_of(put)), _addresses(put)
     for number in list(found):
         place = table.place(number)
+        if place is not None and not _may_be_whole(place.obj, values):
+            del found[number]
+            continue
         delta = None if place is None else applied.get(key_of(place))
         if delta is not None:  # which is put here by cells
             there, steps = table.parts(number), {coded(step) for step, _ in delta.put}
@@ -219,6 +222,13 @@ def is_taken_over(put: Sequence[Put], modules: Iterable[str]) -> bool:
                 if issubclass(type(value), dict) and has_some(dict(dict.items(value))):
                     return True
     return False
+
+
+def _may_be_whole(obj: Any, values: set[int]) -> bool:
+    """Tell whether an object is carried in parts, or is a sequence of which all can be carried: atoms, and `values`."""
+    if not issubclass(type(obj), nodes.SEQUENCES):
+        return True
+    return all(is_atom(value) or id(value) in values for _, value in nodes.parts(obj))
 
 
 def is_as_applied(key: str, delta: Delta) -> bool:

@@ -233,14 +233,14 @@ class Table:
     def without(self, values: Mapping[int, Collection[Step] | None]) -> dict[int, Marks]:
         """Return what the nodes consisted of that had one of the values, with NONE in place of these; by number.
 
-        values: by mark, the (coded) steps by which each is meant, None for all. Those in sequences and sets are not:
-        what was there in place of them is not known.
+        values: by mark, the (coded) steps by which each is meant, None for all. Those in sets are not: what was
+        there in place of them is not known.
         """
         found: dict[int, Marks] = {}
         for at, value in enumerate(self.marks):
             if value in values:
                 step, steps = self.step(self.steps[at]), values[value]
-                if (steps is None or step in steps) and step[0] not in (nodes.PLACE, nodes.ELEMENT):
+                if (steps is None or step in steps) and step[0] != nodes.ELEMENT:
                     number = bisect.bisect_right(self.start, at) - 1
                     found.setdefault(number, self.parts(number))[step] = NONE
         return found

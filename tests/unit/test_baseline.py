@@ -360,7 +360,7 @@ def test_what_an_import_takes_over_from_a_changed_module_is_a_change(first: bool
     put = before.put()
     code = """
 LIMIT, unrelated, options = lib.LIMIT, lib.LIMIT, {'a': lib.options['a']}
-shared, also_shared, row = option, lib.names, ['seldom']
+shared, also_shared, row, odd_row = option, lib.names, ['seldom'], ['seldom', iter('')]
 """
     option = [5, 5]
     exec(code, {"lib": lib, "option": option}, vars(other))
@@ -371,6 +371,7 @@ shared, also_shared, row = option, lib.names, ['seldom']
     assert found == {
         "": {(nodes.ATTRIBUTE, "LIMIT"): 7, (nodes.ATTRIBUTE, "shared"): option, (nodes.ATTRIBUTE, "also_shared"): own},
         ".options": {(nodes.ITEM, "a"): "seldom"},
+        ".row": {(nodes.PLACE, 0): "seldom"},
     }
 
 

@@ -214,16 +214,15 @@ class Modules:
 
     def _take_in_last(self) -> None:
         """Take in what nothing has acted on since it was imported, if it has to do with what was changed before."""
-        baseline, applied = self._baseline, self._applied()
-        if baseline is None:
-            return
-        put = [*self._others(), *(each for delta in applied.values() for each in delta.put)]
-        new = [name for name in self._new() if not exclusions.is_standard(name)]
-        if (put and is_taken_over(put, new)) or (
-            not self._acts and self._imports_by_text and not all(itertools.starmap(is_as_applied, applied.items()))
+        if self._baseline is not None and (
+            (self._has_news() and is_taken_over([*self._others(), *_put_by(self._applied())], self._new()))
+            or (not self._acts and self._imports_by_text and self._has_lost_changes())
         ):
-            self._take_in(baseline)
+            self._take_in(self._baseline)
             self._acts = True
+
+    def _has_lost_changes(self) -> bool:
+        return not all(itertools.starmap(is_as_applied, self._applied().items()))
 
     def _others(self) -> list[Put]:
         return [*self._ambient.changes(), *self._put]
@@ -280,6 +279,7 @@ class Modules:
         return found | self._changes() | registered
 
     def _changes(self) -> dict[str, Any]:
+        """Return what is different in modules from what they held before cells ran, by key."""
         live = self._applied()
         if self.baseline is None:
             return live
@@ -293,6 +293,10 @@ class Modules:
 
     def _is_covered(self, module: str) -> bool:
         return self._baseline is not None and self._baseline.covers(module)
+
+
+def _put_by(changes: dict[str, Any]) -> Iterator[Put]:
+    return (each for delta in changes.values() for each in delta.put)
 
 
 def _is_there(module: str) -> bool:

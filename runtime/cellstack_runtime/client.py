@@ -175,6 +175,10 @@ class Conversation:
         self._client.unregister(self._number)
 
 
+class ZygoteGoneError(HostError):
+    """The process is gone that a cell was to be forked from; another one can be made."""
+
+
 def _host_error(answer: dict[str, Any]) -> CellstackError:
     number = answer.get("errno")
     if answer.get("without_zygote"):
@@ -188,10 +192,6 @@ def _host_error(answer: dict[str, Any]) -> CellstackError:
         f"the container could not be made: {answer['error']}",
         hint="`cellstack doctor` says what this host allows and what to do",
     )
-
-
-class ZygoteGoneError(HostError):
-    """The process is gone that a cell was to be forked from; another one can be made."""
 
 
 def _set(ready: asyncio.Future[None]) -> None:

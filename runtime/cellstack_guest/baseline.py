@@ -183,7 +183,7 @@ def _all_put(applied: Mapping[str, Delta], others: Iterable[Put]) -> list[Put]:
 
 def _taken(table: Table, put: Sequence[Put], applied: Mapping[str, Delta]) -> dict[int, Marks]:
     """Return what new modules have of what cells have put elsewhere, as `_Part.taken` is."""
-    found, values = table.without(_marks_of(put)), _addresses(put)
+    found, values = table.without(_sought((coded(step), mark(value), value) for step, value in put)), _addresses(put)
     for number in list(found):
         place = table.place(number)
         if place is not None and not _may_be_whole(place.obj, values):
@@ -198,13 +198,13 @@ def _taken(table: Table, put: Sequence[Put], applied: Mapping[str, Delta]) -> di
     return found
 
 
-def is_taken_over(put: Sequence[Put], modules: Iterable[str]) -> bool:
-    """Tell whether modules seem to have what was put elsewhere: they themselves, or what they have names for."""
-    keys: dict[int, set[Any] | None] = {}
-    for (_, key), value in put:
-        wanted = keys.setdefault(id(value), set() if _is_common(value) else None)
-        if wanted is not None:
-            wanted.add(key)
+def is_taken_over(applied: Mapping[str, Delta], others: Iterable[Put], modules: Iterable[str]) -> bool:
+    """Tell whether modules seem to have what was put elsewhere: they themselves, or what they have names for.
+
+    applied, others: as for `Baseline.renew`.
+    """
+    # A name is an attribute of a module, and an item of its namespace.
+    keys = _sought((key, id(value), value) for (_, key), value in _all_put(applied, others))
 
     def has_some(namespace: Mapping[Any, Any]) -> bool:
         # A list: many are looked at, few have any.
@@ -256,13 +256,16 @@ def _addresses(put: Iterable[Put]) -> set[int]:
     return {id(value) for _, value in put}
 
 
-def _marks_of(changes: Iterable[Put]) -> dict[int, set[Step] | None]:
-    """Return marks of what was put there, with the (coded) steps where it is the same by no chance; None for all."""
-    found: dict[int, set[Step] | None] = {}
-    for step, value in changes:
-        steps = found.setdefault(mark(value), set() if _is_common(value) else None)
-        if steps is not None:
-            steps.add(coded(step))
+def _sought(values: Iterable[tuple[Any, int, Any]]) -> dict[int, set[Any] | None]:
+    """Return what tells values that were put somewhere, with the places where it is no chance that one is there too.
+
+    values: of each its place, what tells it, and the value itself. None is for all places.
+    """
+    found: dict[int, set[Any] | None] = {}
+    for place, told_by, value in values:
+        places = found.setdefault(told_by, set() if _is_common(value) else None)
+        if places is not None:
+            places.add(place)
     return found
 
 

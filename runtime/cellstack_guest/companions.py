@@ -38,6 +38,11 @@ def modules_of(statement: ast.stmt) -> list[str]:
     return []
 
 
+def is_there(module: str) -> bool:
+    """Tell whether importing a module does nothing that is looked at."""
+    return module in sys.modules or exclusions.is_standard(module)
+
+
 class Registrations(importlib.abc.MetaPathFinder):
     """Tells of which packages an import statement changes what they hold.
 
@@ -52,7 +57,7 @@ class Registrations(importlib.abc.MetaPathFinder):
 
     def begin(self, statement: ast.stmt) -> None:
         """Look at an import statement, where it is going to import a module that was installed."""
-        if all(name in sys.modules or exclusions.is_standard(name) for name in modules_of(statement)):
+        if all(map(is_there, modules_of(statement))):
             return
         self._statement, self._changed = statement, set()
         self._under_way = {name.partition(".")[0] for name in modules_of(statement)}

@@ -203,7 +203,7 @@ class Modules:
 
     def _before_import(self, modules: Iterable[str]) -> None:
         """Take down what the cell has changed until now: what is imported may take it over."""
-        if self.baseline is not None and self._has_acted and not all(map(_is_there, modules)):
+        if self.baseline is not None and self._has_acted and not all(map(companions.is_there, modules)):
             self._put = self.baseline.put()
 
     def _after_import(self) -> None:
@@ -215,7 +215,7 @@ class Modules:
     def _take_in_last(self) -> None:
         """Take in what nothing has acted on since it was imported, if it has to do with what was changed before."""
         if self._baseline is not None and (
-            (self._has_news() and is_taken_over([*self._others(), *_put_by(self._applied())], self._new()))
+            (self._has_news() and is_taken_over(self._applied(), self._others(), self._new()))
             or (not self._acts and self._imports_by_text and self._has_lost_changes())
         ):
             self._take_in(self._baseline)
@@ -293,14 +293,6 @@ class Modules:
 
     def _is_covered(self, module: str) -> bool:
         return self._baseline is not None and self._baseline.covers(module)
-
-
-def _put_by(changes: dict[str, Any]) -> Iterator[Put]:
-    return (each for delta in changes.values() for each in delta.put)
-
-
-def _is_there(module: str) -> bool:
-    return module in sys.modules or exclusions.is_standard(module)
 
 
 def _import_again(name: str, quiet: Callable[[], contextlib.AbstractContextManager[None]]) -> None:

@@ -331,12 +331,12 @@ def test_what_an_import_changes_of_what_cells_had_changed_is_carried(lib: Any) -
 @pytest.mark.parametrize("where", ["", "options", "registry", "Registry"])
 def test_whether_a_module_has_taken_something_over_is_told_by_a_look(value: Any, where: str, lib: Any) -> None:
     put = [((nodes.ATTRIBUTE, "seldom used"), value)]
-    assert not baseline.is_taken_over(put, [NAME, "missing"])
+    assert not baseline.is_taken_over({}, put, [NAME, "missing"])
     if where == "options":
         lib.options["seldom used"] = value
     else:
         setattr(getattr(lib, where) if where else lib, "seldom used", value)
-    assert baseline.is_taken_over(put, [NAME, "missing"])
+    assert baseline.is_taken_over({}, put, [NAME, "missing"])
 
 
 def test_a_sequence_that_is_changed_is_carried_with_what_an_import_adds_to_it(lib: Any) -> None:

@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PYTHON ?=
+SECONDS ?= 60
 NOTEBOOK ?= notebooks/00-first-steps.ipynb
 BIN := .venv/bin
 EXECUTED := build/$(notdir $(NOTEBOOK))
@@ -12,7 +13,7 @@ PYTHON_FILES := runtime kernel extension/cellstack_lab extension/hatch_build.py 
 FRONT_END := $(shell find extension/src extension/style extension/schema -type f -not -path '*/__tests__/*') \
     extension/package.json extension/yarn.lock
 
-.PHONY: help demo test lab bench scorecard carry-table lint format vm clean
+.PHONY: help demo test lab fuzz bench scorecard carry-table lint format vm clean
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ lab: .venv/.installed-demo ## open JupyterLab on the notebooks
 
 scorecard: .venv/.installed-test ## run the suites of ipykernel, nbclient and jupyter_kernel_test with this kernel and with ipykernel
 	@$(BIN)/python -m pytest tests/conformance
+
+fuzz: .venv/.installed-test ## let atheris look for what no container and no front end may do, SECONDS for each of the targets
+	@$(BIN)/python -m tests.fuzz $(SECONDS)
 
 bench: .venv/.installed-test ## measure cells and containers beside their peers; build/bench.json
 	@tests/setup/peers.sh bench

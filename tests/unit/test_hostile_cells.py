@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jupyter_client.session import Session
 from nbformat.v4 import new_code_cell, new_notebook
+from tests.hostile import text, values
 
 from cellstack_guest.protocol import Decoder, ProtocolError, encode
 from cellstack_kernel.executor import MAX_CODE, MAX_COMMS, Executor
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
 
 LAYER = "b" * 32
 REPLY = {"type": "reply", "content": {"status": "ok"}, "state": LAYER, "carried": {}, "modules": [], "taken": []}
-text = st.text(st.characters(exclude_categories=[]), max_size=8)  # lone surrogates too
-atoms = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | text
-values = st.recursive(
-    atoms, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3), max_leaves=6
-)
 names = st.sampled_from(["comm-1", "comm-2", "display-1"])
 bundles = st.dictionaries(st.sampled_from(["text/plain", "text/html", "a/json", "application/x+json", "x"]), values)
 FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {

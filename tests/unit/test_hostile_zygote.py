@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.hostile import values
 
 from cellstack_runtime.broker.channel import Channel, pair
 from cellstack_runtime.broker.loop import Loop
@@ -17,10 +18,6 @@ from cellstack_runtime.broker.zygotes import Zygote
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-atoms = st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats() | st.text(max_size=5)
-values = st.recursive(
-    atoms, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2)
-)
 messages = st.dictionaries(
     st.sampled_from(["ready", "pid", "gone", "exited", "cpu", "peak"]), values | st.sampled_from([7, 0, 9, 0.5])
 )

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jupyter_events.schema import EventSchema
+from tests.hostile import values
 
 from cellstack_lab import validation
 from cellstack_lab.files import MAX_FILES, MAX_TEXT, Files
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "the host's own"
-ANY_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=10,
-)
 NAMES = st.sampled_from(
     ["..", ".", "", "up", "absolute", "deep", "file", "folder", "root", "work", "etc", "host", "a\n", "é"]
 )
@@ -135,7 +131,7 @@ def test_a_large_file_is_cut_and_many_files_are_counted(layers: Files, tmp_path:
 
 
 @settings(max_examples=200, deadline=None)
-@given(value=ANY_JSON, name=st.sampled_from(["subscribe", "limits", "layer_query", "diff_query", "file_query"]))
+@given(value=values, name=st.sampled_from(["subscribe", "limits", "layer_query", "diff_query", "file_query"]))
 def test_what_a_browser_sends_is_taken_or_refused_in_a_sentence(value: Any, name: str) -> None:
     if validation.validator("requests.json", name).is_valid(value):
         assert validation.request(name, value) is value
@@ -154,7 +150,7 @@ def test_an_id_is_hexadecimal_and_of_one_length(kind: str, value: str) -> None:
     assert not validation.validator("requests.json", f"{kind}_id").is_valid("0" * digits + "\n")
 
 
-@given(value=ANY_JSON | st.text(max_size=5000))
+@given(value=values | st.text(max_size=5000))
 def test_texts_are_cut_and_can_be_sent(value: Any) -> None:
     sent = json.dumps(plain(value)).encode()
     assert isinstance(sent, bytes)

@@ -9,16 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jupyter_client.session import Session
+from tests.hostile import text, values
 
 from cellstack_guest.protocol import MAX_DEPTH, encode
 from cellstack_kernel.requests import _FIELDS, checked, is_message
 from cellstack_runtime.errors import UsageError
 
-text = st.text(st.characters(exclude_categories=[]), max_size=8)  # lone surrogates too
-atoms = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | text
-values = st.recursive(
-    atoms, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text, inner, max_size=3), max_leaves=6
-)
 headers = st.fixed_dictionaries(
     {"msg_id": text, "msg_type": st.sampled_from(sorted(_FIELDS))},
     optional={"subshell_id": text | st.none(), "date": text, "session": values, "x": values},

@@ -151,7 +151,10 @@ def walk(obj: Any, step: Step) -> Any:
     kind, key = step
     try:
         if kind == ATTRIBUTE:
-            return namespace(obj)[key]
+            found = namespace(obj)
+            # A module may make what it holds when it is asked for it (PEP 562), and hold it from then on.
+            is_made = key not in found and "__getattr__" in found and issubclass(type(obj), types.ModuleType)
+            return getattr(obj, key) if is_made else found[key]
         if kind == ITEM:
             return dict.__getitem__(obj, key)
         if kind == CLOSURE:
@@ -159,7 +162,7 @@ def walk(obj: Any, step: Step) -> Any:
         if kind == CONTENT:
             return obj.cell_contents
         return getattr(obj, key) if kind == GOTTEN else obj[key]
-    except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError, ImportError) as error:
         raise LookupError(f"{type(obj).__qualname__} has no {title([step])}") from error
 
 

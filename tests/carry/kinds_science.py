@@ -23,6 +23,8 @@ IMPORTS: dict[str, str] = {
     "altair": "import altair as alt, pandas as pd",
     "torch": "import torch, torch.nn as nn",
     "SQLAlchemy": "import sqlalchemy as sa\nfrom sqlalchemy import orm",
+    "pydantic": "import pydantic",
+    "attrs": "import attrs",
     "tqdm": "from tqdm import tqdm\nimport io",
     "requests": "import requests",
     "httpx": "import httpx",
@@ -860,6 +862,46 @@ SCIENCE: dict[str, dict[str, tuple[str, ...]]] = {
             "x, x.a",
         ),
         "URL": ("x = sa.engine.make_url('sqlite:///a.db')", "x"),
+    },
+    "pydantic": {
+        "model": (
+            "from typing import Optional\nclass x(pydantic.BaseModel):\n    a: int = pydantic.Field(ge=0)\n    b: Optional[str] = None",
+            "x(a=2).model_dump_json(), x.model_validate({'a': '3'}).a, x.model_json_schema()['required']",
+        ),
+        "instance of models in each other": (
+            "class In(pydantic.BaseModel):\n    n: int\nclass Out(In):\n    parts: list[In] = []\nx = Out(n=1, parts=[In(n=2)])",
+            "x.model_dump(), type(x.parts[0]) is In, isinstance(x, In)",
+            "x.parts.append(In(n=3))",
+        ),
+        "validators": (
+            "class x(pydantic.BaseModel):\n    a: int\n    @pydantic.field_validator('a')\n    @classmethod\n    def even(cls, v):\n        if v % 2: raise ValueError('odd')\n        return v",
+            "x(a=2), pydantic.TypeAdapter(list[x]).validate_python([{'a': 4}])",
+        ),
+        "generic model": (
+            "from typing import Generic, TypeVar\nT = TypeVar('T')\nclass Box(pydantic.BaseModel, Generic[T]):\n    v: T\nx = Box[int]",
+            "x(v=3), Box[str](v='a'), x.model_json_schema()['title']",
+        ),
+        "dataclass": (
+            "from pydantic.dataclasses import dataclass\n@dataclass\nclass D:\n    a: int\nx = D('3')",
+            "x, D(a='4')",
+        ),
+        "TypeAdapter": ("x = pydantic.TypeAdapter(dict[str, int])", "x.validate_python({'a': '1'})"),
+        "ValidationError": (
+            "class M(pydantic.BaseModel):\n    a: int\ntry: M(a='z')\nexcept pydantic.ValidationError as error: x = error.errors()",
+            "x[0]['type'], x[0]['loc']",
+        ),
+    },
+    "attrs": {
+        "class with slots": (
+            "@attrs.define\nclass A:\n    n: int = 3\n    many: list = attrs.field(factory=list)\nx = A()",
+            "x, attrs.asdict(x), A(5), attrs.evolve(x, n=9)",
+            "x.many.append(1)",
+        ),
+        "frozen class": ("@attrs.frozen\nclass A:\n    n: int\nx = A(4)", "x, x == A(4), {x: 1}[A(4)]"),
+        "converters, validators": (
+            "@attrs.define\nclass x:\n    n: int = attrs.field(converter=int, validator=attrs.validators.ge(0))",
+            "x('3'), [each.name for each in attrs.fields(x)]",
+        ),
     },
     "tqdm": {
         "bar in the middle": ("s = io.StringIO(); x = tqdm(total=9, file=s)", "x.n, x.total", "x.update(2)"),

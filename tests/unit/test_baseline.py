@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 NAME = "lib_of_the_test"
+LAZY = """
+    def __getattr__(name):
+        if name == "Base":
+            globals()["Base"] = type("Base", (), {})
+            return globals()["Base"]
+        raise AttributeError(name)
+"""
 SOURCE = """
     import abc, collections
     LIMIT = 3
@@ -476,3 +483,14 @@ def test_any_sequence_becomes_any_other_by_the_difference(start: list[Any], end:
     fresh = kind(start)
     nodes.change(fresh, change.put, change.gone)
     assert fresh == kind(end)
+
+
+def test_what_a_module_makes_when_it_is_asked_for_is_found() -> None:
+    module = types.ModuleType(NAME)
+    exec(textwrap.dedent(LAZY), vars(module))
+    assert "Base" not in vars(module)
+    found = nodes.walk(module, (nodes.ATTRIBUTE, "Base"))
+    assert found is vars(module)["Base"]
+    assert nodes.walk(module, (nodes.ATTRIBUTE, "Base")) is found
+    with pytest.raises(LookupError, match=r"module has no \.Nothing"):
+        nodes.walk(module, (nodes.ATTRIBUTE, "Nothing"))

@@ -121,7 +121,7 @@ class Executor:
                 before = self.state()
                 container = run.container = shared.container if shared else await self._container(run)
                 frame = self._frame(request, container, before)
-                container.send({**frame, "keep": True, "comms": letter.comms, "letters": 1})
+                container.send({**frame, "keep": True, "comms": letter.comms, "target": letter.target, "letters": 1})
                 run.give(letter)
                 await self._answered()
                 reply = await self._reply(run, container, before, front)

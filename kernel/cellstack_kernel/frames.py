@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 COMM_TYPES = ("comm_open", "comm_msg", "comm_close")
 REPLY_STATUS = ("ok", "error", "aborted", "complete", "incomplete", "invalid", "unknown")
 MAX_NAME = 4096
-_JSON_TYPE = re.compile(r"[/+]json\b")
 
 
 class FrameError(Exception):
@@ -77,19 +75,10 @@ def _replaced(value: Any) -> Any:
     return value
 
 
-def _mime(value: Any) -> dict[str, Any]:
-    bundle = _object(value)
-    for key, data in bundle.items():
-        if "/" not in key:
-            raise ValueError("not a MIME bundle")
-        if not _JSON_TYPE.search(key) and not isinstance(data, str):
-            _texts(data)  # nbformat's multi-line strings
-    return bundle
-
-
 def _transient(value: Any) -> dict[str, Any]:
     transient = _object(value)
-    _name(transient.get("display_id") or "")
+    if (name := transient.get("display_id")) is not None:
+        transient = {**transient, "display_id": _name(name if isinstance(name, str) else json.dumps(name))}
     return transient
 
 
@@ -131,8 +120,6 @@ def _comm_content(value: Any) -> dict[str, Any]:
     content = _object(value)
     _name(content.get("comm_id"))
     _name(content.get("target_name") or "")
-    if not isinstance(content.get("data"), dict | None):
-        raise TypeError("data is not an object")
     return content
 
 
@@ -188,9 +175,9 @@ _REPLY_FIELDS: dict[str, Any] = {
 }
 _FIELDS: dict[str, dict[str, Any]] = {
     "stream": {"name": _stream, "text": _text},
-    "display_data": {"data": _mime, "metadata": _object, "transient": _transient},
-    "update_display_data": {"data": _mime, "metadata": _object, "transient": _transient},
-    "execute_result": {"data": _mime, "metadata": _object, "execution_count": _integer, "transient": _transient},
+    "display_data": {"data": _object, "metadata": _object, "transient": _transient},
+    "update_display_data": {"data": _object, "metadata": _object, "transient": _transient},
+    "execute_result": {"data": _object, "metadata": _object, "execution_count": _integer, "transient": _transient},
     "clear_output": {"wait": bool},
     "error": {"ename": _text, "evalue": _text, "traceback": _texts},
     "comm": {"msg_type": _comm_type, "content": _comm_content, "metadata": _object},

@@ -41,6 +41,15 @@ if TYPE_CHECKING:
     from cellstack_kernel.runs import FrontEnd
 
 T = TypeVar("T")
+REFERENCES = (  # what JupyterLab's menu of help has
+    ("Python", f"https://docs.python.org/{sys.version_info[0]}.{sys.version_info[1]}"),
+    ("IPython", "https://ipython.readthedocs.io/en/stable/"),
+    ("NumPy", "https://numpy.org/doc/stable/reference/"),
+    ("SciPy", "https://docs.scipy.org/doc/scipy/reference/"),
+    ("Matplotlib", "https://matplotlib.org/stable/api/"),
+    ("SymPy", "https://docs.sympy.org/latest/"),
+    ("pandas", "https://pandas.pydata.org/docs/reference/"),
+)
 TAIL = 10  # cells, where a client does not say how many
 
 
@@ -93,8 +102,11 @@ class CellstackKernel(Kernel):
         "nbconvert_exporter": "python",
         "file_extension": ".py",
     }
-    banner = f"Cellstack {version('cellstack')}: every cell in a fresh container, every result a layer"
-    help_links: list[dict[str, str]] = []  # noqa: RUF012  as above
+    banner = (
+        f"Python {sys.version.split()[0]}, IPython {version('ipython')}\n"
+        f"Cellstack {version('cellstack')}: every cell in a fresh container, every result a layer\n"
+    )
+    help_links = [{"text": f"{name} Reference", "url": url} for name, url in REFERENCES]  # noqa: RUF012  as above
     _execute_sleep = 0  # the base class sleeps for stdout of its own process, which no cell writes to
     _supports_kernel_subshells = False  # by the base class' means, which are threads
 
@@ -168,6 +180,7 @@ class CellstackKernel(Kernel):
             store, path=path, folder=os.getcwd(), asked=asked, session=session, progress=self._tell
         )
         notebook.news = left.news if left is not None else None
+        notebook.connection = self._connection_file
         notebook.journal = Journal(session.path, notebook.workspace.chore)
         notebook.executor.debugger = self.debugger
         notebook.feed = Feed(notebook, ShellFront(self, None, None))
@@ -278,6 +291,7 @@ class CellstackKernel(Kernel):
         reply_content: dict[str, Any],
     ) -> dict[str, Any]:
         """Put the cell's record into the reply; a request that is dropped after an error has none."""
+        metadata |= {"status": reply_content["status"], "engine": self.ident, "dependencies_met": True}
         if (record := self._record.get()) and reply_content["status"] != "aborted":
             metadata["cellstack"] = record
         return metadata
@@ -296,8 +310,9 @@ class CellstackKernel(Kernel):
             self.log.warning("%s", error)
             return None
 
-    async def do_complete(self, code: str, cursor_pos: int) -> dict[str, Any]:
+    async def do_complete(self, code: str, cursor_pos: int | None) -> dict[str, Any]:
         """Complete, with the notebook's variables, in a container of its own."""
+        cursor_pos = len(code) if cursor_pos is None else cursor_pos
         content = await self._query({"type": "complete", "code": code, "cursor_pos": cursor_pos})
         nothing = {"matches": [], "cursor_start": cursor_pos, "cursor_end": cursor_pos, "metadata": {}, "status": "ok"}
         return content or nothing
@@ -305,12 +320,17 @@ class CellstackKernel(Kernel):
     async def do_inspect(
         self,
         code: str,
-        cursor_pos: int,
+        cursor_pos: int | None,
         detail_level: int = 0,
         omit_sections: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Inspect, with the notebook's variables, in a container of its own."""
-        message = {"type": "inspect", "code": code, "cursor_pos": cursor_pos, "detail_level": detail_level}
+        message: dict[str, Any] = {
+            "type": "inspect",
+            "code": code,
+            "cursor_pos": cursor_pos,
+            "detail_level": detail_level,
+        }
         message["omit_sections"] = sorted(omit_sections)
         content = await self._query(message)
         return content or {"status": "ok", "found": False, "data": {}, "metadata": {}}

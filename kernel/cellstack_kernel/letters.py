@@ -40,6 +40,11 @@ class Letter:
         return None if self.msg_type == "comm_open" else [self.comm]
 
     @property
+    def target(self) -> str | None:
+        """What a comm is opened for, if this opens one."""
+        return str(self.content.get("target_name")) if self.msg_type == "comm_open" else None
+
+    @property
     def frame(self) -> Message:
         """The frame that brings it to a container; the number comes back when it was taken."""
         parts = {"content": self.content, "metadata": self.metadata, "number": self.number}

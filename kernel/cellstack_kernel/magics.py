@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from jupyter_core.paths import jupyter_runtime_dir
 
 from cellstack_kernel import references, views
 from cellstack_kernel.widgets import shown
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 LIMIT_OPTIONS = ("memory", "cpus", "pids", "timeout", "network")
 CELL_OPTIONS = ("image", *LIMIT_OPTIONS, "commit")
 NOT_YET = ("export",)
-LINE = re.compile(r"%(?P<name>[a-z]+)(?P<help>\?)?(?:\s+(?P<rest>.*))?$")
+LINE = re.compile(r"%(?P<name>[a-z_]+)(?P<help>\?)?(?:\s+(?P<rest>.*))?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +399,21 @@ async def _mount(notebook: Notebook, args: list[str], front: FrontEnd) -> views.
     return views.sentence(f"{mount.target} shows {mount.source}{' (read-only)' if mount.read_only else ''}.")
 
 
+async def _connect_info(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
+    """Say how other clients, as `jupyter console`, connect to this kernel."""
+    _none("connect_info", args)
+    if notebook.connection is None:
+        raise UsageError("no kernel runs this notebook, so that nothing can connect to it")
+    connection = json.loads(await asyncio.to_thread(Path(notebook.connection).read_bytes))
+    connection.pop("key", None)
+    folder, name = os.path.split(notebook.connection)
+    return views.lines(
+        json.dumps(connection, indent=2),
+        "The key is left out: it would be saved with the notebook, which its cells can read. To connect:",
+        f"    jupyter console --existing {name if folder == jupyter_runtime_dir() else notebook.connection}",
+    )
+
+
 async def _cache(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.Shown:
     """Take cells that have run before on the same layer, files and settings from the cache, or say how it stands."""
     _at_most("cache", args, 1)
@@ -429,5 +448,6 @@ _MAGICS: dict[str, tuple[Magic, str]] = {
     "cp": (_cp, "%cp PATH HOSTPATH"),
     "context": (_context, "%context [ro|rw|none]"),
     "grants": (_grants, "%grants"),
+    "connect_info": (_connect_info, "%connect_info"),
     "mount": (_mount, "%mount HOST:CONTAINER[:ro]"),
 }

@@ -63,6 +63,7 @@ class Notebook:
         self.news: News | None = None
         self.cache = Cache(workspace.store, [path] if path else [])
         self.feed: Feed | None = None
+        self.connection: str | None = None  # the file by which clients find the kernel
         self.journal: Journal | None = None  # of a kernel, whose front ends come and go
 
     @classmethod

@@ -11,6 +11,7 @@ from cellstack_runtime.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MAX_NAME = 4096  # characters, as what comes out of a container may have
 MAX_INTEGER = 2**53  # what JSON's readers agree on
 
 
@@ -61,6 +62,13 @@ def _text(value: Any) -> str:
     return value.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent on
 
 
+def _name(value: Any) -> str:
+    text = _text(value)
+    if len(text) > MAX_NAME:
+        raise ValueError(f"{len(text):,} characters long; {MAX_NAME:,} are the most")
+    return text
+
+
 def _seconds(value: Any) -> float:
     if type(value) not in (int, float):
         raise TypeError("no number")
@@ -101,8 +109,8 @@ def _access(value: Any) -> str:
 
 _NEEDED = object()
 _Field = tuple["Callable[[Any], Any]", Any]
-_CODE: dict[str, _Field] = {"code": (_text, _NEEDED), "cursor_pos": (_integer, _NEEDED)}
-_COMM: dict[str, _Field] = {"comm_id": (_text, _NEEDED), "data": (_object, {})}
+_CODE: dict[str, _Field] = {"code": (_text, _NEEDED), "cursor_pos": (_integer, None)}
+_COMM: dict[str, _Field] = {"comm_id": (_name, _NEEDED), "data": (_object, {})}
 _FIELDS: dict[str, dict[str, _Field]] = {
     "execute_request": {
         "code": (_text, _NEEDED),
@@ -130,7 +138,7 @@ _FIELDS: dict[str, dict[str, _Field]] = {
     "shutdown_request": {"restart": (_yes, False)},
     "delete_subshell_request": {"subshell_id": (_text, _NEEDED)},
     "debug_request": {"command": (_text, _NEEDED), "seq": (_integer, 0), "arguments": (_object, {})},
-    "comm_open": {**_COMM, "target_name": (_text, _NEEDED)},
+    "comm_open": {**_COMM, "target_name": (_name, _NEEDED)},
     "comm_msg": _COMM,
     "comm_close": _COMM,
 }

@@ -49,6 +49,12 @@ def sentence(text: str) -> Shown:
     return text, f"<div>{escape(text)}</div>"
 
 
+def lines(*texts: str) -> Shown:
+    """Return lines as they are."""
+    text = "\n".join(texts)
+    return text, f"<pre>{escape(text)}</pre>"
+
+
 def stacked(*parts: Shown) -> Shown:
     """Return several views below each other."""
     return "\n\n".join(text for text, _ in parts), "".join(html for _, html in parts)

@@ -11,7 +11,7 @@ import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import comms, manifest, names, patches, pickling, settings
+from cellstack_guest import comms, failures, manifest, names, patches, pickling, settings
 from cellstack_guest.ambient import Ambient
 from cellstack_guest.baseline import is_delta
 from cellstack_guest.budget import Budget
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Carried", "Carrier"]
 
+_TARGETS = ("targets", "unregister_target")  # of the manager of comms
 _NOT_THE_USERS = ("__builtins__", "__warningregistry__")
 
 
@@ -133,19 +134,31 @@ class Carrier:
         with self.modules.loading():
             self.modules.wait_for(self._owners)
             loaded = self._load(self.names() if reach.everything else reach.names)
+            if not self.modules.words.isdisjoint(_TARGETS):
+                self._load([key for key in self._owners if key.startswith(comms.TARGET)])
             self.modules.put_back_deferred()
             return loaded
 
-    def react(self, comm_ids: Iterable[str] | None) -> None:
-        """Load the objects at this end of comms, None for all, and what their callbacks can reach, which will run."""
+    def react(self, comm_ids: Iterable[str] | None, target: str | None) -> None:
+        """Load the objects at this end of comms, None for all, and what their callbacks can reach, which will run.
+
+        target: what a comm is opened for, if one is.
+        """
         if comm_ids is None:
             keys = [key for key in self._owners if key.startswith(comms.KEY)]
         else:
             keys = [f"{comms.KEY}{comm_id}" for comm_id in comm_ids]
+        if target is not None:
+            keys.append(f"{comms.TARGET}{target}")
         with self.modules.loading():
             self._load(keys)
             self.modules.put_back_deferred()
         self.modules.before_callbacks()
+
+    def recall(self) -> failures.Failure | None:
+        """Return what the last cell that failed has failed with, None when none has."""
+        self._load([failures.KEY])
+        return self.failure
 
     def _put_back_key(self, key: str) -> None:
         owner = self._owners[key]
@@ -266,11 +279,15 @@ class Carrier:
             if what not in map(_what_is_held, refused.values()):
                 count = f"{reasons.count(what)} widgets" if reasons.count(what) > 1 else "a widget"
                 self.notices.append(f"{count} of this cell will not react after it: {what} cannot be carried")
+        for key in [key for key in refused if key.startswith(comms.TARGET)]:
+            name, why = key[len(comms.TARGET) :], refused.pop(key)
+            self.notices.append(f"the comm target {name!r} will not be there after this cell: {why}")
 
     def _kept(self) -> tuple[Any, Any, Any]:
         return self._manifest["ambient"], self._manifest["extra"], self._manifest["tombstones"]
 
     def _adopt(self, saved: Manifest, registry: Registry) -> None:
+        self.failure: failures.Failure | None = None
         self._manifest = saved
         self._registry = registry
         self._loader = Loader(saved, self._root, registry, self._bind)
@@ -338,6 +355,10 @@ class Carrier:
                     self._apply(key, value)
                 else:  # a variable that shares objects with it was loaded
                     self._held[key] = value
+            elif key == failures.KEY:
+                self.failure = value
+            elif key.startswith(comms.TARGET):
+                comms.register(key, value)
             elif key.startswith(PROVIDE):
                 self._factories.setdefault(key[len(PROVIDE) :], value)
             elif ":" not in key and (key not in self._namespace or self._is_initial(key)):
@@ -382,7 +403,9 @@ class Carrier:
         registry, hidden, namespace = self._registry, self._hidden, self._namespace
         current: dict[str, Any] = {PROVIDE + name: factory for name, factory in self._factories.items()}
         live = {key: value for values in self._live.values() for key, value in values.items() if patches.is_patch(key)}
-        current |= self._held | self.modules.values(namespace, live) | comms.opened()
+        current |= self._held | self.modules.values(namespace, live) | comms.opened() | comms.targets()
+        if self.failure is not None:
+            current[failures.KEY] = self.failure
         for name, value in list(namespace.items()):
             if name in hidden or name in registry.provided or not isinstance(name, str) or self._is_initial(name):
                 continue

@@ -29,7 +29,7 @@ from IPython.core import debugger
 from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
-from cellstack_guest import adapters, api, calls, comms, debug, hints, names, patches, programs
+from cellstack_guest import adapters, api, calls, comms, debug, failures, hints, names, patches, programs
 from cellstack_guest.carry import Carried, Carrier
 from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
 from cellstack_guest.imports import Environs, environment
@@ -180,6 +180,7 @@ class Cell:
         self._pid = os.getpid()
         self._inbox = comms.Inbox(sock)
         self.outputs.bind(sock)
+        comms.learn_targets()
         self._carrier = self._make_carrier(self._namespace, state_root, hidden=HIDDEN, baseline=self.baseline)
         api.connect(self._carrier)
 
@@ -288,7 +289,7 @@ class Cell:
             with self.outputs.muted():
                 self._loaded = self._reach(request, "")
                 if request["type"] == "event":
-                    carrier.react(request["comms"])
+                    carrier.react(request["comms"], request.get("target"))
         else:
             carried = [*carrier.names(), *filter(is_result, self._namespace)]
             self._static = shell.transform_static(code)
@@ -299,11 +300,21 @@ class Cell:
             # It may ask for the shell, by the name that is built in while a cell runs.
             with self.outputs.muted(), shell.builtin_trap:
                 self._loaded = self._reach(request, "\n".join([self._static.text, *also, *expressions]))
+            if not self._kept and not failures.WORDS.isdisjoint(names.words(self._static.text)):
+                with self.outputs.muted(), shell.builtin_trap:
+                    self._recall()
         if not self._kept:
             with carrier.modules.folders():  # where the extensions that are the person's own were found
                 self.preferences.restore(carrier.extra, code)
         self._history.restore(carrier.extra, [*carrier.names(), *filter(is_result, self._namespace)], count)
         self._history.restore_typed(code)
+
+    def _recall(self) -> None:
+        """Have what the last cell that failed has failed with at hand, and all variables for a debugger."""
+        failure = self._carrier.recall()
+        if failure is not None:
+            self._carrier.load_all()
+            self.shell.recall(failures.put_back(failure, self._namespace), failure.shown)
 
     def _reach(self, request: Message, code: str) -> list[str]:
         """Load what `code` can reach; return the names."""
@@ -320,6 +331,11 @@ class Cell:
         result = shell.run(
             code, transformed, failed, silent=silent, store_history=store, cell_id=request.get("cell_id")
         )
+        failed_with = result.error_in_exec
+        if store and failed_with is not None and shell.last_error and not isinstance(failed_with, SystemExit):
+            with self.outputs.muted():  # methods of the person's objects run here
+                failure = failures.taken(failed_with, self._namespace, shell.last_error)
+            self._carrier.failure = failure or self._carrier.failure
         name = shell.compile.get_code_name(code, transformed, count) if store else None
         self._history.save(self._carrier.extra, count, name)
         if shell.succeeded(result):

@@ -30,6 +30,8 @@ RECEIVE_BYTES = 2**18
 POLL_MILLISECONDS = 200
 DONT_WAIT = 0x40  # socket.MSG_DONTWAIT
 KEY = "comm:"  # and its id: the key under which a comm is carried, as an object that no variable need have
+TARGET = "comm-target:"  # and its name: the key of what is called when a front end opens a comm for it
+_known_targets: dict[str, Any] = {}
 _KINDS = ("comm_open", "comm_msg", "comm_close")
 
 
@@ -163,6 +165,27 @@ class Comm(comm.base_comm.BaseComm if comm is not None else object):  # type: ig
 def opened() -> dict[str, Any]:
     """Return the comms that are open in this process, by the key that each is carried under."""
     return {} if comm is None else {f"{KEY}{name}": each for name, each in comm.get_comm_manager().comms.items()}
+
+
+def targets() -> dict[str, Any]:
+    """Return what cells have registered for comms that a front end opens, by the key that each is carried under."""
+    if comm is None:
+        return {}
+    registered = comm.get_comm_manager().targets.items()
+    return {f"{TARGET}{name}": called for name, called in registered if _known_targets.get(name) is not called}
+
+
+def learn_targets() -> None:
+    """Take what is registered now for that of libraries, whose imports register it in every process."""
+    if comm is not None:
+        _known_targets.clear()
+        _known_targets.update(comm.get_comm_manager().targets)
+
+
+def register(key: str, called: Any) -> None:
+    """Register what was carried."""
+    if comm is not None:
+        comm.get_comm_manager().targets[key[len(TARGET) :]] = called
 
 
 def manager_class() -> type | None:

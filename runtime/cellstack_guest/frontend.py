@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 import os
 import struct
 import sys
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
@@ -19,17 +21,21 @@ from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 from IPython.core.history import HistoryManager
 from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magics.code import CodeMagics, MacroToEdit
 from IPython.core.profiledir import ProfileDir
 from IPython.display import Javascript, display
 from IPython.utils import openpy
 from traitlets import observe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from IPython.core.interactiveshell import InteractiveShell
 
 # Without cp, which is also the program's name: `cp a b` is a line that works.
 HOST_MAGICS = (
-    *("cache", "cgroup", "checkout", "container", "containers", "context", "dashboard", "diff", "export", "grants"),
+    *("cache", "cgroup", "checkout", "container", "containers", "context", "connect_info"),
+    *("dashboard", "diff", "export", "grants"),
     *("image", "images", "layers", "limits", "mount", "namespaces", "state", "tag", "undo"),
 )
 OUTPUT_TYPES = ("stream", "display_data", "update_display_data", "execute_result", "clear_output", "error")
@@ -103,6 +109,43 @@ class CellDisplayPublisher(DisplayPublisher):
 
     outputs: Any = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._hooks: list[Callable[[dict[str, Any]], dict[str, Any] | None]] = []
+
+    @property
+    def parent_header(self) -> dict[str, Any]:
+        """The header of the message that asked for this run."""
+        header: dict[str, Any] = self.shell.kernel.get_parent().get("header") or {}
+        return header
+
+    def set_parent(self, parent: dict[str, Any]) -> None:
+        """Take what libraries say the request is, as the shell does."""
+        self.shell.set_parent(parent)
+
+    def register_hook(self, hook: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+        """Have each message go through `hook`, which returns it, another, or None for none."""
+        self._hooks.append(hook)
+
+    def unregister_hook(self, hook: Callable[[dict[str, Any]], dict[str, Any] | None]) -> bool:
+        """Undo `register_hook`; return whether there was something to undo."""
+        if hook not in self._hooks:
+            return False
+        self._hooks.remove(hook)
+        return True
+
+    def _send(self, msg_type: str, content: dict[str, Any]) -> None:
+        if self._hooks:
+            header = {"msg_id": uuid.uuid4().hex, "msg_type": msg_type, "session": self.shell.kernel.session.session}
+            parts = {"parent_header": self.parent_header, "metadata": {}, "buffers": []}
+            message: dict[str, Any] | None = {"header": header, "msg_type": msg_type, "content": content, **parts}
+            for hook in self._hooks:
+                message = hook(message) if message is not None else None
+            if message is None:
+                return
+            msg_type, content = message["msg_type"], message["content"]
+        self.outputs.send({**content, "type": msg_type})
+
     def publish(
         self,
         data: dict[str, Any],
@@ -115,18 +158,12 @@ class CellDisplayPublisher(DisplayPublisher):
     ) -> None:
         """Send one display, or the new content of the one with the same `display_id`."""
         self._validate_data(data, metadata)
-        self.outputs.send(
-            {
-                "type": "update_display_data" if update else "display_data",
-                "data": data,
-                "metadata": metadata or {},
-                "transient": transient or {},
-            }
-        )
+        content = {"data": data, "metadata": metadata or {}, "transient": transient or {}}
+        self._send("update_display_data" if update else "display_data", content)
 
     def clear_output(self, wait: bool = False) -> None:
         """Clear the output of the cell, now or (`wait`) when there is something new."""
-        self.outputs.send({"type": "clear_output", "wait": bool(wait)})
+        self._send("clear_output", {"wait": bool(wait)})
 
 
 def register_host_magics(shell: Any) -> None:
@@ -178,6 +215,21 @@ class CellMagics(Magics):
         sys.stdout.write(f"Autosaving every {seconds} seconds\n" if seconds else "Autosave disabled\n")
 
     @line_magic
+    def edit(self, line: str) -> None:
+        """Ask the front end for an editor, with the file that a name, a function or inputs (`%edit 1-3`) lead to.
+
+        -n <number>: at this line. -p: with what it was the last time. -r: inputs as they were typed. What is edited is
+        not run. Also `%ed`.
+        """
+        options, rest = self.parse_options(line, "prn:")
+        try:
+            name, number, _ = CodeMagics._find_edit_target(self.shell, rest, options, ["", ""])  # noqa: SLF001
+        except MacroToEdit:
+            raise UsageError("a macro cannot be edited here: %load shows its text in a cell") from None
+        payload = {"source": "edit_magic", "filename": os.path.abspath(name), "line_number": number}
+        self.shell.payload_manager.write_payload(payload)
+
+    @line_magic
     def man(self, line: str) -> None:
         """Show a manual page through the pager."""
         page.page(self.shell.getoutput(f"man {line} | col -b", split=False))
@@ -188,8 +240,9 @@ class Session:
 
     def __init__(self, outputs: Any) -> None:
         self._outputs = outputs
+        self.session = uuid.uuid4().hex
 
-    def send(self, _stream: object, msg_type: str, content: dict[str, Any] | None = None, **_: Any) -> None:
+    def send(self, _stream: object, msg_type: str, content: dict[str, Any] | None = None, *_: Any, **__: Any) -> None:
         """Send one output; the kernel puts it under the cell's header, whatever `parent` says."""
         if msg_type not in OUTPUT_TYPES:
             raise ValueError(f"a cell can send {', '.join(OUTPUT_TYPES)}, not {msg_type!r}")
@@ -206,6 +259,32 @@ class Kernel:
         self.session = Session(outputs)
         self.comm_manager = comm_manager
         self.parents: dict[str, dict[str, Any]] = {}  # by channel, as far as the host tells of them
+        self.ident = uuid.uuid4().hex
+        self.log = logging.getLogger("ipykernel")
+
+    def begin(self, request: dict[str, Any]) -> None:
+        """Take over from `request` which message asked for it."""
+        self.parents = {channel: dict(parent) for channel, parent in (request.get("parent") or {}).items()}
+        if "shell" in self.parents:
+            content = {name: request.get(name) for name in ("code", "silent", "store_history", "user_expressions")}
+            self.parents["shell"] |= {"content": content, "parent_header": {}, "metadata": {}}
+
+    @property
+    def execution_count(self) -> int:
+        """The number of the cell."""
+        return int(self.shell.execution_count)
+
+    def set_parent(self, ident: Any, parent: dict[str, Any], channel: str = "shell") -> None:  # noqa: ARG002
+        """Take what libraries say the request is."""
+        self.parents[channel] = {**self.parents.get(channel, {}), **parent}
+
+    @property
+    def _parent_header(self) -> dict[str, Any]:
+        return self.get_parent()
+
+    def send_response(self, stream: object, msg_or_type: str, content: dict[str, Any] | None = None, *_: Any) -> None:
+        """Send one output of this cell."""
+        self.session.send(stream, msg_or_type, content)
 
     def get_parent(self, channel: str | None = None) -> dict[str, Any]:
         """Return the message that asked for this run, or the last one on "control"; {} where it is unknown."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CELLS_PER_KEY = 64
 MAX_CHARACTERS = 4 * 2**20
+MAX_RESULT = 4096  # characters of the text of a result
 UNDERSCORES = ("_", "__", "___")
 # Bound anew in every cell, never carried. The rest of IPython's names is what it was before the cell.
 HIDDEN = frozenset({"_i", "_ii", "_iii"})
@@ -26,8 +27,8 @@ _INPUT = re.compile(r"_i\d+")
 _LAST = re.compile(r"(?<!\w)_{1,3}(?!\w)")
 _OUT = re.compile(r"\b(?:Out|_oh)\b(?:\[(\d+)\])?")
 
-# number, Python, as typed (None where it is the same), file name
-Entry = tuple[int, str, str | None, str]
+# number, Python, as typed (None where it is the same), file name; the text of its result, where it has one
+Entry = tuple[int, str, str | None, str] | tuple[int, str, str | None, str, str]
 
 
 class History:
@@ -64,13 +65,15 @@ class History:
         manager = self._shell.history_manager
         parsed, raw = [""] * count, [""] * count
         names = {}
-        for number, source, typed, name in self._entries:
+        for number, source, typed, name, *result in self._entries:
             parsed[number] = source
             raw[number] = source if typed is None else typed
             names[name] = number
+            if result:
+                manager.output_hist_reprs[number] = result[0]
         manager.input_hist_parsed[:] = parsed
         manager.input_hist_raw[:] = raw
-        last = [source if typed is None else typed for _, source, typed, _ in self._entries[-3:]]
+        last = [source if typed is None else typed for _, source, typed, *_ in self._entries[-3:]]
         manager._i00, manager._i, manager._ii = [*reversed(last), "", "", ""][:3]  # noqa: SLF001
         for name, number in names.items():
             linecache.cache[name] = (partial(parsed.__getitem__, number),)
@@ -100,6 +103,8 @@ class History:
         if name is not None and len(manager.input_hist_parsed) == count + 1:
             parsed, raw = manager.input_hist_parsed[count], manager.input_hist_raw[count]
             entry: Entry = (count, parsed, None if parsed == raw else raw, name)
+            if isinstance(result := manager.output_hist_reprs.get(count), str):
+                entry = (*entry, result if len(result) <= MAX_RESULT else f"{result[:MAX_RESULT]}…")
             key = f"{_KEY}{count // CELLS_PER_KEY}"
             if self._forgotten or key not in extra or len(parsed) > MAX_CHARACTERS // CELLS_PER_KEY:
                 self._save_all(extra)
@@ -113,8 +118,8 @@ class History:
     def _save_all(self, extra: dict[str, Any]) -> None:
         """Put all inputs into `extra` anew, the oldest of too many left out."""
         characters, first = 0, len(self._entries)
-        for _, source, typed, _ in reversed(self._entries):
-            characters += len(source) + len(typed or "")
+        for _, source, typed, _, *result in reversed(self._entries):
+            characters += len(source) + len(typed or "") + sum(map(len, result))
             if characters > MAX_CHARACTERS:
                 break
             first -= 1

@@ -232,6 +232,13 @@ class Outputs:
             _write_all(DESCRIPTORS["stdout"], f"{data['text/plain']}\n")
 
 
+_streams: dict[str, Stream] = {}  # of this process, by name
+
+
+def _stream_of_cell(name: str) -> Stream:
+    return _streams[name]
+
+
 class Stream(io.TextIOBase):
     """`sys.stdout` or `sys.stderr` of a cell."""
 
@@ -242,6 +249,11 @@ class Stream(io.TextIOBase):
         super().__init__()
         self._outputs = outputs
         self.name = name
+        _streams[name] = self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be the stream of the cell that it is carried to."""
+        return _stream_of_cell, (self.name,)
 
     def write(self, text: str, /) -> int:
         """Queue `text` and return its length."""
@@ -270,6 +282,9 @@ class Stream(io.TextIOBase):
     def _is_master_process(self) -> bool:
         """Tell what ipykernel's stream tells: whether this is the cell's process and not a child of it."""
         return self._outputs.mine()
+
+    def set_parent(self, parent: object) -> None:
+        """Do nothing: what is written belongs to the cell that writes it, whatever libraries say."""
 
     def writable(self) -> bool:
         """Return True."""

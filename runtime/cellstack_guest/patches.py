@@ -38,7 +38,7 @@ _DATA = (
 _SETTINGS = frozenset(
     {
         *("sys:path", "sys:modules", "sys:argv", "sys:meta_path", "sys:path_hooks", "sys:displayhook"),
-        *("sys:stdout", "sys:stderr", "sys:stdin", "os:environ", "warnings:filters"),
+        *("sys:stdin", "os:environ", "warnings:filters"),
     }
 )
 

@@ -109,6 +109,7 @@ class ZMQInteractiveShell(InteractiveShell):
         self.note_for: Callable[[str], str | None] = lambda _: None
         self.notices: list[str] = []
         self.last_error: dict[str, Any] | None = None
+        self._recalled: tuple[BaseException, str, dict[str, Any]] | None = None
         self.before_statement: Callable[[ast.stmt], None] = lambda _: None
         self._statements: Iterator[ast.stmt] = iter(())
         self._broken_display = False
@@ -158,8 +159,8 @@ class ZMQInteractiveShell(InteractiveShell):
         self.magics_manager.register_alias("ed", "edit")
 
     def enable_gui(self, gui: str | None = None) -> None:
-        """Accept the inline backend only."""
-        if gui not in (None, "inline"):
+        """Accept the inline backend, and the event loop that there is; others need a display."""
+        if gui not in (None, "inline", "asyncio"):
             raise UsageError(f"a cell has no display, so the {gui} event loop cannot run in it")
 
     def _tee(self, channel: str) -> Any:  # noqa: ARG002
@@ -183,6 +184,10 @@ class ZMQInteractiveShell(InteractiveShell):
         """Return the message that asked for this run, as far as the host told."""
         parent: dict[str, Any] = self.kernel.get_parent()
         return parent
+
+    def set_parent(self, parent: dict[str, Any]) -> None:
+        """Take what libraries say the request is; outputs belong to the cell that makes them, all the same."""
+        self.kernel.set_parent((), parent)
 
     @property
     def parent_header(self) -> dict[str, Any]:
@@ -252,7 +257,7 @@ class ZMQInteractiveShell(InteractiveShell):
         self.note_for = note_for
         self.allow_stdin = bool(request.get("allow_stdin"))
         self.limits = (request.get("layer_info") or {}).get("limits") or {}
-        self.kernel.parents = request.get("parent") or {}
+        self.kernel.begin(request)
         self.execution_count = request.get("execution_count") or 1
         self.notices = []
         self.last_error = None
@@ -272,12 +277,18 @@ class ZMQInteractiveShell(InteractiveShell):
         for name in self.compile._filename_map:  # noqa: SLF001
             linecache.cache.pop(name, None)
         self.compile._filename_map.clear()  # noqa: SLF001
-        self.last_execution_result = self.last_error = self.inbox = None
+        self.last_execution_result = ExecutionResult(None)  # what %xdel looks at
+        self.last_error = self.inbox = None
         self.last_execution_succeeded = True
-        self.InteractiveTB.tb = self.InteractiveTB.pdb = None
+        self.InteractiveTB.tb = self.InteractiveTB.pdb = self._recalled = None
         self.notices = []
         for name in ("last_type", "last_value", "last_traceback", "last_exc"):
             sys.__dict__.pop(name, None)
+
+    def recall(self, error: BaseException, shown: dict[str, Any]) -> None:
+        """Take over the error of an earlier cell. shown: as it was sent then."""
+        self.InteractiveTB.tb = error.__traceback__
+        self._recalled = error, self.InteractiveTB.mode, shown
 
     def transform_static(self, code: str) -> Static:
         """Return `code` with its magics and `!commands` as Python."""
@@ -390,6 +401,11 @@ class ZMQInteractiveShell(InteractiveShell):
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **options: Any) -> None:
         """Show the error that is being handled, or `exc_tuple`, with what this container has to say about it."""
         kind, error, traceback = exc_tuple or sys.exc_info()
+        if kind is None and self._recalled is not None:
+            recalled, mode, shown = self._recalled
+            if getattr(sys, "last_value", None) is recalled and self.InteractiveTB.mode == mode:
+                self.outputs.send({"type": "error", **shown})  # as it was: %tb
+                return
         if self._interrupted and isinstance(error, asyncio.CancelledError):
             kind, error = KeyboardInterrupt, KeyboardInterrupt()
             exc_tuple = kind, error, traceback

@@ -290,3 +290,50 @@ def test_a_client_has_its_answers_in_order(kernel: Running) -> None:
     asked = kernel.client.kernel_info()
     replies = [kernel.client.get_shell_msg(timeout=PATIENCE)["parent_header"]["msg_id"] for _ in range(2)]
     assert replies == [running, asked]
+
+
+def test_a_front_end_opens_a_comm_for_what_an_earlier_cell_has_registered(kernel: Running) -> None:
+    kernel.run(
+        "got = []\ndef target(comm, opened):\n    got.append(opened['content']['data'])\n    @comm.on_msg\n"
+        "    def answer(message):\n        comm.send({'echo': message['content']['data']})\n"
+        "get_ipython().kernel.comm_manager.register_target('mine', target)"
+    )
+    kernel.run("import comm\ncomm.get_comm_manager().register_target('other', lambda *_: print('other'))")
+
+    def send(kind: str, **content: Any) -> list[Any]:
+        message = kernel.client.session.msg(kind, content)
+        kernel.client.shell_channel.send(message)
+        found: list[Any] = []
+        while True:
+            came = kernel.client.get_iopub_msg(timeout=PATIENCE)
+            if came["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+                continue
+            if came["content"].get("execution_state") == "idle":
+                return found
+            if came["msg_type"] != "status":
+                found.append((came["msg_type"], came["content"].get("data", came["content"].get("text"))))
+
+    assert send("comm_open", comm_id="c", target_name="mine", data={"a": 1}) == []
+    assert send("comm_msg", comm_id="c", data={"b": 2}) == [("comm_msg", {"echo": {"b": 2}})]
+    assert send("comm_open", comm_id="d", target_name="other", data={}) == [("stream", "other\n")]
+    assert kernel.run("got")[1] == ["[{'a': 1}]"]
+    kernel.run("get_ipython().kernel.comm_manager.unregister_target('mine', target)")
+    [said, closed] = send("comm_open", comm_id="e", target_name="mine", data={})
+    assert (said, closed[0]) == (("stream", "No such comm target registered: mine\n"), "comm_close")
+    assert send("comm_open", comm_id="f" * 5000, target_name="mine", data={}) == []
+    assert kernel.run("got")[1] == ["[{'a': 1}]"]
+
+
+def test_connect_info_says_how_and_keeps_the_key(kernel: Running) -> None:
+    [text] = kernel.run("%connect_info")[1]
+    assert f'"shell_port": {kernel.manager.shell_port}' in text
+    assert "--existing" in text
+    assert kernel.manager.session.key.decode() not in text
+
+
+def test_what_is_displayed_may_be_odd_and_ends_no_cell(kernel: Running) -> None:
+    code = "from IPython.display import publish_display_data\nkept = 1\n"
+    kernel.run(
+        f"{code}publish_display_data({{'text/plain': 5, 'a/b': {{'c': {{1: 2}}}}}}, transient={{'display_id': 5}})"
+    )
+    assert kernel.run("kept")[1] == ["1"]

@@ -776,3 +776,75 @@ def test_nothing_of_jupyter_is_needed() -> None:
         "import os, threading\nos._exit(threading.active_count() + len(os.listdir('/proc/self/task')) - 2)"
     )
     subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": RUNTIME}, check=True)
+
+
+def test_outputs_of_earlier_cells_are_in_the_history(notebook: Cells) -> None:
+    notebook.run("'a' * 3")
+    notebook.run("x = 1")
+    assert notebook.run("%history -o -n").stdout.splitlines() == [
+        "   1: 'a' * 3",
+        "'aaa'",
+        "   2: x = 1",
+        "   3: %history -o -n",
+    ]
+
+
+def test_where_a_cell_prints_to_is_kept(notebook: Cells) -> None:
+    notebook.run("import io, sys\nbefore = sys.stdout\nsys.stdout = io.StringIO()")
+    assert notebook.run("print('kept')").stdout == ""
+    assert notebook.run("text = sys.stdout.getvalue()\nsys.stdout = before\nprint(repr(text))").stdout == "'kept\\n'\n"
+    assert notebook.run("print(before is sys.stdout)").stdout == "True\n"
+
+
+def test_xdel_works_in_a_cell_of_its_own(notebook: Cells) -> None:
+    notebook.run("z = [1]")
+    assert notebook.run("%xdel z").content["status"] == "ok"
+    assert notebook.run("'z' in globals()").result == "False"
+
+
+def test_edit_asks_the_front_end(notebook: Cells) -> None:
+    notebook.run("# a line\ndef f():\n    return 1")
+    [payload] = notebook.run("%edit f").content["payload"]
+    assert (payload["source"], payload["line_number"]) == ("edit_magic", 2)
+    assert payload["filename"].startswith("/tmp/ipykernel_1/")
+
+
+def test_what_else_ipykernel_has_can_be_imported(notebook: Cells) -> None:
+    code = (
+        "from ipykernel import get_connection_file\nfrom ipykernel.kernelapp import IPKernelApp\nimport ipykernel.embed"
+    )
+    assert notebook.run(code).content["status"] == "ok"
+    run = notebook.run(
+        "from ipykernel.iostream import IOPubThread, OutStream\nimport sys\nisinstance(sys.stdout, OutStream)"
+    )
+    assert run.result == "True"
+    assert "has no attribute 'none_such'" in notebook.run("import ipykernel.iostream as i\ni.none_such").traceback
+
+
+def test_libraries_find_the_kernel_that_they_know(notebook: Cells) -> None:
+    run = notebook.run(
+        "shell = get_ipython(); kernel = shell.kernel\n"
+        "kernel.send_response(kernel.iopub_socket, 'stream', {'name': 'stdout', 'text': 'sent'})\n"
+        "kernel.log.debug('x'); shell.set_parent({'header': {'msg_id': 'm'}})\n"
+        "(kernel.get_parent()['content']['code'][:5], shell.parent_header['header']['msg_id'],\n"
+        " len(kernel.session.session), kernel._parent_header['header'], shell.display_pub.parent_header)",
+        parent={"shell": {"header": {"msg_id": "asked"}, "idents": []}},
+    )
+    assert run.stdout == "sent"
+    assert run.result == "('shell', 'm', 32, {'msg_id': 'm'}, {'msg_id': 'm'})"
+
+
+def test_hooks_see_what_is_displayed_and_may_keep_it(notebook: Cells) -> None:
+    run = notebook.run(
+        "seen = []\nhook = lambda message: seen.append(message['msg_type']) or (message if len(seen) > 1 else None)\n"
+        "publisher = get_ipython().display_pub\npublisher.register_hook(hook)\n"
+        "display(1); display(2)\n"
+        "print(publisher.unregister_hook(hook), publisher.unregister_hook(hook)); display(3)\nseen"
+    )
+    assert [frame["data"]["text/plain"] for frame in run.all("display_data")] == ["2", "3"]
+    assert (run.stdout, run.result) == ("True False\n", "['display_data', 'display_data']")
+
+
+def test_the_event_loop_that_there_is_can_be_chosen(notebook: Cells) -> None:
+    assert notebook.run("%gui asyncio").content["status"] == "ok"
+    assert "no display" in notebook.run("%gui qt").stderr

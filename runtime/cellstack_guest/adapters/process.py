@@ -165,8 +165,6 @@ SETTINGS = (
 )
 FIXED = (
     ("os", "environ"),
-    ("sys", "stdout"),
-    ("sys", "stderr"),
     ("sys", "stdin"),
     ("random", "_inst"),
 )

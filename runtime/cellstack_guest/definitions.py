@@ -11,12 +11,14 @@ import contextlib
 import enum
 import importlib
 import pickle
+import re
 import sys
 import types
 from typing import TYPE_CHECKING, Any, Self
 
 from cloudpickle import cloudpickle
 
+from cellstack_guest import names
 from cellstack_guest.caches import CACHED
 
 if TYPE_CHECKING:
@@ -150,6 +152,10 @@ def _is_made_by_c(cls: type) -> bool:
 # Classes
 
 
+_FORWARD = re.compile(r"ForwardRef\('([^']*)'")
+_OF_EVERY_CLASS = frozenset(vars(type("", (), {})))
+
+
 class ClassState:
     """The attributes of a class as a thing that can be pickled; loading it sets them on the class."""
 
@@ -161,7 +167,7 @@ class ClassState:
         behaviour = {name: value for name, value in attributes.items() if _is_behaviour(value)}
         data = {name: value for name, value in attributes.items() if name not in behaviour}
         # Methods first: the data may hold instances, whose __hash__ or __setstate__ is called on loading.
-        return (load_class_state, (Behaviour(self.cls, behaviour), data, _members(self.cls)))
+        return (load_class_state, (Behaviour(self.cls, behaviour), data, _members(self.cls), tuple(attributes)))
 
 
 class Behaviour:
@@ -182,8 +188,15 @@ def load_behaviour(cls: type, attributes: dict[str, Any]) -> type:
     return cls
 
 
-def load_class_state(cls: type, data: dict[str, Any], members: dict[str, Any]) -> ClassState:
-    """Set the rest of a class's attributes and of an enum's members."""
+def load_class_state(
+    cls: type, data: dict[str, Any], members: dict[str, Any], names: tuple[str, ...] | None = None
+) -> ClassState:
+    """Set the rest of a class's attributes and of an enum's members. names: of all attributes, where they are known."""
+    if names is not None and not _has_layout(cls):
+        # What its metaclass has given it when it was built anew, and had not, or no longer.
+        for name in _class_attributes(cls).keys() - {*names, *_OF_EVERY_CLASS}:
+            with contextlib.suppress(TypeError):  # one that cannot be changed
+                type.__delattr__(cls, name)
     subclasses, put = data.pop("_abc_impl", ()), _setter(cls)
     for name, value in data.items():
         put(cls, name, value)
@@ -192,6 +205,17 @@ def load_class_state(cls: type, data: dict[str, Any], members: dict[str, Any]) -
     for name, attributes in members.items():
         cls.__members__[name].__dict__.update(attributes)  # type: ignore[attr-defined]
     return ClassState(cls)
+
+
+def names_in_annotations(cls: type) -> Iterator[str]:
+    """Yield the words of annotations that are texts: they are looked up when somebody asks, as pydantic does."""
+    annotations = cls.__dict__.get("__annotations__")  # noqa: RUF063  nothing is to be evaluated
+    for value in annotations.values() if isinstance(annotations, dict) else ():
+        if isinstance(value, str):
+            yield from names.words(value)
+        elif type(value).__module__ in ("typing", "types"):
+            for text in _FORWARD.findall(repr(value)):
+                yield from names.words(text)
 
 
 def skeleton_of(cls: type) -> tuple[Any, ...]:

@@ -28,7 +28,7 @@ _SKIPPED = frozenset(
         *("site", "sysconfig", "linecache", "encodings", "codecs", "re", "tokenize", "traceback", "inspect", "weakref"),
         *("_weakrefset", "typing", "warnings", "_warnings", "random", "decimal", "_decimal", "locale", "tempfile"),
         *("contextvars", "pickle", "_pickle", "_compat_pickle", "ctypes", "cloudpickle", "pdb", "bdb", "cmd"),
-        *("readline", "numba", "llvmlite", "comm", "pyviz_comms", "ipywidgets", "traitlets", "pyparsing"),
+        *("readline", "numba", "llvmlite", "comm", "pyviz_comms", "ipywidgets", "traitlets", "pyparsing", "jaxlib"),
         *("prompt_toolkit", "pygments", "jedi", "parso", "stack_data", "executing"),
         # A debugger that remembers what another process has told of its stops does not tell of this one's.
         *("debugpy", "pydevd", "pydevd_file_utils", "pydevd_plugins", "pydevd_tracing", "pydev_ipython"),

@@ -48,7 +48,7 @@ def places(obj: Any) -> Iterator[int]:
         yield (address + 16) >> 3
         yield (address + 24) >> 3
         items = MEMORY[(address + 24) >> 3] >> 3
-        yield from range(items, items + min(len(obj), nodes.MAX_PARTS))
+        yield from range(items, items + min(list.__len__(obj), nodes.MAX_PARTS))
     elif issubclass(type(obj), set):
         yield from range((address + 16) >> 3, (address + 16 + 32) >> 3)
         size, table = MEMORY[(address + 32) >> 3] + 1, MEMORY[(address + 40) >> 3] >> 3

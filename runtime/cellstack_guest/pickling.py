@@ -187,6 +187,10 @@ class Pickler(cloudpickle.Pickler):
             self._reaches(reach_of(function.__code__))
         return functions.reduce_function(function, scope)
 
+    def _state_of_class(self, state: definitions.ClassState) -> Any:
+        self._reaches(names.Reach(frozenset(definitions.names_in_annotations(state.cls))))
+        return NotImplemented
+
     def reach_name(self, name: str) -> None:
         """Take down that loading this needs the variable `name`."""
         self._reaches(names.Reach(frozenset({name})))
@@ -204,6 +208,7 @@ _OWN: dict[type, Callable[[Pickler, Any], Any]] = {
     types.ModuleType: Pickler._module,  # noqa: SLF001
     caches.CACHED: Pickler._cached,  # noqa: SLF001
     caches.Kept: Pickler._kept,  # noqa: SLF001
+    definitions.ClassState: Pickler._state_of_class,  # noqa: SLF001
 }
 
 

@@ -23,6 +23,9 @@ IMPORTS: dict[str, str] = {
     "altair": "import altair as alt, pandas as pd",
     "torch": "import torch, torch.nn as nn",
     "SQLAlchemy": "import sqlalchemy as sa\nfrom sqlalchemy import orm",
+    "jax": "import jax, jax.numpy as jnp",
+    "spaCy": "import spacy",
+    "pint": "import pint",
     "pydantic": "import pydantic",
     "attrs": "import attrs",
     "tqdm": "from tqdm import tqdm\nimport io",
@@ -37,6 +40,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scikit-learn": ("sklearn",),
     "Pillow": ("PIL",),
     "SQLAlchemy": ("sqlalchemy",),
+    "spaCy": ("spacy",),
     "beautifulsoup4": ("bs4",),
     "seaborn": ("seaborn", "scipy"),
     "xarray": ("xarray", "scipy"),
@@ -902,6 +906,50 @@ SCIENCE: dict[str, dict[str, tuple[str, ...]]] = {
             "@attrs.define\nclass x:\n    n: int = attrs.field(converter=int, validator=attrs.validators.ge(0))",
             "x('3'), [each.name for each in attrs.fields(x)]",
         ),
+    },
+    "jax": {
+        "array": ("x = jnp.arange(3.0)", "x, x.dtype"),
+        "key": ("x = jax.random.key(0)", "jax.random.normal(x, (2,))"),
+        "compiled function": (
+            "@jax.jit\ndef x(v): return v * 2",
+            "x(jnp.ones(2)), jax.vmap(x)(jnp.ones((2, 2))), jax.grad(lambda v: x(v).sum())(jnp.ones(2)), x.lower(1.0).compile()(1.0)",
+        ),
+        "compiled with static arguments": (
+            "import functools\n@functools.partial(jax.jit, static_argnames=('n',))\ndef x(v, n): return v * n",
+            "x(jnp.ones(2), n=3)",
+        ),
+        "class registered as a tree": (
+            "@jax.tree_util.register_pytree_node_class\nclass P:\n    def __init__(self, a): self.a = a\n    def tree_flatten(self): return (self.a,), None\n    @classmethod\n    def tree_unflatten(cls, aux, parts): return cls(*parts)\nx = P(1.0)",
+            "jax.tree_util.tree_map(lambda v: v + 1, x).a",
+        ),
+        "structure of a tree": ("x = jax.tree_util.tree_structure({'a': 1, 'b': [2]})", "x"),
+        "device": ("x = jax.devices()[0]", "x, x is jax.devices()[0]"),
+    },
+    "spaCy": {
+        "Language, Doc": ("nlp = spacy.blank('en'); x = nlp('I like apples')", "x, len(x), nlp('a b')[1].text"),
+        "Span, Token, Lexeme": (
+            "nlp = spacy.blank('en'); d = nlp('I like apple pie'); x = [d[1:3], d[2], nlp.vocab['apple']]",
+            "x[0].text, x[0].start, x[0].doc is d, x[1].i, x[1].doc is d, x[2].text",
+        ),
+        "entities": (
+            "nlp = spacy.blank('en'); r = nlp.add_pipe('entity_ruler'); r.add_patterns([{'label': 'ORG', 'pattern': 'Apple'}]); x = nlp('Apple is').ents",
+            "[(e.text, e.label_, e.start) for e in x]",
+        ),
+        "component of the notebook": (
+            "@spacy.language.Language.component('mine')\ndef mine(doc): return doc\nx = spacy.blank('en'); x.add_pipe('mine'); x.add_pipe('sentencizer')",
+            "x.pipe_names, [s.text for s in x('One. Two.').sents]",
+        ),
+    },
+    "pint": {
+        "quantities of one registry": (
+            "u = pint.UnitRegistry(); Q = u.Quantity; x = 3 * u.meter",
+            "x + Q(2, 'cm'), isinstance(x, Q), x.to(u.inch)",
+        ),
+        "unit that was defined": (
+            "u = pint.UnitRegistry(); u.define('smoot = 1.7 m'); x = 2 * u.smoot",
+            "x.to('m'), x",
+        ),
+        "unit": ("u = pint.UnitRegistry(); x = u.km / u.hour", "x, (1 * x).to('m/s')"),
     },
     "tqdm": {
         "bar in the middle": ("s = io.StringIO(); x = tqdm(total=9, file=s)", "x.n, x.total", "x.update(2)"),

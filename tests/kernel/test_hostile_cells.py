@@ -43,7 +43,7 @@ WRONG = {
     "an answer to no question": "frame('answer', content={'status': 'ok'})",
     "a stream that is none": "frame('stream', name='stdin', text='')",
     "a display of what is no bundle": "frame('display_data', data=[1], metadata={})",
-    "a display id that is none": "frame('display_data', data={}, transient={'display_id': {'x': 1}})",
+    "an endless display id": "frame('display_data', data={}, transient={'display_id': 'x' * 5000})",
     "a comm without an id": "frame('comm', msg_type='comm_open', content={})",
     "an endless target": "frame('comm', msg_type='comm_open', content={'comm_id': 'a', 'target_name': 'x' * 5000})",
     "a comm message that is none": "frame('comm', msg_type='shutdown_request', content={'comm_id': 'a'})",

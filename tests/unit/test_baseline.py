@@ -485,6 +485,20 @@ def test_any_sequence_becomes_any_other_by_the_difference(start: list[Any], end:
     assert fresh == kind(end)
 
 
+def test_a_list_that_fills_itself_when_it_is_asked_is_not_asked() -> None:
+    class Lazy(list[int]):
+        def __len__(self) -> int:
+            raise AssertionError("it was asked")
+
+        def __iter__(self) -> Iterator[int]:
+            raise AssertionError("it was asked")
+
+    module = types.ModuleType(NAME)
+    module.lazy = Lazy()  # type: ignore[attr-defined]
+    assert [*layouts.places(module.lazy)]
+    assert [*nodes.parts(module.lazy)] == []
+
+
 def test_what_a_module_makes_when_it_is_asked_for_is_found() -> None:
     module = types.ModuleType(NAME)
     exec(textwrap.dedent(LAZY), vars(module))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -305,7 +306,7 @@ def test_what_cannot_be_carried_is_named_and_costs_nothing_else(nb: Notebook) ->
         "held = [1, (i for i in [])]\nx = 5\n"
     )
     assert ran.not_carried == {
-        "conn": "sqlite3.Connection",
+        "conn": "sqlite3.Connection with temporary tables, or functions as of create_function",
         "gen": "generator",
         "lock": "_thread.lock",
         "held": "list holding generator",
@@ -315,7 +316,8 @@ def test_what_cannot_be_carried_is_named_and_costs_nothing_else(nb: Notebook) ->
     assert later.printed == "5\n"
     assert "NameError" in later.error
     assert later.notes["conn"] == (
-        "conn made by cell [1] was not carried to this cell: sqlite3.Connection. Make it again here, or for every "
+        "conn made by cell [1] was not carried to this cell: sqlite3.Connection with temporary tables, or "
+        "functions as of create_function. Make it again here, or for every "
         'cell that uses it: cellstack.provide("conn", lambda: ...)'
     )
     assert nb.run("conn = 3", ask="conn").state != later.state
@@ -346,8 +348,8 @@ def test_a_database_is_not_carried_with_what_a_new_connection_would_not_have(nb:
     )
     assert ran.not_carried == {
         "one": "sqlite3.Connection in a transaction (commit it to have it carried)",
-        "two": "sqlite3.Connection",
-        "three": "sqlite3.Connection",
+        "two": "sqlite3.Connection with temporary tables, or functions as of create_function",
+        "three": "sqlite3.Connection with a second database attached",
     }
 
 
@@ -635,3 +637,60 @@ def test_a_weak_proxy_stands_for_the_same_object_and_a_dead_one_is_dead(nb: Note
     nb.run("x.me.value = 3")
     ran = nb.run("print(x.value, type(x.me).__name__)\ntry: dead.value\nexcept ReferenceError: print('dead')")
     assert ran.printed == "3 ProxyType\ndead\n"
+
+
+LIBRARY = """
+class Meta(type):
+    def __new__(cls, name, bases, scope):
+        made = super().__new__(cls, name, bases, scope)
+        made.complete = True
+        return made
+
+class Base(metaclass=Meta): pass
+
+Base.complete = False
+"""
+
+
+def test_what_a_metaclass_adds_anew_and_the_class_had_not_is_taken_away(
+    nb: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = types.ModuleType("library")
+    monkeypatch.setitem(sys.modules, "library", library)
+    exec(LIBRARY, vars(library))
+    nb.run("import library\nclass A(library.Base): kept = 1\ndel A.complete")
+    assert nb.show("('complete' in vars(A), A.complete, A.kept, A.__module__)") == "(False, False, 1, '__main__')"
+
+
+def test_classes_that_annotations_name_as_texts_are_there(nb: Notebook) -> None:
+    nb.run("import typing\nclass Order:\n    by: 'Customer'\n    to: typing.Optional[typing.List['Place']]")
+    nb.run("class Customer: pass\nclass Place: pass")
+    assert nb.show("sorted(typing.get_type_hints(Order))") == "['by', 'to']"
+
+
+def test_thread_local_data_is_made_without_its_class_being_asked(nb: Notebook) -> None:
+    nb.run(
+        "import threading\nclass Local(threading.local):\n    def __init__(self, needed): self.needed = needed\n"
+        "x = Local(3)\nx.more = 4"
+    )
+    assert nb.show("(x.needed, x.more)") == "(3, 4)"
+
+
+def test_how_a_client_speaks_tls_is_carried_and_a_server_is_not(nb: Notebook) -> None:
+    nb.run(
+        "import ssl\nmade = ssl.create_default_context()\nloose = ssl.create_default_context()\n"
+        "loose.check_hostname = False\nloose.verify_mode = ssl.CERT_NONE\n"
+        "loose.minimum_version = ssl.TLSVersion.TLSv1_3\n"
+        "def told(c):\n    names = [each['name'] for each in c.get_ciphers()]\n"
+        "    return (c.options, c.verify_flags, c.verify_mode, c.check_hostname, c.minimum_version, names,\n"
+        "            len(c.get_ca_certs()))\n"
+        "before = told(made), told(loose)"
+    )
+    assert nb.show("((told(made), told(loose)) == before, loose.verify_mode == ssl.CERT_NONE)") == "(True, True)"
+    ran = nb.run("import ssl\nserver = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)")
+    assert ran.not_carried == {"server": "ssl.SSLContext"}
+
+
+def test_a_database_that_cannot_be_opened_again_says_why(nb: Notebook) -> None:
+    ran = nb.run("import sqlite3\nc = sqlite3.connect('f.db')\nc.create_function('twice', 1, lambda x: 2 * x)")
+    assert "functions as of create_function" in ran.not_carried["c"]

@@ -21,6 +21,7 @@ from cellstack_guest.adapters import (
     databases,
     documents,
     ipython,
+    jax,
     language,
     matplotlib,
     numpy,
@@ -28,8 +29,10 @@ from cellstack_guest.adapters import (
     pandas,
     param,
     pictures,
+    pint,
     process,
     scipy,
+    spacy,
     sqlite,
     standard,
     sympy,
@@ -48,7 +51,7 @@ if TYPE_CHECKING:
 _ALL: tuple[Any, ...] = (
     *(process, callbacks, language, standard, sqlite, concurrency, ctypes, ipython),
     *(numpy, scipy, sympy, pandas, arrow, matplotlib, pictures, charts, torch, options),
-    *(documents, databases, traitlets, param, warned),
+    *(documents, databases, traitlets, param, jax, pint, spacy, warned),
 )
 SETTINGS: tuple[Setting, ...] = tuple(each for module in _ALL for each in getattr(module, "SETTINGS", ()))
 CALLS: tuple[Calls, ...] = tuple(each for module in _ALL for each in getattr(module, "CALLS", ()))

@@ -35,8 +35,10 @@ def reduce_database(connection: sqlite3.Connection) -> Any:
     try:
         ((_, _, file), *others) = connection.execute("PRAGMA database_list").fetchall()
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        if any(name != "temp" for _, name, _ in others) or _extras(connection) != _extras(sqlite3.connect(":memory:")):
-            return refuse(connection)
+        if any(name != "temp" for _, name, _ in others):
+            return refuse(connection, "with a second database attached")
+        if _extras(connection) != _extras(sqlite3.connect(":memory:")):
+            return refuse(connection, "with temporary tables, or functions as of create_function")
         content = None
         if not os.path.isabs(file):  # "", or "x" of one that was deserialized
             content = connection.serialize() if pages else b""  # SQLite refuses to when there is nothing

@@ -16,8 +16,11 @@ from cellstack_guest.settings import Setting, by_calls, module
 
 if TYPE_CHECKING:
     import argparse
+    import ssl
     import threading
 
+# In the order in which they can be set.
+_OF_TLS = ("options", "minimum_version", "maximum_version", "verify_flags", "verify_mode", "check_hostname")
 _DIALECT = (
     *("delimiter", "doublequote", "escapechar", "lineterminator", "quotechar", "quoting"),
     *("skipinitialspace", "strict"),
@@ -26,7 +29,36 @@ _DIALECT = (
 
 def reduce_local(local: threading.local) -> Any:
     """Return the reduction of thread-local data: that of this thread, the only one that goes on."""
-    return (type(local), (), dict(vars(local)))
+    return (make_local, (type(local),), dict(vars(local)))
+
+
+def make_local(cls: Any) -> Any:
+    """Return empty thread-local data. What its class would fill it with is asked of the class in other threads only."""
+    return cls.__new__(cls)
+
+
+def reduce_tls(context: ssl.SSLContext) -> Any:
+    """Return the reduction of how a client speaks TLS. That of a server has a key, which nobody can read."""
+    tls = importlib.import_module("ssl")
+    if type(context) is not tls.SSLContext or context.protocol is tls.PROTOCOL_TLS_SERVER:
+        return refuse(context)
+    attributes = {name: getattr(context, name) for name in _OF_TLS}
+    trusted = context.get_ca_certs(binary_form=True)
+    ciphers = ":".join(cipher["name"] for cipher in context.get_ciphers() if not cipher["name"].startswith("TLS_"))
+    return (make_tls, (int(context.protocol), attributes, b"".join(trusted), ciphers))
+
+
+def make_tls(protocol: int, attributes: dict[str, Any], trusted: bytes, ciphers: str) -> ssl.SSLContext:
+    """Return how a client speaks TLS. trusted: certificates, DER. ciphers: of TLS 1.2 and below."""
+    tls = importlib.import_module("ssl")
+    context: ssl.SSLContext = tls.SSLContext(protocol)
+    context.set_ciphers(ciphers)
+    context.check_hostname = False  # what must be, for verify_mode to be set at all
+    for name, value in attributes.items():
+        setattr(context, name, value)
+    if trusted:
+        context.load_verify_locations(cadata=trusted)
+    return context
 
 
 def reduce_csv_writer(writer: Any) -> Any:
@@ -214,6 +246,7 @@ SETTINGS = (
 )
 HANDLERS = {
     ("_thread", "_local"): reduce_local,
+    ("ssl", "SSLContext"): reduce_tls,
     ("_csv", "writer"): reduce_csv_writer,
     ("_csv", "reader"): reduce_csv_reader,
     ("_csv", "Dialect"): reduce_csv_dialect,

@@ -300,7 +300,7 @@ class Cell:
             # It may ask for the shell, by the name that is built in while a cell runs.
             with self.outputs.muted(), shell.builtin_trap:
                 self._loaded = self._reach(request, "\n".join([self._static.text, *also, *expressions]))
-            if not self._kept and not failures.WORDS.isdisjoint(names.words(self._static.text)):
+            if not self._kept and failures.is_asked_for(self._static.text):
                 with self.outputs.muted(), shell.builtin_trap:
                     self._recall()
         if not self._kept:
@@ -313,7 +313,8 @@ class Cell:
         """Have what the last cell that failed has failed with at hand, and all variables for a debugger."""
         failure = self._carrier.recall()
         if failure is not None:
-            self._carrier.load_all()
+            if failures.is_debugged(self._static.text):
+                self._carrier.load_all()
             self.shell.recall(failures.put_back(failure, self._namespace), failure.shown)
 
     def _reach(self, request: Message, code: str) -> list[str]:

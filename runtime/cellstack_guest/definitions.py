@@ -189,12 +189,12 @@ def load_behaviour(cls: type, attributes: dict[str, Any]) -> type:
 
 
 def load_class_state(
-    cls: type, data: dict[str, Any], members: dict[str, Any], names: tuple[str, ...] | None = None
+    cls: type, data: dict[str, Any], members: dict[str, Any], every: tuple[str, ...] | None = None
 ) -> ClassState:
-    """Set the rest of a class's attributes and of an enum's members. names: of all attributes, where they are known."""
-    if names is not None and not _has_layout(cls):
+    """Set the rest of a class's attributes and of an enum's members. every: the names of all, where they are known."""
+    if every is not None and not _has_layout(cls):
         # What its metaclass has given it when it was built anew, and had not, or no longer.
-        for name in _class_attributes(cls).keys() - {*names, *_OF_EVERY_CLASS}:
+        for name in _class_attributes(cls).keys() - {*every, *_OF_EVERY_CLASS}:
             with contextlib.suppress(TypeError):  # one that cannot be changed
                 type.__delattr__(cls, name)
     subclasses, put = data.pop("_abc_impl", ()), _setter(cls)

@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import io
 import pickle
+import re
 import sys
 import time
 import types
@@ -26,9 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = "failure:last"  # what it is carried under
-# In a cell that has none of these words nobody looks.
-WORDS = frozenset({"debug", "tb", "pm", "post_mortem", "print_last"})
-WORDS |= {"last_value", "last_type", "last_exc", "last_traceback"}
+_DEBUGS = re.compile(r"run_line_magic\('debug'|\b(?:pm|post_mortem|debugger)\s*\(|\blast_traceback\b")
+_ASKS = re.compile(r"run_line_magic\('tb'|\b(?:print_last|last_(?:value|type|exc))\b")
 MAX_FRAMES = 64  # the outer half and the inner half of a deeper one
 MAX_BYTES, MAX_VALUE = 8 * 2**20, 4 * 2**20  # of all variables, and of one
 SECONDS = 0.5
@@ -118,6 +118,16 @@ class _Room(io.RawIOBase):
 def _load(data: bytes) -> Any:
     pickled, buffers = pickle.loads(data)  # noqa: S301  of this notebook, in its container
     return pickle.loads(pickled, buffers=buffers)  # noqa: S301
+
+
+def is_asked_for(code: str) -> bool:
+    """Tell whether a cell, as Python, may look at what an earlier one has failed with."""
+    return bool(_ASKS.search(code)) or is_debugged(code)
+
+
+def is_debugged(code: str) -> bool:
+    """Tell whether a cell may look at the variables of frames, and with them at all of the notebook's."""
+    return bool(_DEBUGS.search(code))
 
 
 def taken(error: BaseException, namespace: dict[str, Any], shown: dict[str, Any]) -> Failure | None:

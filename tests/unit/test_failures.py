@@ -65,6 +65,15 @@ def test_the_traceback_is_shown_again_as_it_was(notebook: Cells) -> None:
     assert "line 8 in inner" in re.sub(r"\x1b\[[0-9;]*m", "", notebook.run("%tb Plain").traceback)
 
 
+def test_a_word_of_other_meaning_loads_nothing(notebook: Cells) -> None:
+    notebook.run(FAILING)
+    notebook.run("outer(7)")
+    run = notebook.run("import logging\nlogging.debug('x')\ntb = pm = 1")
+    assert run.reply["carried"]["loaded"] == []
+    run = notebook.run("import sys\nsys.last_value.args")
+    assert (run.result, run.reply["carried"]["loaded"]) == ("('division by zero',)", [])
+
+
 def test_sys_tells_of_the_last_error(notebook: Cells) -> None:
     notebook.run("class Own(Exception): pass\nraise Own('why', 3)")
     run = notebook.run("import sys\nsys.last_type.__name__, sys.last_value.args")

@@ -126,12 +126,15 @@ class Modules:
             self._pending.setdefault(package, [])
         self._finder.watch(self._pending.keys() - sys.modules.keys(), self._notices)
         while ready := [module for module in self._pending if module in sys.modules]:  # loading one imports others
+            for module in ready:  # before anything is put back: an import may set what a later cell has changed
+                self._expect_companions(module)
+            self._import_due()
             for module in ready:
                 self._put_back(module)
             self.put_back_deferred()
 
     def _put_back(self, module: str, *, in_import: bool = False) -> None:
-        self._due += [name for package, name in self._extra.get(COMPANIONS, ()) if package == module]
+        self._expect_companions(module)
         if not in_import:
             self._import_due()
         keys = self._pending.pop(module, [])
@@ -145,6 +148,9 @@ class Modules:
                 self._deferred.append(key)
             else:
                 self._put_back_key(key)
+
+    def _expect_companions(self, module: str) -> None:
+        self._due += [name for package, name in self._extra.get(COMPANIONS, ()) if package == module]
 
     def _is_edited(self, module: str) -> bool:
         """Tell whether the file of a module of the person's own is another than the one that cells have changed."""

@@ -65,6 +65,8 @@ LIBRARIES = installing(
         "resets": "import config\nconfig.LIMIT = 9\nconfig.settings['path'] = 'reset'",
         "takes_over": "import config\nLIMIT, settings = config.LIMIT, dict(config.settings)\nconfig.items.append(2)",
         "takes_time": "import time\ntime.sleep(1)",
+        "a_choice": "made = 'usual'",
+        "plugin": "import os, a_choice, registry\nregistry.items += [2]\na_choice.made = 'plugin'\nos.stat('/proc/1')",
     }
 )
 
@@ -153,6 +155,15 @@ def test_what_an_import_sets_anew_that_a_cell_has_changed_is_as_the_import_has_s
     kernel.run("import config; config.LIMIT = 5; config.settings.update(path='other', more=1)")
     kernel.run("import resets")
     assert kernel.run("print(config.LIMIT, config.settings)")[1] == ["9 {'path': 'reset', 'more': 1}\n"]
+
+
+def test_what_a_cell_chooses_after_an_import_has_chosen_stays_chosen(kernel: Running) -> None:
+    kernel.run(LIBRARIES)
+    kernel.run("import plugin, a_choice, registry")
+    assert kernel.run("a_choice.made, registry.items")[1] == ["('plugin', [2])"]
+    kernel.run("a_choice.made = 'mine'")
+    for _ in range(2):
+        assert kernel.run("a_choice.made, registry.items")[1] == ["('mine', [2])"]
 
 
 def test_a_module_of_ones_own_is_not_the_installed_one_of_its_name(kernel: Running) -> None:

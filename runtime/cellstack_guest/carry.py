@@ -206,7 +206,8 @@ class Carrier:
         made = f" made by cell {tombstone['cell']}" if tombstone["cell"] else ""
         return (
             f"{name}{made} was not carried to this cell: {tombstone['why']}. Make it again here, or for every cell "
-            f'that uses it: cellstack.provide("{name}", lambda: ...)'
+            f'that uses it: cellstack.provide("{name}", lambda: ...). %container scope=notebook runs the following '
+            "cells in one process, where nothing has to be carried"
         )
 
     def provide(self, name: str, factory: Callable[[], Any]) -> Any:

@@ -260,7 +260,11 @@ def make_skeleton(metaclass: Any, name: str, bases: tuple[Any, ...], body: dict[
             ready: Any = next(base for base in metaclass.__mro__ if id(base) not in known)
             made: type = ready.__new__(metaclass, name, bases, body)
             return made
-        return types.new_class(name, bases, {"metaclass": metaclass}, lambda scope: scope.update(body))
+        try:
+            return types.new_class(name, bases, {"metaclass": metaclass}, lambda scope: scope.update(body))
+        except TypeError:  # it is called in another way than a class statement does, as that of deap's creator
+            plain: type = type.__new__(metaclass, name, bases, body)
+            return plain
 
 
 def _make_enum(

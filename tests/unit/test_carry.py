@@ -318,7 +318,8 @@ def test_what_cannot_be_carried_is_named_and_costs_nothing_else(nb: Notebook) ->
     assert later.notes["conn"] == (
         "conn made by cell [1] was not carried to this cell: sqlite3.Connection with temporary tables, or "
         "functions as of create_function. Make it again here, or for every "
-        'cell that uses it: cellstack.provide("conn", lambda: ...)'
+        'cell that uses it: cellstack.provide("conn", lambda: ...). %container scope=notebook runs the following '
+        "cells in one process, where nothing has to be carried"
     )
     assert nb.run("conn = 3", ask="conn").state != later.state
     assert nb.run("print(conn)", ask="conn").notes["conn"] is None
@@ -660,6 +661,30 @@ def test_what_a_metaclass_adds_anew_and_the_class_had_not_is_taken_away(
     exec(LIBRARY, vars(library))
     nb.run("import library\nclass A(library.Base): kept = 1\ndel A.complete")
     assert nb.show("('complete' in vars(A), A.complete, A.kept, A.__module__)") == "(False, False, 1, '__main__')"
+
+
+def test_a_metaclass_that_is_called_in_a_way_of_its_own_is_not_asked(
+    nb: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = types.ModuleType("library")
+    monkeypatch.setitem(sys.modules, "library", library)
+    exec(
+        "class Meta(type):\n    def __new__(cls, name, base, scope):\n"
+        "        return super().__new__(cls, name, (base,), scope)\n"
+        "    def __init__(cls, name, base, scope): super().__init__(name, (base,), scope)",
+        vars(library),
+    )
+    nb.run("import library\nA = library.Meta('A', list, {'kept': 1, '__module__': '__main__'})\na = A([1])")
+    assert nb.show("(a, type(a) is A, A.kept, type(A) is library.Meta, A.__bases__)") == (
+        "([1], True, 1, True, (<class 'list'>,))"
+    )
+
+
+def test_a_pool_that_has_ended_is_one_that_has_ended(nb: Notebook) -> None:
+    ran = nb.run("import multiprocessing.pool\nwith multiprocessing.pool.ThreadPool(1) as pool: pool.map(abs, [1])")
+    assert ran.not_carried == {}
+    ran = nb.run("pool.join()\npool.terminate()\ntry: pool.map(abs, [1])\nexcept ValueError as error: print(error)")
+    assert ran.printed == "Pool not running\n"
 
 
 def test_classes_that_annotations_name_as_texts_are_there(nb: Notebook) -> None:

@@ -66,8 +66,10 @@ def make_executor(kind: Any, arguments: tuple[Any, ...], ended: bool) -> Any:
 def reduce_pool(pool: multiprocessing.pool.Pool) -> Any:
     """Return the reduction of a pool of processes, or of threads, that have nothing to do."""
     inner: Any = pool
-    if inner._cache or inner._state != "RUN":  # noqa: SLF001
-        return refuse(pool)
+    if inner._cache:  # noqa: SLF001
+        return refuse(pool, "that is at work")
+    if inner._state != "RUN":  # noqa: SLF001
+        return (ended_pool, (type(pool), {name: vars(pool)[name] for name in ("_state", "_processes", "_ctx")}))
     return (make_pool, (type(pool), inner._ctx, inner._processes, inner._initializer, inner._initargs))  # noqa: SLF001
 
 
@@ -77,6 +79,24 @@ def make_pool(kind: Any, context: Any, processes: int, initializer: Any, argumen
     if issubclass(kind, pools.ThreadPool):
         return kind(processes, initializer, arguments)
     return kind(processes, initializer, arguments, context=context)
+
+
+class _Ended:
+    """Stands for what has ended in a pool."""
+
+    def __call__(self) -> None:
+        """End it again."""
+
+    def join(self) -> None:
+        """Wait for its end."""
+
+
+def ended_pool(kind: Any, attributes: dict[str, Any]) -> Any:
+    """Return a pool that was closed, or terminated, as by `with`: without a process, and without having had any."""
+    pool = kind.__new__(kind)
+    handlers = dict.fromkeys(("_terminate", "_worker_handler", "_task_handler", "_result_handler"), _Ended())
+    vars(pool).update(attributes, _pool=[], _cache={}, **handlers)
+    return pool
 
 
 def reduce_start_context(context: Any) -> Any:

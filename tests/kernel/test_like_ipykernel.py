@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jupyter_client.manager import KernelManager
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
@@ -25,10 +29,10 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def answers(kernel: str) -> list[Any]:
-    """Return what a kernel says to each request, without what differs from run to run."""
+def answers(kernel: str, folder: str) -> list[Any]:
+    """Return what a kernel says to each request, without what differs from run to run. folder: for IPython's files."""
     manager = KernelManager(kernel_name=kernel)
-    manager.start_kernel()
+    manager.start_kernel(env={**os.environ, "IPYTHONDIR": folder})  # a history that nobody else writes
     client = manager.client()
     client.start_channels()
     try:
@@ -63,6 +67,6 @@ def answer(client: Any, code: str, options: dict[str, Any]) -> Any:
     return code, reply["status"], reply["execution_count"], reply.get("ename"), expressions, payload, outputs
 
 
-def test_requests_are_answered_as_by_ipykernel() -> None:
-    for ours, theirs in zip(answers("cellstack"), answers("python3"), strict=True):
+def test_requests_are_answered_as_by_ipykernel(tmp_path: Path) -> None:
+    for ours, theirs in zip(*(answers(kernel, str(tmp_path)) for kernel in ("cellstack", "python3")), strict=True):
         assert ours == theirs

@@ -87,6 +87,7 @@ def descriptors() -> int:
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 @given(said=st.lists(messages | values, max_size=5))
 @example(said=[{"pid": []}, {"gone": {}}, {"ready": []}])
+@example(said=[{"gone": 7, "exited": 2**40, "cpu": 0.5, "peak": 7}])
 def test_whatever_it_says_its_cells_have_an_end_that_can_be_told(said: list[Any]) -> None:
     before, talk = descriptors(), Talk()
     read, write = os.pipe()

@@ -31,6 +31,7 @@ PIDS = 4096  # every cell's process begins in the zygote's group
 START_SECONDS = 120
 MAX_NAME, MAX_NAMES = 100, 5000
 MAX_NUMBER = 2**62  # of what a zygote says; more than any number that it may say is
+MAX_STATUS = 0xFFFF  # of a wait status
 
 
 class Zygote:
@@ -276,8 +277,8 @@ def _is_number(value: Any) -> bool:
 def _end(message: dict[str, Any]) -> dict[str, Any] | None:
     """Return how a process has ended, {"exited": wait status, "cpu": seconds, "peak": bytes}; None if it is no end."""
     status, cpu, peak = message.get("exited", -1), message.get("cpu"), message.get("peak")
-    if not _is_number(status) or not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
+    if not _is_number(status) or status > MAX_STATUS or not (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
         return None
     if type(cpu) is not float or not 0 <= cpu < MAX_NUMBER or not _is_number(peak):
         return None
-    return {"exited": status & 0xFFFF, "cpu": cpu, "peak": peak}
+    return {"exited": status, "cpu": cpu, "peak": peak}

@@ -1,8 +1,9 @@
-"""Let coverage choose what property tests are given: `python -m tests.fuzz [SECONDS [PART-OF-A-NAME…]]`.
+"""Let coverage choose what property tests are given: `python -m tests.fuzz [SECONDS [PART-OF-A-NAME…]] [-OPTION…]`.
 
 The tests of TARGETS are about what comes from containers and from front ends. Hypothesis makes inputs blindly; atheris
 (libFuzzer) keeps those that reached new code and varies them. A fault is shown with its input, which Hypothesis keeps:
-the next `pytest` of that test begins with it.
+the next `pytest` of that test begins with it. Options are libFuzzer's: with `-seed=1` the inputs are the same each
+time, and none of an earlier time are among them.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ TARGETS = (
 
 def main() -> int:
     """Give each target its time, in a process of its own: libFuzzer leaves with the process."""
-    seconds, names = int(sys.argv[1]) if sys.argv[1:] else SECONDS, sys.argv[2:]
+    options = [word for word in sys.argv[1:] if word.startswith("-")]
+    seconds, *names = [word for word in sys.argv[1:] if word not in options] or [str(SECONDS)]
     chosen = [target for target in TARGETS if not names or any(name in target for name in names)]
     if not chosen:
         click.echo(f"no target has {' or '.join(names)} in its name; there are: {', '.join(TARGETS)}", err=True)
@@ -41,16 +43,16 @@ def main() -> int:
     if importlib.util.find_spec("atheris") is None:
         click.echo("skipped: atheris has no wheel for this Python or machine")
         return 0
-    failed = [target for target in chosen if not held(target, seconds)]
+    failed = [target for target in chosen if not held(target, seconds, options)]
     for target in failed:
         click.echo(f"FAILED {target}")
     click.echo(f"{len(chosen) - len(failed)} of {len(chosen)} targets held, {seconds} s each")
     return 1 if failed else 0
 
 
-def held(target: str, seconds: int) -> bool:
+def held(target: str, seconds: str, options: list[str]) -> bool:
     """Fuzz one target; say how much it was given, or all that libFuzzer has said."""
-    command = [sys.executable, "-m", "tests.fuzz", "--target", target, str(seconds)]
+    command = [sys.executable, "-m", "tests.fuzz", "--target", target, seconds, *options]
     joined: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     done = subprocess.run(command, check=False, text=True, errors="replace", **joined)
     given, new = (
@@ -63,7 +65,7 @@ def held(target: str, seconds: int) -> bool:
     return True
 
 
-def fuzz(target: str, seconds: str) -> None:
+def fuzz(target: str, seconds: str, *options: str) -> None:
     """Run one target; does not return. What has reached new code is kept in build/fuzz for the next time."""
     import atheris
 
@@ -74,14 +76,14 @@ def fuzz(target: str, seconds: str) -> None:
         test = getattr(importlib.import_module(f"tests.unit.{module}"), name)
     folder = Path("build/fuzz") / name
     folder.mkdir(parents=True, exist_ok=True)
-    options = [
+    usual = [
         f"-max_total_time={seconds}",
         "-max_len=8192",
         f"-artifact_prefix={folder.parent}{os.sep}",
         "-verbosity=0",
         "-print_final_stats=1",
     ]
-    atheris.Setup([sys.argv[0], *options, str(folder)], test.hypothesis.fuzz_one_input)
+    atheris.Setup([sys.argv[0], *usual, *options, *([] if options else [str(folder)])], test.hypothesis.fuzz_one_input)
     atheris.Fuzz()
 
 

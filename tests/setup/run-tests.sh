@@ -33,7 +33,8 @@ part() {
 part "lint" make --no-print-directory lint
 part "tests of the front end" tests/setup/front-end.sh test
 part "unit tests" .venv/bin/python -m pytest tests/unit
-part "fuzzing" .venv/bin/python -m tests.fuzz 10
+# The same inputs each time: `make fuzz` looks for others.
+part "fuzzing" .venv/bin/python -m tests.fuzz 10 -seed=1
 part "tests with containers, as $(id -un)" .venv/bin/python -m pytest tests --ignore=tests/unit \
     --ignore=tests/conformance --ignore=tests/lab/browser
 # ipykernel's own suite takes as long as all of the other two, and waits for fixed times: `make scorecard` has it.

@@ -2,7 +2,9 @@
 
 The process of a failed cell is gone when the next one runs. Its traceback is taken down, with what the variables of
 each frame held, as far as that can be pickled and is not much. In a later cell real frames are made of that: code with
-the name, the file and the line of the one that failed is run with those variables, and fails there.
+the name, the file and the line of the one that failed is run with those variables, and fails there. `tracebacks.py`
+makes frames for exceptions that variables hold: they have the columns of a line, which these have not, and neither
+variables nor a line of their own, by which a debugger lists code.
 """
 
 from __future__ import annotations

@@ -161,22 +161,23 @@ class Lab:
         self.page.keyboard.press("Control+a")
         self.page.keyboard.type(text)
 
-    def completions(self, key: str) -> Locator:
-        """Press a key that asks for completions, at the end of a line; return their popup, which is there then.
+    def completions(self, index: int, text: str) -> Locator:
+        """Type into a cell, ask for completions with Tab; return their popup, which is there then.
 
-        It is pressed again where none come. JupyterLab ignores it while it believes completions to be shown, which they
-        are not when they came while the cell was without focus; a selection ends that.
+        Where none come, another cell is gone to, and all done again: JupyterLab learns some time after a cell has been
+        entered that completions are of this one, and ignores the key while it believes completions to be shown, which
+        they are not when they came while the cell was without focus.
         """
         from playwright.sync_api import TimeoutError as TooLate
 
         popup = self.page.locator(".jp-Completer:not(.lm-mod-hidden)")
         for _ in range(ASKED):
-            self.page.keyboard.press(key)
+            self.type(index, text)
+            self.page.keyboard.press("Tab")
             with contextlib.suppress(TooLate):
                 popup.wait_for(timeout=PATIENCE / ASKED)
                 break
-            self.page.keyboard.press("Shift+Home")
-            self.page.keyboard.press("End")
+            self.editor(0 if index else 1).click()
         return popup
 
     def can_lose_connection(self) -> Connection:

@@ -106,7 +106,7 @@ def test_hostile_names_are_text_in_outputs_completions_and_tooltips(lab: Lab, tm
     lab.start(1)
     expect(lab.cell(1).locator(".jp-Stdin-prompt")).to_have_text(HOSTILE)
     lab.cell(1).locator(".jp-Stdin-input").press("Enter")
-    expect(lab.line(1)).to_contain_text("ok")  # the field that is answered gives its focus back
+    expect(lab.cell(1).locator(".jp-Stdin-input")).to_have_count(0)  # it takes the focus as it goes, some time later
     expect(lab.completions(2, "odd.odd")).to_contain_text("odd_plain")
     lab.page.screenshot(path=tmp_path / "completions.png")
     lab.page.keyboard.press("Escape")

@@ -169,6 +169,9 @@ function activate(
   });
   void registry?.load(ID).then(loaded => settings.follow(loaded));
 
+  for (const event of ['pointerdown', 'keydown']) {
+    document.addEventListener(event, () => front.stir(), { capture: true, passive: true });
+  }
   document.addEventListener('visibilitychange', () =>
     model.interests.setVisible(document.visibilityState === 'visible')
   );

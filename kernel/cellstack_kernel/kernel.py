@@ -137,6 +137,12 @@ class CellstackKernel(Kernel):
             "supported_features": ["kernel subshells", "debugger"],
         }
 
+    async def kernel_info_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        """Answer, and make ready for a cell: a page asks this when somebody comes back to it."""
+        await super().kernel_info_request(stream, ident, parent)
+        if (notebook := self._ready()) is not None:
+            notebook.workspace.wake()
+
     def start(self) -> None:
         """Start serving, and opening the notebook in the background."""
         self.io_loop = IOLoop.current()

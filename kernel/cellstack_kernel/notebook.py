@@ -88,7 +88,8 @@ class Notebook:
         """
         where = os.path.dirname(os.path.abspath(path)) if path else folder
         flags = [what for what, _ in given.grants()]
-        grants = Grants(Config(store.home), path, flags=flags)
+        config = Config(store.home)
+        grants = Grants(config, path, flags=flags)
         own = {name: value for name, value in asked.limits.items() if name not in given.limits}
         wished = grants.default_limits(default_limits()).updated(own)
         limits = wished.updated(given.limits)
@@ -121,6 +122,7 @@ class Notebook:
             limits=first.limits,
             context=first.context,
             mounts=first.mounts,
+            rest=config.rest(),
         )
         notebook = cls(workspace, grants, path, where)
         notebook._wishes = (open_wishes, wanted) if open_wishes else None

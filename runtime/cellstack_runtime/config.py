@@ -4,6 +4,8 @@
 memory = "4g"
 [ceiling]                       # what a notebook may raise its limits to without asking
 memory = "8g"
+[rest]
+seconds = 900                   # without a request, after which a notebook gives back what waits for its next cell
 [notebooks."/home/me/a.ipynb"]
 granted = ["context:rw", "mount:/data:/data:ro"]
 """
@@ -14,13 +16,14 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from cellstack_runtime.errors import UsageError
-from cellstack_runtime.limits import Limits
+from cellstack_runtime.limits import Limits, parse_number
 from cellstack_runtime.store.files import lock, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FILE = "config.toml"
+REST_SECONDS = 900.0
 CEILINGS = ("memory", "cpus", "pids", "timeout")
 
 
@@ -48,6 +51,11 @@ class Config:
             if top is not None and (value is None or value > top):
                 found.append(name)
         return found
+
+    def rest(self) -> float | None:
+        """Return after how many seconds without a request a notebook gives back what waits; None for never."""
+        text = str(self._table(self._settings, "rest").get("seconds", REST_SECONDS))
+        return parse_number("seconds of [rest]", text, "seconds = 900")
 
     def granted(self) -> Mapping[str, list[str]]:
         """Return what was granted to each notebook, by its path."""

@@ -101,7 +101,8 @@ def _memory(name: str, text: str) -> int | None:
     return size
 
 
-def _number(name: str, text: str, example: str) -> float | None:
+def parse_number(name: str, text: str, example: str) -> float | None:
+    """Return a positive number, or None for "none"; UsageError with an example for anything else."""
     if _none(text):
         return None
     try:
@@ -114,7 +115,7 @@ def _number(name: str, text: str, example: str) -> float | None:
 
 
 def _pids(name: str, text: str) -> int | None:
-    value = _number(name, text, "pids=256")
+    value = parse_number(name, text, "pids=256")
     if value is not None and value != int(value):
         raise UsageError(f"{name}={text!r} is not a whole number", hint="For example pids=256")
     return None if value is None else int(value)
@@ -128,8 +129,8 @@ def _network(name: str, text: str) -> str:
 
 _PARSERS: dict[str, Any] = {
     "memory": _memory,
-    "cpus": lambda name, text: _number(name, text, "cpus=1.5"),
+    "cpus": lambda name, text: parse_number(name, text, "cpus=1.5"),
     "pids": _pids,
-    "timeout": lambda name, text: _number(name, text, "timeout=60"),
+    "timeout": lambda name, text: parse_number(name, text, "timeout=60"),
     "network": _network,
 }

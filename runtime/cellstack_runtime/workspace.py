@@ -80,6 +80,7 @@ class Workspace:
         env: Mapping[str, str],
         mounts: Sequence[BindMount],
         cells: bool,
+        rest: float | None,
     ) -> None:
         self.store = store
         self.image = image
@@ -90,6 +91,8 @@ class Workspace:
         self.env = dict(env)
         self.mounts = tuple(mounts)
         self._cells = cells
+        self._rest_after = rest
+        self._rest_timer: asyncio.TimerHandle | None = None
         self.zygotes = Zygotes(self, broker)
         self._waiting: tuple[_Plan, asyncio.Task[CellContainer]] | None = None
         self._chores: set[asyncio.Task[Any]] = set()
@@ -117,12 +120,14 @@ class Workspace:
         session: Session | None = None,
         progress: Callable[[str], None] = lambda _: None,
         cells: bool = True,
+        rest: float | None = None,
     ) -> Workspace:
         """Start a broker and prepare the first container.
 
         session: one that this process owns, to go on with; without it there is a new one. `cells` is False for
         `cellstack run`, whose containers need no zygote. `env` is what the person passes on, besides a short list of
-        the host's variables. HostError when this host cannot, NotFoundError for the image.
+        the host's variables. rest: seconds without a request after which what waits for the next cell is given back, or
+        None. HostError when this host cannot, NotFoundError for the image.
         """
         await asyncio.to_thread(sweep, store)
         guest = await asyncio.to_thread(guest_directory, store)
@@ -166,6 +171,7 @@ class Workspace:
             env=env or {},
             mounts=mounts,
             cells=cells,
+            rest=rest,
         )
         if cells:
             workspace.prepare()
@@ -285,6 +291,7 @@ class Workspace:
         """Have a container made ahead for what the next cell will most likely be."""
         if not self._cells:
             return
+        self._rest_later()
         plan = self._plan(self.limits)
         if self._waiting is not None:
             if self._waiting[0] == plan:
@@ -294,11 +301,35 @@ class Workspace:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told when it is asked for
         self._waiting = (plan, task)
 
+    def _rest_later(self) -> None:
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+        if self._rest_after is not None:
+            self._rest_timer = asyncio.get_running_loop().call_later(self._rest_after, self._rest)
+
+    def _rest(self) -> None:
+        """Give back what waits for the next cell, if nothing runs: the container, and the zygote with all it has."""
+        if self._waiting is None:
+            return  # a cell runs, and prepares for the next one at its end
+        task = self._waiting[1]
+        if not task.done() or len(self._containers) > 1 or self._chores:
+            self._rest_later()
+            return
+        self._waiting = None
+        self._throw_away(task)
+        self.zygotes.rest()
+
+    def wake(self) -> None:
+        """Make ready for a cell that may come, if what waited for it was given back."""
+        if self._waiting is None and not self._containers:
+            self.prepare()
+
     async def next_container(self) -> Container | None:
         """Return the container that waits for the next cell, as others see it; None when there is none.
 
         It may be given out or thrown away at any moment.
         """
+        self.wake()
         tried = None
         with contextlib.suppress(CellstackError):  # told when it is asked for
             while self._waiting is not None and self._waiting is not tried:
@@ -583,6 +614,8 @@ class Workspace:
         """Kill what runs and remove what was made; layers and the session stay, which notes how it `ended`."""
         with contextlib.suppress(CellstackError):
             await self.settled()
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
         if self._waiting is not None:
             self._throw_away(self._waiting[1])
             self._waiting = None

@@ -376,6 +376,10 @@ class Zygotes:
         self._had.pop(key, None)
         self._started.pop(key, None)
 
+    def rest(self) -> None:
+        """Let the zygote go. The next container starts another one, with all that cells have imported."""
+        self._retire_all_but("")
+
     def _retire_all_but(self, kept: str) -> None:
         """Let the other zygotes go, once the containers they are asked for exist."""
         for old in [name for name in self._started if name != kept]:

@@ -89,6 +89,36 @@ describe('the notebook in front', () => {
     expect(kernel.asked).toEqual([]);
   });
 
+  it('has its kernel make ready when a person comes back, and is quiet otherwise', async () => {
+    const now = jest.spyOn(Date, 'now').mockReturnValue(0);
+    const minutes = (number: number): unknown => now.mockReturnValue(number * 60_000);
+    const [kernel, other] = [new FakeKernel('k1'), new FakeKernel('k2', 'ipython')];
+    const panel = new FakePanel(kernel, []);
+    const made = front(panel);
+    await settled();
+    minutes(4);
+    made.front.stir();
+    expect(kernel.stirred).toBe(0);
+    minutes(20);
+    made.front.stir();
+    made.front.stir();
+    expect(kernel.stirred).toBe(1);
+    minutes(30);
+    panel.sessionContext.statusChanged.emit(); // a cell has run
+    minutes(34);
+    made.front.stir();
+    expect(kernel.stirred).toBe(1);
+    minutes(36);
+    made.front.stir();
+    expect(kernel.stirred).toBe(2);
+    made.tracker.bring(new FakePanel(other, []));
+    await settled();
+    minutes(60);
+    made.front.stir();
+    expect(other.stirred).toBe(0);
+    now.mockRestore();
+  });
+
   it('runs the cells below the one that made a layer', async () => {
     const cells = [new FakeCell('a'), new FakeCell('b', { status: 'ok', layer: id(2) })];
     const panel = new FakePanel(new FakeKernel('k1'), [...cells, new FakeCell('c')]);

@@ -27,6 +27,13 @@ export class FakeKernel {
     this.info = Promise.resolve({ implementation });
   }
 
+  /** How often it was asked what it is. */
+  stirred = 0;
+
+  async requestKernelInfo(): Promise<void> {
+    this.stirred += 1;
+  }
+
   requestExecute(content: { code: string }): object {
     this.asked.push(content.code);
     const future = {

@@ -11,6 +11,9 @@ import { recordOf } from './record';
 /** What the kernel calls itself in its answer to kernel_info_request. */
 const IMPLEMENTATION = 'cellstack';
 
+/** A kernel that was quiet for longer may have given back what waits for its next cell, and makes it anew when asked. */
+const QUIET = 5 * 60_000; // milliseconds
+
 /** Asks the person what the kernel wants to know; null when the person does not answer. */
 export type Ask = (prompt: string, password: boolean) => Promise<string | null>;
 
@@ -43,6 +46,15 @@ export class NotebookFront implements IFront {
     return runMagic(kernel, magic, this._ask);
   }
 
+  /** Have the kernel make ready: a person does something, and may run a cell next. */
+  stir(): void {
+    const kernel = this._context?.session?.kernel;
+    if (kernel && this._current?.kernel === 'ours' && Date.now() - this._heard > QUIET) {
+      this._heard = Date.now();
+      kernel.requestKernelInfo().catch(() => undefined); // a kernel that has just gone says so elsewhere
+    }
+  }
+
   below(layer: string): () => Promise<void> {
     const context = this._context ?? undefined;
     const notebook = this._panel?.content;
@@ -72,8 +84,9 @@ export class NotebookFront implements IFront {
     if (context !== this._context) {
       this._disconnect();
       this._context = context;
+      this._heard = 0;
       context?.kernelChanged.connect(this._onKernel, this);
-      context?.statusChanged.connect(this._update, this);
+      context?.statusChanged.connect(this._onStatus, this);
       context?.disposed.connect(this._disconnect, this);
     }
     this._onKernel();
@@ -81,7 +94,7 @@ export class NotebookFront implements IFront {
 
   private _disconnect(): void {
     this._context?.kernelChanged.disconnect(this._onKernel, this);
-    this._context?.statusChanged.disconnect(this._update, this);
+    this._context?.statusChanged.disconnect(this._onStatus, this);
     this._context?.disposed.disconnect(this._disconnect, this);
     this._context = null;
   }
@@ -98,6 +111,11 @@ export class NotebookFront implements IFront {
         }
       });
     }
+    this._update();
+  }
+
+  private _onStatus(): void {
+    this._heard = Date.now();
     this._update();
   }
 
@@ -121,6 +139,8 @@ export class NotebookFront implements IFront {
   private _changed = new Signal<this, void>(this);
   private _context: ISessionContext | null = null;
   private _current: IFrontNotebook | null = null;
+  /** When the kernel did something last, milliseconds since 1970. */
+  private _heard = 0;
   private _kind: 'ours' | 'other' | 'starting' | 'none' = 'none';
 }
 

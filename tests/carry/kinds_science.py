@@ -26,6 +26,7 @@ IMPORTS: dict[str, str] = {
     "jax": "import jax, jax.numpy as jnp",
     "spaCy": "import spacy",
     "pint": "import pint",
+    "h5py": "import h5py",
     "pydantic": "import pydantic",
     "attrs": "import attrs",
     "tqdm": "from tqdm import tqdm\nimport io",
@@ -950,6 +951,40 @@ SCIENCE: dict[str, dict[str, tuple[str, ...]]] = {
             "x.to('m'), x",
         ),
         "unit": ("u = pint.UnitRegistry(); x = u.km / u.hour", "x, (1 * x).to('m/s')"),
+    },
+    "h5py": {
+        "file": (
+            "x = h5py.File('a.h5', 'w'); x['one'] = [1, 2, 3]; x.create_group('deep')['two'] = 'text'",
+            "sorted(x), x['one'][:], x.mode, x.filename",
+            "x['more'] = 1.5",
+        ),
+        "file for reading": (
+            "with h5py.File('r.h5', 'w') as made: made['one'] = 1\nx = h5py.File('r.h5')",
+            "x['one'][()], x.mode",
+        ),
+        "closed file": ("x = h5py.File('b.h5', 'w'); x['one'] = 1; d = x['one']; x.close()", "x, bool(x), d, bool(d)"),
+        "group": (
+            "f = h5py.File('c.h5', 'w'); x = f.create_group('deep'); x['one'] = 1",
+            "x, x.file == f",
+            "x['two'] = 2",
+        ),
+        "dataset": (
+            "f = h5py.File('d.h5', 'w'); x = f.create_dataset('one', data=[1.0, 2.0], chunks=True, compression='gzip')",
+            "x, x[:], x.compression, x.file == f",
+            "x[0] = 7; f.flush()",
+        ),
+        "dataset that its file closes": (
+            "f = h5py.File('e.h5', 'w'); x = f.create_dataset('one', data=1)",
+            "x, bool(x)",
+            "f.close()",
+        ),
+        "attributes": (
+            "f = h5py.File('f.h5', 'w'); x = f.attrs; x['unit'] = 'm'",
+            "dict(x), dict(f.attrs)",
+            "x['more'] = 1",
+        ),
+        "file in memory": ("x = h5py.File('m', 'w', driver='core', backing_store=False); x['one'] = 1", "x['one'][()]"),
+        "reference": ("f = h5py.File('g.h5', 'w'); f['one'] = 1; x = f['one'].ref", "f[x].name"),
     },
     "tqdm": {
         "bar in the middle": ("s = io.StringIO(); x = tqdm(total=9, file=s)", "x.n, x.total", "x.update(2)"),

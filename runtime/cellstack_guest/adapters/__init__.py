@@ -20,6 +20,7 @@ from cellstack_guest.adapters import (
     ctypes,
     databases,
     documents,
+    hdf5,
     ipython,
     jax,
     language,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 _ALL: tuple[Any, ...] = (
     *(process, callbacks, language, standard, sqlite, concurrency, ctypes, ipython),
     *(numpy, scipy, sympy, pandas, arrow, matplotlib, pictures, charts, torch, options),
-    *(documents, databases, traitlets, param, jax, pint, spacy, warned),
+    *(documents, databases, hdf5, traitlets, param, jax, pint, spacy, warned),
 )
 SETTINGS: tuple[Setting, ...] = tuple(each for module in _ALL for each in getattr(module, "SETTINGS", ()))
 CALLS: tuple[Calls, ...] = tuple(each for module in _ALL for each in getattr(module, "CALLS", ()))

@@ -11,7 +11,11 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import functools
 import json
+import os
+import sys
+import sysconfig
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.compiler import get_tmp_hash_seed, murmur2_x86
@@ -28,7 +32,11 @@ if TYPE_CHECKING:
     from cellstack_runtime.containers import CellContainer
 
 PREFIX, SUFFIX = "/tmp/ipykernel_1/", ".py"  # noqa: S108  of the names that code of cells has
-OURS = ("/run/cellstack/**", "**/IPython/**", "**/debugpy/**", "**/ipykernel/**")
+OURS = (
+    "/run/cellstack/**",
+    *(f"**/{package}/**" for package in ("IPython", "debugpy", "ipykernel", "pygments", "stack_data", "executing")),
+    *(f"**/{package}/**" for package in ("asttokens", "pure_eval", "traitlets", "matplotlib_inline", "prompt_toolkit")),
+)
 ATTACH_SECONDS = 30.0
 REQUEST_SECONDS = 30.0
 MAX_SOURCES = 1000
@@ -106,7 +114,7 @@ class Debugger:
     async def _introduce(self, link: Link) -> None:
         await link.event(LISTENING)
         link.initialized = await link.ask("initialize", self._initialize)
-        rules = [{"path": path, "include": False} for path in OURS]
+        rules = [{"path": path, "include": False} for path in (*OURS, *_of_this_process())]
         arguments = {"justMyCode": False, "debugOptions": ["DebugStdLib"], "rules": rules}
         attaching = link.ask("attach", arguments)
         if await first(link.event("initialized"), attaching):
@@ -368,6 +376,21 @@ class Debugger:
             if not link.idle:  # else the answers come with the next cell
                 await asyncio.wait(asked, timeout=REQUEST_SECONDS)
         return success({})
+
+
+@functools.cache
+def _of_this_process() -> list[str]:
+    """Return where a container has the modules that a kernel needs, as ipykernel's debugger leaves out its own."""
+    standard = sysconfig.get_path("stdlib") + os.sep
+    found = []
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None) or ""
+        _, packages, inner = path.rpartition("-packages/")
+        if packages:
+            found.append(f"**/*-packages/{inner}")
+        elif path.startswith(standard):
+            found.append(f"**/lib/python3*/{path[len(standard) :]}")
+    return found
 
 
 def file_name(code: str) -> str:

@@ -222,6 +222,9 @@ class Cell:
                 if self._serves:
                     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
                 self._load(request)
+                if request.get("debug"):  # at a breakpoint a person looks at any of them
+                    with self.outputs.muted(), shell.builtin_trap:
+                        self._loaded = [*self._loaded, *self._carrier.load_all()]
                 loaded = True
                 with self.shell.builtin_trap:
                     self._inbox.take(request.get("letters") or 0)
@@ -230,6 +233,8 @@ class Cell:
                     debugging = True
                 content = run(request)
             finally:
+                if debugging and self._bridge is not None and not request.get("keep"):
+                    self._bridge.pause()
                 if self._serves:
                     _ignore_interrupts()
         except BaseException as error:  # noqa: BLE001  the reply must not be lost

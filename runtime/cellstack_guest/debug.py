@@ -37,6 +37,8 @@ LISTENING = "cellstack_listening"
 _HEADER = re.compile(rb"Content-Length: *(\d+)\r\n(?:[^\r\n]+\r\n)*\r\n")
 _HIDDEN = re.compile(r"__\w+__|get_ipython|debugpy|exit|quit|In|Out|_oh|_dh|_{1,3}|_\d.*|_i.*")
 _READ_BYTES = 2**16
+_LAST = 2**30  # number of our own request: of no other
+SAY_SECONDS = 1.0
 
 
 def is_debuggers(module: str) -> bool:
@@ -61,6 +63,7 @@ class Bridge:
         self._made_folder = False
         self._explorer: _Explorer | None = None
         self._transforms: list[Any] | None = None
+        self._said = threading.Event()
 
     def start(self, sources: Mapping[str, str]) -> None:
         """Listen, and say so to the host. sources: the text of cells by the file name that their code has."""
@@ -96,11 +99,16 @@ class Bridge:
         if leading_empty_lines in transforms:
             transforms.remove(leading_empty_lines)
 
-    def end(self) -> None:
-        """Trace no more, and leave nothing behind that a cell has not made."""
+    def pause(self) -> None:
+        """Trace this thread no more: the cell's code is over."""
         import debugpy  # noqa: PLC0415, T100  as in `start`
 
         debugpy.trace_this_thread(False)
+
+    def end(self) -> None:
+        """Have said what debugpy has to say, and leave nothing behind that a cell has not made."""
+        self._to_adapter({"type": "request", "seq": _LAST, "command": "threads"})
+        self._said.wait(SAY_SECONDS)
         for namespace, name, old, new in self._patched:
             if namespace.get(name) is new:
                 if old is _MISSING:
@@ -130,9 +138,13 @@ class Bridge:
                 if answer is not None:
                     self._answer(request, answer)
                 else:
-                    text = json.dumps(request).encode()
-                    self._adapter.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(text), text))
+                    self._to_adapter(request)
         self._inside.close()
+
+    def _to_adapter(self, request: Message) -> None:
+        text = json.dumps(request).encode()
+        with self._lock:
+            self._adapter.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(text), text))
 
     def _from_adapter(self) -> None:
         data = bytearray()
@@ -140,8 +152,12 @@ class Bridge:
             data += piece
             while (header := _HEADER.match(data)) and len(data) >= header.end() + int(header[1]):
                 end = header.end() + int(header[1])
-                self._send(json.loads(data[header.end() : end]))
+                message = json.loads(data[header.end() : end])
                 del data[:end]
+                if message.get("request_seq") == _LAST:
+                    self._said.set()  # answers and events come in order
+                else:
+                    self._send(message)
 
     def _send(self, message: Message) -> None:
         self._outputs.send({"type": "debug", "message": message})

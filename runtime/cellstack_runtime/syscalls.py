@@ -182,6 +182,12 @@ def set_title(title: str) -> None:
         ctypes.memmove(start, title.encode()[: room - 1].ljust(room, b"\0"), room)
 
 
+def trim_heap() -> None:
+    """Give back what the C library holds of freed memory, where it can be asked to (glibc)."""
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
+
+
 def mount_setattr(fd: int, attributes: int, *, userns_fd: int = 0, recursive: bool = False) -> None:
     """Set attributes of the mount `fd`, among them its id mapping (that of `userns_fd`)."""
     attr = abi.MountAttr(attr_set=attributes, userns_fd=userns_fd)

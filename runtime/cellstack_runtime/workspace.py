@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cellstack_runtime import hardening, idmap
+from cellstack_runtime import hardening, idmap, syscalls
 from cellstack_runtime.broker.channel import close_all
 from cellstack_runtime.client import BrokerClient, Conversation, ZygoteGoneError
 from cellstack_runtime.clock import Clock
@@ -318,6 +318,7 @@ class Workspace:
         self._waiting = None
         self._throw_away(task)
         self.zygotes.rest()
+        syscalls.trim_heap()
 
     def wake(self) -> None:
         """Make ready for a cell that may come, if what waited for it was given back."""

@@ -195,7 +195,10 @@ class Zygotes:
             await asyncio.shield(self._started[key])
         except CellstackError:
             self._started.pop(key, None)
-            raise
+            if not self._modules:
+                raise
+            self._refuse(self._modules)  # they may take more memory than the limit is by now
+            await self._ensure(key, head)
 
     async def _start(self, key: str, head: str | None, *, after: str = "", ahead: Import | None = None) -> set[str]:
         """Start a zygote, forked from `after` if that is there; return the modules that it has.

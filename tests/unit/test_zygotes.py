@@ -204,6 +204,17 @@ def test_what_ends_a_zygote_is_not_tried_again(run: Run) -> None:
     run(test)
 
 
+def test_modules_that_no_longer_fit_into_the_limit_are_left_to_cells(run: Run) -> None:
+    async def test(notebook: Notebook) -> None:
+        await notebook.run("import pandas", "pandas")
+        notebook.zygotes.rest()
+        notebook.broker.kills = {"pandas"}
+        await notebook.begin()
+        assert notebook.preloaded == []
+
+    run(test)
+
+
 def test_modules_are_imported_with_the_environment_that_they_had(run: Run) -> None:
     async def test(notebook: Notebook) -> None:
         await notebook.run("import os\nos.environ['A'] = '1'\nimport numpy", "numpy", environ={"A": "1"})

@@ -70,6 +70,7 @@ class Link:
     def rest(self) -> None:
         """Answer what is still asked: the cell has ended, and nobody reads what its container says until the next."""
         self.idle = True
+        self.stopped.clear()  # that a thread went on may not have been read
         self._answer_all()
 
     def _answer_all(self) -> None:

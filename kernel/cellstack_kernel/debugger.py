@@ -61,6 +61,7 @@ class Debugger:
         self._exceptions: dict[str, Any] | None = None
         self._sources: dict[str, str] = {}
         self._cell: Link | None = None
+        self._untold = False  # a container that is kept for the next cell has breakpoints that are no more
         self._standing_by: Link | None = None
         self._head: str | None = None  # the layer whose variables that one has
         self._reading: asyncio.Task[None] | None = None
@@ -71,10 +72,16 @@ class Debugger:
 
     def settings(self, code: str) -> dict[str, Any] | None:
         """Return what a container needs to know that is going to run `code`; None when it needs no debugger."""
-        return {"sources": {**self._sources, file_name(code): code}} if self.started else None
+        return {"sources": {**self._sources, file_name(code): code}} if self.is_wanted else None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the next cell has to wait for it: also to let go of a container that has been kept."""
+        return self.started or self._untold
 
     def begin(self, container: CellContainer) -> None:
         """Attach to a container that was sent `settings`."""
+        self._untold = False
         self._end_standing_by()
         if self._cell is None or self._cell.container is not container:
             self._cell = Link(container, self._happened)
@@ -97,7 +104,7 @@ class Debugger:
             if kept:
                 link.rest()
                 return
-            self._cell = None
+            self._cell, self._untold = None, False
             link.close()
             for thread in link.stopped:
                 body = {"threadId": thread, "allThreadsContinued": True}
@@ -132,8 +139,7 @@ class Debugger:
         for path in self._sources.keys() | self._marked:
             breakpoints = self._breakpoints.get(path, [])
             await link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": breakpoints})
-        if self._exceptions is not None:
-            await link.ask("setExceptionBreakpoints", self._exceptions)
+        await link.ask("setExceptionBreakpoints", self._exceptions or {"filters": []})
 
     def _happened(self, link: Link, event: Message) -> None:
         body = event.get("body")
@@ -368,13 +374,14 @@ class Debugger:
         self._breakpoints.clear()
         self._end_standing_by()
         link = self._cell
-        if link is not None:
+        if link is not None and link.idle:
+            self._untold = True  # what is sent now might arrive only when the next cell runs
+        elif link is not None:
             # debugpy itself stays connected: the container may have cells that come after debugging is on again.
             asked = [link.ask("setBreakpoints", {"source": {"path": path}, "breakpoints": []}) for path in marked]
             asked.append(link.ask("setExceptionBreakpoints", {"filters": []}))
             asked += [link.ask("continue", {"threadId": thread}) for thread in link.stopped]
-            if not link.idle:  # else the answers come with the next cell
-                await asyncio.wait(asked, timeout=REQUEST_SECONDS)
+            await asyncio.wait(asked, timeout=REQUEST_SECONDS)
         return success({})
 
 

@@ -342,7 +342,7 @@ class Executor:
 
     def _debugger_for(self, request: Request) -> Debugger | None:
         """Return the debugger that looks at a cell, if one does."""
-        on = self.debugger is not None and self.debugger.started and request.main and request.kind == "execute"
+        on = self.debugger is not None and self.debugger.is_wanted and request.main and request.kind == "execute"
         return self.debugger if on else None
 
     async def container_aside(self) -> CellContainer:

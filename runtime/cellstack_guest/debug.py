@@ -37,7 +37,7 @@ LISTENING = "cellstack_listening"
 _HEADER = re.compile(rb"Content-Length: *(\d+)\r\n(?:[^\r\n]+\r\n)*\r\n")
 _HIDDEN = re.compile(r"__\w+__|get_ipython|debugpy|exit|quit|In|Out|_oh|_dh|_{1,3}|_\d.*|_i.*")
 _READ_BYTES = 2**16
-_LAST = 2**30  # number of our own request: of no other
+_LAST = "cellstack: what the debugger has said of this cell has been sent"  # an event of our own
 SAY_SECONDS = 1.0
 
 
@@ -58,7 +58,6 @@ class Bridge:
         self._before = _contents()
         self._patched: list[tuple[dict[str, Any], str, Any, Any]] = []
         self._adapter: socket.socket
-        self._lock = threading.Lock()
         self._files: set[str] = set()
         self._made_folder = False
         self._explorer: _Explorer | None = None
@@ -107,8 +106,12 @@ class Bridge:
 
     def end(self) -> None:
         """Have said what debugpy has to say, and leave nothing behind that a cell has not made."""
-        self._to_adapter({"type": "request", "seq": _LAST, "command": "threads"})
-        self._said.wait(SAY_SECONDS)
+        from _pydevd_bundle.pydevd_constants import get_global_debugger  # noqa: PLC0415  as in `start`
+
+        pydevd = get_global_debugger()  # whose events come in order, after answers that they were sent before
+        if pydevd is not None and pydevd.writer is not None:
+            pydevd.writer.add_command(pydevd.cmd_factory.make_io_message(_LAST, 1))
+            self._said.wait(SAY_SECONDS)
         for namespace, name, old, new in self._patched:
             if namespace.get(name) is new:
                 if old is _MISSING:
@@ -138,13 +141,9 @@ class Bridge:
                 if answer is not None:
                     self._answer(request, answer)
                 else:
-                    self._to_adapter(request)
+                    text = json.dumps(request).encode()
+                    self._adapter.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(text), text))
         self._inside.close()
-
-    def _to_adapter(self, request: Message) -> None:
-        text = json.dumps(request).encode()
-        with self._lock:
-            self._adapter.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(text), text))
 
     def _from_adapter(self) -> None:
         data = bytearray()
@@ -154,8 +153,8 @@ class Bridge:
                 end = header.end() + int(header[1])
                 message = json.loads(data[header.end() : end])
                 del data[:end]
-                if message.get("request_seq") == _LAST:
-                    self._said.set()  # answers and events come in order
+                if message.get("event") == "output" and message["body"].get("output") == _LAST:
+                    self._said.set()
                 else:
                     self._send(message)
 

@@ -45,9 +45,10 @@ def reply_to(kernel: Running, request: str) -> dict[str, Any]:
             return reply
 
 
-def set_breakpoint(kernel: Running, code: str, line: int) -> str:
+def set_breakpoint(kernel: Running, code: str, line: int, **more: str) -> str:
     path = str(debug(kernel, "dumpCell", code=code)["body"]["sourcePath"])
-    reply = debug(kernel, "setBreakpoints", source={"path": path}, breakpoints=[{"line": line}], sourceModified=False)
+    breakpoints = [{"line": line, **more}]
+    reply = debug(kernel, "setBreakpoints", source={"path": path}, breakpoints=breakpoints, sourceModified=False)
     assert reply["body"]["breakpoints"][0]["verified"]
     return path
 
@@ -242,6 +243,43 @@ def test_exception_stops_where_it_is_raised(debugged: Running) -> None:
     debug(debugged, "setExceptionBreakpoints", filters=[])
     debug(debugged, "continue", threadId=body["threadId"])
     assert reply_to(debugged, request)["content"]["status"] == "ok"
+
+
+def test_exceptions_inside_the_kernel_and_the_standard_library_are_no_stops(debugged: Running) -> None:
+    debug(debugged, "setExceptionBreakpoints", filters=["raised"])
+    for code in ("import json, decimal", "'a'.missing"):
+        request = debugged.client.execute(code)
+        if "missing" in code:  # or this would be the stop of the import
+            thread = event(debugged, "stopped")["threadId"]
+            assert frame(debugged, thread)["name"] == "<module>"
+            debug(debugged, "continue", threadId=thread)
+        reply_to(debugged, request)
+
+
+def test_variables_that_a_cell_does_not_name_are_there_at_a_breakpoint(debugged: Running) -> None:
+    code = "here = 1\nlast = 2"
+    set_breakpoint(debugged, code, 2)
+    request = debugged.client.execute(code)
+    thread = event(debugged, "stopped")["threadId"]
+    at = frame(debugged, thread)["id"]
+    assert debug(debugged, "evaluate", expression="before", frameId=at, context="hover")["body"]["result"] == "[1, 2]"
+    debug(debugged, "continue", threadId=thread)
+    record = reply_to(debugged, request)["metadata"]["cellstack"]
+    assert record["carried"]["saved"] == ["here", "last"]
+
+
+def test_all_that_a_logpoint_says_comes_before_the_cell_is_over(debugged: Running) -> None:
+    code = "for i in range(20):\n    square = i * i"
+    set_breakpoint(debugged, code, 2, logMessage="i is {i}")
+    debugged.client.execute(code)
+    said: list[str] = []
+    while not (said and "i is 19" in said[-1]):
+        message = debugged.client.get_iopub_msg(timeout=PATIENCE)
+        ended = message["msg_type"] == "status" and message["parent_header"]["msg_type"] == "execute_request"
+        assert not ended or message["content"]["execution_state"] == "busy", said
+        if message["msg_type"] == "debug_event" and message["content"]["event"] == "output":
+            said.append(message["content"]["body"]["output"])
+    assert [line for line in said if line.startswith("i is")] == [f"i is {number}\n" for number in range(20)]
 
 
 def test_interrupt_ends_a_cell_that_stands_at_a_breakpoint(debugged: Running) -> None:

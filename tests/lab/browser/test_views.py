@@ -12,6 +12,7 @@ from tests.lab.browser.test_looks import AXE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from playwright.sync_api import Locator
     from tests.lab.browser.conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
@@ -29,6 +30,27 @@ for _ in range(400):
 FIRST = f"# {HOSTILE}\nopen('made.txt', 'w').write('x')"
 
 
+def check_moves(view: Locator) -> None:
+    """Have a dashboard show how the cell grows that runs as the third, with 600 MiB as its limit."""
+    expect(view).to_contain_text("cell [3] runs")
+    line = view.locator(".csv-line").first
+    expect(line).not_to_have_attribute("d", line.get_attribute("d") or "")
+    expect(view.get_by_role("img", name=re.compile(r"^Memory: .* MiB, of 600 MiB"))).to_be_visible()
+
+
+def check_limits_apply(view: Locator) -> None:
+    """Lower a running cell's limit in a dashboard's form, and write there what is none."""
+    memory = view.get_by_role("textbox", name="Memory")
+    memory.fill("300m")
+    memory.press("Enter")
+    expect(view.get_by_role("status")).to_have_text("At once, and for the cells that follow.")
+    expect(view.get_by_role("img", name=re.compile(r"^Memory: .* MiB, of 300 MiB"))).to_be_visible()
+    expect(memory).to_have_value("300m")
+    memory.fill("lots")
+    view.get_by_role("button", name="Apply at once").click()
+    expect(view.get_by_role("status")).to_contain_text("'lots' is not a size")
+
+
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_a_dashboard_moves_while_a_cell_runs_and_applies_limits(lab: Lab, theme: str, tmp_path: Path) -> None:
     name = f"views-{theme[-5:].strip().lower()}.ipynb"
@@ -41,24 +63,12 @@ def test_a_dashboard_moves_while_a_cell_runs_and_applies_limits(lab: Lab, theme:
     expect(view).to_contain_text(HOSTILE)
     expect(view).to_contain_text("8 of 8 namespaces are this cell's own.")
     lab.start(2)
-    expect(view).to_contain_text("cell [3] runs")
-    line = view.locator(".csv-line").first
-    before = line.get_attribute("d") or ""
-    expect(line).not_to_have_attribute("d", before)
-    expect(view.get_by_role("img", name=re.compile(r"^Memory: .* MiB, of 600 MiB"))).to_be_visible()
+    check_moves(view)
 
     view.locator("summary").filter(has_text="hostname").press("Enter")
     opened = view.locator("details[open]")
     expect(opened).to_have_count(1)
-    memory = view.get_by_role("textbox", name="Memory")
-    memory.fill("300m")
-    memory.press("Enter")
-    expect(view.get_by_role("status")).to_have_text("At once, and for the cells that follow.")
-    expect(view.get_by_role("img", name=re.compile(r"^Memory: .* MiB, of 300 MiB"))).to_be_visible()
-    expect(memory).to_have_value("300m")
-    memory.fill("lots")
-    view.get_by_role("button", name="Apply at once").click()
-    expect(view.get_by_role("status")).to_contain_text("'lots' is not a size")
+    check_limits_apply(view)
     expect(opened).to_have_count(1)
     lab.cell(1).screenshot(path=tmp_path / "dashboard.png")
     faults = []

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.lab.browser.test_views import GROWS
+from tests.lab.browser.test_views import GROWS, check_limits_apply, check_moves
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,20 +148,8 @@ def test_a_dashboard_moves_while_a_cell_runs_and_applies_limits(lab: Lab, webvie
     expect(view).to_contain_text("made.txt")
     expect(view).to_contain_text("8 of 8 namespaces are this cell's own.")
     webview.start(GROWS, "grows")
-    expect(view).to_contain_text("cell [3] runs")
-    line = view.locator(".csv-line").first
-    expect(line).not_to_have_attribute("d", line.get_attribute("d") or "")
-    expect(view.get_by_role("img", name=re.compile(r"^Memory: .* MiB, of 600 MiB"))).to_be_visible()
-
-    memory = view.get_by_role("textbox", name="Memory")
-    memory.fill("300m")
-    memory.press("Enter")
-    expect(view.get_by_role("status")).to_have_text("At once, and for the cells that follow.")
-    expect(view.get_by_role("img", name=re.compile(r"^Memory: .* MiB, of 300 MiB"))).to_be_visible()
-    expect(memory).to_have_value("300m")
-    memory.fill("lots")
-    view.get_by_role("button", name="Apply at once").click()
-    expect(view.get_by_role("status")).to_contain_text("'lots' is not a size")
+    check_moves(view)
+    check_limits_apply(view)
     lab.page.screenshot(path=tmp_path / "vscode.png", full_page=True)
     webview.interrupt()
     expect(view).to_contain_text("cell [3] is over")

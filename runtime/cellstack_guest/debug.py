@@ -108,7 +108,7 @@ class Bridge:
         """Have said what debugpy has to say, and leave nothing behind that a cell has not made."""
         from _pydevd_bundle.pydevd_constants import get_global_debugger  # noqa: PLC0415  as in `start`
 
-        pydevd = get_global_debugger()  # whose events come in order, after answers that they were sent before
+        pydevd = get_global_debugger()  # an answer may overtake its events, and no event another one
         if pydevd is not None and pydevd.writer is not None:
             pydevd.writer.add_command(pydevd.cmd_factory.make_io_message(_LAST, 1))
             self._said.wait(SAY_SECONDS)

@@ -189,16 +189,23 @@ class Zygotes:
     async def _ensure(self, key: str, head: str | None) -> None:
         if key not in self._started:
             self._retired.discard(key)
-            self._started[key] = asyncio.create_task(self._start(key, head))
+            self._started[key] = asyncio.create_task(self._start_anyway(key, head))
             self._retire_all_but(key)
         try:
             await asyncio.shield(self._started[key])
         except CellstackError:
             self._started.pop(key, None)
+            raise
+
+    async def _start_anyway(self, key: str, head: str | None) -> set[str]:
+        """Start a zygote, without what cells have imported where that takes more memory than the limit is by now."""
+        try:
+            return await self._start(key, head)
+        except CellstackError:
             if not self._modules:
                 raise
-            self._refuse(self._modules)  # they may take more memory than the limit is by now
-            await self._ensure(key, head)
+            self._refuse(self._modules)
+            return await self._start(key, head)
 
     async def _start(self, key: str, head: str | None, *, after: str = "", ahead: Import | None = None) -> set[str]:
         """Start a zygote, forked from `after` if that is there; return the modules that it has.

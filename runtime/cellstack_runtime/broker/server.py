@@ -204,11 +204,12 @@ class Broker:
         if container.channel is None:
             raise ContainerError("the container is gone")
         container.program = message["program"]
-        container.outside.begins(container.program["args"])
-        container.outside.record()
         container.channel.send(container.program, fds)
         pid = yield container.started
-        if pid is None:
+        if pid is not None:
+            container.outside.begins(container.program["args"])
+            container.outside.record()
+        elif container.reason is None:
             raise ContainerError("the container's init died")
         reply({"pid": pid})
         yield container.exited

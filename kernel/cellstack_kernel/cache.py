@@ -115,7 +115,7 @@ class Cache:
         # The notebook's own file is left out, but a cell may list the folder.
         seen = None if folder is None else (os.path.basename(notebook or ""), files)
         limits = (request.limits or workspace.limits).as_json()
-        what: list[Any] = [FORMAT, workspace.head, workspace.image.id, request.kind, request.code, request.number]
+        what: list[Any] = [FORMAT, workspace.head, workspace.image.id, request.kind, request.typed, request.number]
         what += [request.store_history, request.user_expressions, limits, sorted(environment(workspace).items()), seen]
         name = hashlib.sha256(json.dumps(what).encode("utf-8", "surrogatepass")).hexdigest()
         return Key(name, folder, files)

@@ -366,6 +366,8 @@ class Executor:
         return {
             "type": request.kind,
             "code": request.code,
+            "typed": request.typed,
+            "skipped": request.skipped,
             "silent": request.silent,
             "store_history": request.store_history,
             "user_expressions": request.user_expressions,
@@ -376,7 +378,7 @@ class Executor:
             "state": state,
             "layer": container.layer,
             "keep": self.keeps and request.main and request.kind != "end",
-            "debug": debugger.settings(request.code) if (debugger := self._debugger_for(request)) is not None else None,
+            "debug": debugger.settings(request.typed) if (debugger := self._debugger_for(request)) else None,
             "layer_info": {
                 "layer": container.layer,
                 "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},

@@ -54,19 +54,20 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A cell without its host magics. kind: "execute" or "shell". options: those of %%container."""
+    """A cell without its host magics. kind: "execute" or "shell". options: those of %%container.
+
+    skipped: how many lines at the top of the cell are not in `code`, so that tracebacks count right.
+    """
 
     calls: tuple[Call, ...]
     code: str
+    skipped: int = 0
     kind: str = "execute"
     options: dict[str, str] = field(default_factory=dict)
 
 
 def parse(code: str) -> Parsed:
-    """Take the host magics at the top of a cell out of it; UsageError when one is not well-formed.
-
-    Their lines stay as empty ones, so that tracebacks count right.
-    """
+    """Take the host magics at the top of a cell out of it; UsageError when one is not well-formed."""
     lines = code.split("\n")
     calls: list[Call] = []
     for index, line in enumerate(lines):
@@ -80,27 +81,39 @@ def parse(code: str) -> Parsed:
             break
         calls.append(Call(match["name"], tuple(_split(match["rest"] or "")), about=bool(match["help"])))
         lines[index] = ""
-    return _cell_magic(tuple(calls), lines) if "%%" in code else Parsed(tuple(calls), "\n".join(lines))
-
-
-def _cell_magic(calls: tuple[Call, ...], lines: list[str]) -> Parsed:
-    first = next((i for i, line in enumerate(lines) if line.strip()), None)
-    options: dict[str, str] = {}
+    options = {}
+    first = _first(lines)
     if first is not None and re.match(r"%%container\b", lines[first]):
-        options = _options("%%container", _split(lines[first][len("%%container") :]), CELL_OPTIONS)
-        if options.get("commit", "yes") not in ("yes", "no"):
-            raise UsageError(f"commit={options['commit']} is neither yes nor no")
-        if "image" in options:
-            raise UsageError(
-                "%%container image= is not in this version", hint="%image REF chooses the image of the following cells"
-            )
+        options = _options_of_container(lines[first])
         lines[first] = ""
-        first = next((i for i, line in enumerate(lines) if line.strip()), None)
+        first = _first(lines)
     if first is not None and re.match(r"%%build\b", lines[first]):
         raise UsageError("%%build is not in this version", hint="Images come from this environment: %images")
+    kind = "execute"
     if first is not None and re.match(r"%%sh\s*$", lines[first]):
-        return Parsed(calls, "\n".join(["", *lines[first + 1 :]]).lstrip("\n"), "shell", options)
-    return Parsed(calls, "\n".join(lines), "execute", options)
+        kind = "shell"
+        lines[first] = ""
+        first = _first(lines)
+    elif lines == code.split("\n"):
+        return Parsed((), code)
+    skipped = first or 0
+    return Parsed(tuple(calls), "\n".join(lines[skipped:]), skipped, kind, options)
+
+
+def _first(lines: list[str]) -> int | None:
+    """Return which line is the first that is not empty."""
+    return next((index for index, line in enumerate(lines) if line.strip()), None)
+
+
+def _options_of_container(line: str) -> dict[str, str]:
+    options = _options("%%container", _split(line[len("%%container") :]), CELL_OPTIONS)
+    if options.get("commit", "yes") not in ("yes", "no"):
+        raise UsageError(f"commit={options['commit']} is neither yes nor no")
+    if "image" in options:
+        raise UsageError(
+            "%%container image= is not in this version", hint="%image REF chooses the image of the following cells"
+        )
+    return options
 
 
 def _split(text: str) -> list[str]:

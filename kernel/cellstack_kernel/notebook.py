@@ -212,7 +212,15 @@ class Notebook:
         options = dict(parsed.options)
         commit = options.pop("commit", "yes") != "no"
         limits = self.workspace.limits.updated(options) if options else None
-        return replace(request, code=parsed.code, kind=parsed.kind, limits=limits, commit=commit)
+        return replace(
+            request,
+            code=parsed.code,
+            typed=request.code,
+            skipped=parsed.skipped,
+            kind=parsed.kind,
+            limits=limits,
+            commit=commit,
+        )
 
     async def check_limits(self, wanted: Limits, front: FrontEnd) -> None:
         """Pass when the notebook may have these limits; GrantError or HostError says why not."""

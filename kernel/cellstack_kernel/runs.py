@@ -49,12 +49,16 @@ class InterruptError(CellstackError):
 class Request:
     """What to run. kind: "execute" or "shell". commit: whether the result becomes a layer. tags: the cell's.
 
+    typed: the cell as it was typed, whose host magics are not in `code`; skipped: the lines at its top that are not.
+
     parent: the message that asked, as libraries in the cell see it. main: whether it is one of the notebook's own
     cells, which run one after the other, and not one that a subshell runs beside them. interrupted: whether an
     interrupt has come for it, from the moment it was taken up.
     """
 
     code: str
+    typed: str = ""
+    skipped: int = 0
     kind: str = "execute"
     number: int = 0
     silent: bool = False

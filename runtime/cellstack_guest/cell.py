@@ -334,15 +334,17 @@ class Cell:
         if transformed != self._static.text and names.reach_of_source(transformed).everything:
             with self.outputs.muted():
                 self._carrier.load_all()
+        typed = request.get("typed") or code
+        transformed = "\n" * request.get("skipped", 0) + transformed
         result = shell.run(
-            code, transformed, failed, silent=silent, store_history=store, cell_id=request.get("cell_id")
+            typed, transformed, failed, silent=silent, store_history=store, cell_id=request.get("cell_id")
         )
         failed_with = result.error_in_exec
         if store and failed_with is not None and shell.last_error and not isinstance(failed_with, SystemExit):
             with self.outputs.muted():  # methods of the person's objects run here
                 failure = failures.taken(failed_with, self._namespace, shell.last_error)
             self._carrier.failure = failure or self._carrier.failure
-        name = shell.compile.get_code_name(code, transformed, count) if store else None
+        name = shell.compile.get_code_name(typed, transformed, count) if store else None
         self._history.save(self._carrier.extra, count, name)
         if shell.succeeded(result):
             content: Message = {"status": "ok"}
@@ -359,7 +361,7 @@ class Cell:
 
     def _run_shell(self, request: Message) -> Message:
         shell, code, count = self.shell, request["code"], self.shell.execution_count
-        typed = f"%%sh\n{code}"
+        typed = request.get("typed") or f"%%sh\n{code}"
         shell.history_manager.store_inputs(count, f"get_ipython().run_cell_magic('sh', '', {code!r})", typed)
         self._history.save(self._carrier.extra, count, shell.compile.get_code_name(typed, typed, count))
         status = programs.run_script(code)

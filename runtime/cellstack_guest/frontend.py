@@ -266,7 +266,8 @@ class Kernel:
         """Take over from `request` which message asked for it."""
         self.parents = {channel: dict(parent) for channel, parent in (request.get("parent") or {}).items()}
         if "shell" in self.parents:
-            content = {name: request.get(name) for name in ("code", "silent", "store_history", "user_expressions")}
+            content = {name: request.get(name) for name in ("silent", "store_history", "user_expressions")}
+            content["code"] = request.get("typed") or request.get("code")
             self.parents["shell"] |= {"content": content, "parent_header": {}, "metadata": {}}
 
     @property

@@ -104,6 +104,20 @@ def test_breakpoint_holds_in_a_cell_that_follows(debugged: Running) -> None:
     assert debugged.run("result")[1] == ["52"]
 
 
+@pytest.mark.parametrize("top", ["%%container memory=1g", "%layers\n\n%%container pids=50", "%layers"])
+def test_breakpoint_holds_in_a_cell_with_host_magics_at_its_top(debugged: Running, top: str) -> None:
+    code = f"{top}\nfirst = 1\nsecond = first + 1"
+    line = code.count("\n")
+    path = set_breakpoint(debugged, code, line)
+    request = debugged.client.execute(code)
+    thread = event(debugged, "stopped")["threadId"]
+    at = frame(debugged, thread)
+    assert (at["source"]["path"], at["line"]) == (path, line)
+    assert debug(debugged, "source", source={"path": path})["body"]["content"] == code
+    debug(debugged, "continue", threadId=thread)
+    assert reply_to(debugged, request)["content"]["status"] == "ok"
+
+
 def test_breakpoint_is_set_in_a_cell_that_runs(debugged: Running) -> None:
     request = debugged.client.execute(WAITING)
     while debugged.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "stream":

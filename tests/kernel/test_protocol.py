@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,19 @@ def test_probe_that_changes_nothing_leaves_no_layer(kernel: Running) -> None:
     assert kernel.run("probe()")[1] == ["1"]
 
 
+def test_lines_are_counted_and_kept_as_typed_below_host_magics(kernel: Running) -> None:
+    cells = ["%layers\n%%container memory=1g\n\nx = 1\n1/0", "%%container memory=1g\n%%time\nx = 2", "%%sh\n\ntrue"]
+    shown: list[str] = []
+    kernel.client.execute_interactive(cells[0], output_hook=lambda m: shown.extend(m["content"].get("traceback", ())))
+    assert "line 5" in re.sub(r"\x1b\[[\d;]*m", "", "".join(shown))
+    for code in cells[1:]:
+        kernel.run(code)
+    shown = kernel.run("%history")[1]
+    assert "".join(shown) == "\n".join([*cells, "%history\n"])
+    assert kernel.run("_i1 + _i3")[1] == [repr(cells[0] + cells[2])]
+    assert kernel.run("x")[1] == ["2"]
+
+
 # -- history -------------------------------------------------------------------------------------------------------
 
 
@@ -109,9 +123,7 @@ def test_history_is_that_of_earlier_kernels_too(kernel: Running, tmp_path: Path)
     again = Running(tmp_path / "other.ipynb")
     try:
         again.run("2")
-        found = again.client.history(
-            pattern=f"*{tmp_path.name}*", hist_access_type="search", reply=True, timeout=PATIENCE
-        )
+        found = again.client.history(pattern=mark, hist_access_type="search", reply=True, timeout=PATIENCE)
         assert [text for _, _, text in found["content"]["history"]] == [mark]
         now = again.client.history(hist_access_type="range", session=0, reply=True, timeout=PATIENCE)
         assert now["content"]["history"] == [[0, 1, "2"]]

@@ -17,7 +17,7 @@ def test_a_cell_without_magics_is_left_alone() -> None:
 def test_host_magics_at_the_top_are_taken_out_and_lines_keep_their_numbers() -> None:
     parsed = parse("%limits memory=1g cpus=2\n%layers\nx = 1")
     assert parsed.calls == (Call("limits", ("memory=1g", "cpus=2")), Call("layers"))
-    assert parsed.code == "\n\nx = 1"
+    assert (parsed.code, parsed.skipped) == ("x = 1", 2)
 
 
 def test_a_question_about_a_magic_is_no_call() -> None:
@@ -34,7 +34,12 @@ def test_what_is_no_host_magic_goes_to_the_container(code: str) -> None:
 
 def test_container_magic_gives_the_options_of_one_cell() -> None:
     parsed = parse("%%container memory=64m commit=no\nx = 1")
-    assert (parsed.options, parsed.code) == ({"memory": "64m", "commit": "no"}, "\nx = 1")
+    assert (parsed.options, parsed.code, parsed.skipped) == ({"memory": "64m", "commit": "no"}, "x = 1", 1)
+
+
+def test_a_comment_above_a_host_magic_stays_where_it_is() -> None:
+    parsed = parse("# hello\n%layers\nx = 1")
+    assert (parsed.calls, parsed.code, parsed.skipped) == ((Call("layers"),), "# hello\n\nx = 1", 0)
 
 
 def test_shell_cells_are_told_from_python_ones_also_below_container_options() -> None:

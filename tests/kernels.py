@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE = 120
+_NUMBERS = itertools.count(1)
 
 
 class Running:
@@ -71,3 +73,9 @@ def control(kernel: Running, msg_type: str, content: dict[str, Any] | None = Non
         if reply["parent_header"]["msg_id"] == message["header"]["msg_id"]:
             answer: dict[str, Any] = reply["content"]
             return answer
+
+
+def debug(kernel: Running, command: str, **arguments: Any) -> dict[str, Any]:
+    """Return the response to one request of the Debug Adapter Protocol."""
+    content = {"type": "request", "seq": next(_NUMBERS), "command": command, "arguments": arguments}
+    return control(kernel, "debug_request", content)

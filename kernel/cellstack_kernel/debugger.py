@@ -82,7 +82,7 @@ class Debugger:
     def begin(self, container: CellContainer) -> None:
         """Attach to a container that was sent `settings`."""
         self._untold = False
-        self._end_standing_by()
+        self.end_standing_by()
         if self._cell is None or self._cell.container is not container:
             self._cell = Link(container, self._happened)
             self._later(self._let_run(self._cell, self._introduce(self._cell)))
@@ -98,7 +98,7 @@ class Debugger:
 
     def end(self, container: CellContainer, *, kept: bool) -> None:
         """Let go of a container whose cell has ended, unless it is kept for the next one."""
-        self._end_standing_by()  # what it knows of variables is old
+        self.end_standing_by()  # what it knows of variables is old
         link = self._cell
         if link is not None and link.container is container:
             if kept:
@@ -192,7 +192,7 @@ class Debugger:
 
     async def _stand_by(self, executor: Executor) -> Link:
         """Make a container with the variables of head, in place of one that has those of another layer."""
-        self._end_standing_by()
+        self.end_standing_by()
         self._head = executor.head
         container = await executor.container_aside()
         while self._head != executor.head:  # a cell has ended meanwhile
@@ -219,7 +219,8 @@ class Debugger:
             with contextlib.suppress(CellstackError):
                 await link.container.discard()
 
-    def _end_standing_by(self) -> None:
+    def end_standing_by(self) -> None:
+        """End the container that stands by; another one is made when it is needed."""
         link, self._standing_by = self._standing_by, None
         if link is not None and not link.closed:
             link.container.kill("interrupt")
@@ -227,7 +228,7 @@ class Debugger:
     async def close(self) -> None:
         """End what stands by."""
         self._closing = True
-        self._end_standing_by()
+        self.end_standing_by()
         if self._reading is not None:
             await asyncio.wait({self._reading})
 
@@ -236,6 +237,7 @@ class Debugger:
     async def answer(self, request: dict[str, Any], executor: Executor) -> dict[str, Any]:
         """Return the reply to a debug_request: a response of the Debug Adapter Protocol, {} when debugging is off."""
         command, arguments = request["command"], request.get("arguments") or {}
+        executor.workspace.attend()
         reply = await self._answer(command, arguments, executor)
         if not reply:
             return {}
@@ -372,7 +374,7 @@ class Debugger:
         self.started, self._exceptions = False, None
         marked = list(self._breakpoints)
         self._breakpoints.clear()
-        self._end_standing_by()
+        self.end_standing_by()
         link = self._cell
         if link is not None and link.idle:
             self._untold = True  # what is sent now might arrive only when the next cell runs

@@ -189,6 +189,7 @@ class CellstackKernel(Kernel):
         notebook.connection = self._connection_file
         notebook.journal = Journal(session.path, notebook.workspace.chore)
         notebook.executor.debugger = self.debugger
+        notebook.workspace.on_rest = self.debugger.end_standing_by
         notebook.feed = Feed(notebook, ShellFront(self, None, None))
         await notebook.feed.expect(await self._views)
         return notebook

@@ -101,6 +101,9 @@ class Workspace:
         self._program_clock: Clock | None = None  # of `run`, which has one container
         broker.on_event = self._on_event
         self.on_change: Callable[[], None] = lambda: None  # head, settings, or what runs: see what it is now
+        self.on_rest: Callable[[], None] = lambda: (
+            None
+        )  # nobody has asked for anything for long: end what was made aside
         self._mask: tuple[str, str | None, Any] | None = None
         self._unsaved = self._saving = False
         self._unchanged_at = 0.0  # when the last cell ended, if it changed no file
@@ -311,6 +314,7 @@ class Workspace:
         """Give back what waits for the next cell, if nothing runs: the container, and the zygote with all it has."""
         if self._waiting is None:
             return  # a cell runs, and prepares for the next one at its end
+        self.on_rest()
         task = self._waiting[1]
         if not task.done() or len(self._containers) > 1 or self._chores:
             self._rest_later()
@@ -319,6 +323,11 @@ class Workspace:
         self._throw_away(task)
         self.zygotes.rest()
         syscalls.trim_heap()
+
+    def attend(self) -> None:
+        """Note that somebody looks at the notebook, though no cell runs: it does not rest yet."""
+        if self._waiting is not None:
+            self._rest_later()
 
     def wake(self) -> None:
         """Make ready for a cell that may come, if what waited for it was given back."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.kernels import PATIENCE, control
+from tests.kernels import PATIENCE, control, debug
 
 from cellstack_guest.frontend import CellCompiler
 from cellstack_kernel.debugger import file_name
@@ -21,13 +20,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
 WAITING = "import time\nwaiting = True\nprint('waits')\nwhile waiting:\n    time.sleep(0.01)"
 FUNCTION = "def add(a, b):\n    c = a + b\n    return c"
-NUMBERS = itertools.count(1)
-
-
-def debug(kernel: Running, command: str, **arguments: Any) -> dict[str, Any]:
-    """Return the response to one request of the Debug Adapter Protocol."""
-    content = {"type": "request", "seq": next(NUMBERS), "command": command, "arguments": arguments}
-    return control(kernel, "debug_request", content)
 
 
 def event(kernel: Running, name: str) -> dict[str, Any]:

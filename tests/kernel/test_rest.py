@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from tests.kernels import PATIENCE, Running
+from tests.kernels import PATIENCE, Running, debug
 
 from cellstack_runtime.broker.server import REST_SECONDS
 
@@ -60,6 +60,16 @@ def test_containers_that_were_begun_ahead_go_when_no_cell_comes(kernel: Running)
     time.sleep(REST_SECONDS)
     wait_for(kernel, 1, 2)
     assert kernel.run("1+1")[1] == ["2"]
+
+
+def test_a_debugger_that_is_left_on_does_not_keep_a_notebook_from_its_rest(resting: Running) -> None:
+    resting.run("x = 5")
+    assert debug(resting, "initialize", adapterID="")["success"]
+    assert debug(resting, "attach")["success"]
+    wait_for(resting, 0, 0)
+    assert "x" in [found["name"] for found in debug(resting, "inspectVariables")["body"]["variables"]]
+    wait_for(resting, 0, 0)
+    assert resting.run("x")[1] == ["5"]
 
 
 def test_a_notebook_that_nobody_uses_gives_back_what_waits_for_its_next_cell(resting: Running) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cellstack_guest.protocol import Message
     from cellstack_runtime.containers import CellContainer
 
-LISTENING = "cellstack_listening"
+LISTENING, REFUSED = "cellstack_listening", "cellstack_refused"
 GOING_ON = ("continue", "next", "stepIn", "stepOut")
 
 
@@ -27,6 +27,7 @@ class Link:
         self.attachment: Message = failure("debugpy does not answer; is it in the image?")
         self.closed = False
         self.idle = False  # a container that is kept for the next cell: nobody reads what it says meanwhile
+        self._refusal = ""  # why there is no debugger in it
         self._on_event = on_event
         self._waiting: dict[int, tuple[str, asyncio.Future[Message]]] = {}  # by number, with the command
         self._events: dict[str, asyncio.Event] = {name: asyncio.Event() for name in (LISTENING, "initialized")}
@@ -40,8 +41,8 @@ class Link:
         """Send a request; the future is its response, one without success when the container ends before it."""
         self._number += 1
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        if self.closed:
-            answer.set_result(failure("the cell has ended"))
+        if self.closed or self._refusal:
+            answer.set_result(failure(self._refusal or "the cell has ended"))
             return answer
         self._waiting[self._number] = command, answer
         message = {"type": "request", "seq": self._number, "command": command, "arguments": arguments}
@@ -56,7 +57,10 @@ class Link:
             if answer is not None and not answer.done():
                 answer.set_result(message)
         elif message.get("type") == "event" and isinstance(message.get("event"), str):
-            if message["event"] in self._events:
+            if message["event"] == REFUSED:
+                self._refusal = str(body_of(message).get("text"))
+                self._events[LISTENING].set()  # it is asked then, and answers with this
+            elif message["event"] in self._events:
                 self._events[message["event"]].set()
             self._on_event(self, message)
 

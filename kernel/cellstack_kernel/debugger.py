@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipykernel.compiler import get_tmp_hash_seed, murmur2_x86
 
-from cellstack_kernel.debuggee import LISTENING, Link, body_of, failure, first, success
+from cellstack_kernel.debuggee import LISTENING, REFUSED, Link, body_of, failure, first, success
 from cellstack_kernel.frames import FrameError, checked
 from cellstack_runtime.errors import CellstackError
 
@@ -46,7 +46,7 @@ OF_NO_STOP = (
     *("inspectVariables", "modules", "richInspectVariables"),
     *("setBreakpoints", "setExceptionBreakpoints", "source"),
 )
-NOT_FORWARDED = ("terminated", "exited", "initialized", LISTENING)
+NOT_FORWARDED = ("terminated", "exited", "initialized", LISTENING, REFUSED)
 
 
 class Debugger:

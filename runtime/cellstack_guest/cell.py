@@ -401,10 +401,17 @@ class Cell:
     def _debug(self, settings: Message) -> None:
         """Have the host attach a debugger, and wait until it has. settings: {"sources": {file name: text}}."""
         if self._bridge is None:
-            self._bridge = debug.Bridge(self.shell, self._inbox, self.outputs)
-            self._bridge.start(settings["sources"])
+            try:
+                self._bridge = debug.Bridge(self.shell, self._inbox, self.outputs)
+            except Exception as error:  # noqa: BLE001  another layer may have anything in the place of debugpy
+                why = f"the debugger cannot be used in this container: {type(error).__name__}: {error}"
+                self.outputs.send({"type": "debug", "message": debug.refusal(why)})
+                self.shell.notices.append(f"{why}; the cell has run without it")
+            else:
+                self._bridge.start(settings["sources"])
         self._inbox.wait_for("debug_ready")
-        self._bridge.begin()
+        if self._bridge is not None:
+            self._bridge.begin()
 
     def _stand_by(self, request: Message) -> None:
         """Have all variables, and let a debugger look at them until this container is ended."""

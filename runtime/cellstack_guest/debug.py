@@ -33,7 +33,7 @@ Message = dict[str, Any]
 
 FOLDER = "/tmp/ipykernel_1"  # noqa: S108  where CellCompiler says that cells are
 MODULES = ("debugpy", "pydev", "_pydev")
-LISTENING = "cellstack_listening"
+LISTENING, REFUSED = "cellstack_listening", "cellstack_refused"
 _HEADER = re.compile(rb"Content-Length: *(\d+)\r\n(?:[^\r\n]+\r\n)*\r\n")
 _HIDDEN = re.compile(r"__\w+__|get_ipython|debugpy|exit|quit|In|Out|_oh|_dh|_{1,3}|_\d.*|_i.*")
 _READ_BYTES = 2**16
@@ -46,16 +46,23 @@ def is_debuggers(module: str) -> bool:
     return module.startswith(MODULES)
 
 
+def refusal(why: str) -> Message:
+    """Return the event that tells the host that no debugger will listen here."""
+    return {"type": "event", "event": REFUSED, "body": {"text": why}}
+
+
 class Bridge:
-    """debugpy in this process, reached through the cell's socket."""
+    """debugpy in this process, reached through the cell's socket; its import may raise anything."""
 
     def __init__(self, shell: Any, inbox: Inbox, outputs: Outputs) -> None:
         self._shell = shell
         self._outputs = outputs
+        self._before = _contents()
+        import debugpy  # noqa: F401, PLC0415, T100  only a cell that is debugged needs it
+
         self._outside, self._decoder = inbox.sock, inbox.detach_decoder()
         inside, inbox.sock = socket.socketpair()
         self._inside = inside
-        self._before = _contents()
         self._patched: list[tuple[dict[str, Any], str, Any, Any]] = []
         self._adapter: socket.socket
         self._files: set[str] = set()
@@ -66,10 +73,10 @@ class Bridge:
 
     def start(self, sources: Mapping[str, str]) -> None:
         """Listen, and say so to the host. sources: the text of cells by the file name that their code has."""
+        import debugpy  # noqa: PLC0415, T100  it is there by now
+
         environment = dict(os.environ)
         os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else it warns of modules that nobody debugs
-        import debugpy  # noqa: PLC0415, T100  only a cell that is debugged needs it
-
         for path, text in sources.items():
             self._write(path, text)
         debugpy.configure(subProcess=False)

@@ -124,6 +124,14 @@ def test_breakpoint_is_set_in_a_cell_that_runs(debugged: Running) -> None:
     assert reply_to(debugged, request)["content"]["status"] == "ok"
 
 
+def test_cells_run_on_where_there_is_no_debugger_any_more(debugged: Running) -> None:
+    debugged.run("import shutil, debugpy, os; shutil.rmtree(os.path.dirname(debugpy.__file__)); x = 1")
+    why = "the debugger cannot be used in this container: ModuleNotFoundError: No module named 'debugpy'"
+    for _ in range(2):
+        assert debugged.run("x")[1] == ["1", f"{why}; the cell has run without it\n"]
+        assert debug(debugged, "inspectVariables")["message"] == why
+
+
 def test_modules_beside_the_notebook_have_breakpoints(debugged: Running) -> None:
     (debugged.notebook.parent / "beside.py").write_text("def twice(x):\n    return 2 * x\n")
     path = "/work/beside.py"

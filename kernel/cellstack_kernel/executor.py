@@ -74,10 +74,11 @@ class Executor:
         kept = self.kept.container if self.kept is not None else None
         return self.running or kept
 
-    def interrupt(self) -> None:
-        """Interrupt what runs; a second time in the same run kills its container."""
+    def interrupt(self, *, beside: bool = True) -> None:
+        """Interrupt what runs, with `beside` also in subshells; a second time in the same run kills its container."""
         for run in self.runs:
-            run.interrupt()
+            if run.request.main or beside:
+                run.interrupt()
 
     def kill(self) -> None:
         """Kill what runs."""

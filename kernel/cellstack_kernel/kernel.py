@@ -118,7 +118,9 @@ class CellstackKernel(Kernel):
         self.loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[Notebook] | None = None
         self._record: ContextVar[dict[str, Any]] = ContextVar("record", default={})  # noqa: B039  never changed
-        self._interrupts: set[asyncio.Event] = set()  # one of each request and each wait that an interrupt ends
+        # One of each request and each wait that an interrupt ends, and whether it is of a cell of the notebook.
+        self._interrupts: dict[asyncio.Event, bool] = {}
+        self._is_main: ContextVar[bool] = ContextVar("is_main", default=True)
         self._usage = Usage()
         self._letters: dict[str, Letter] = {}  # by the id of the message, which was offered to the cell that ran
         self._left: resume.Left | None = None
@@ -217,14 +219,14 @@ class CellstackKernel(Kernel):
         """Wait for what comes before or beside a cell's run; InterruptError when an interrupt comes first."""
         came = asyncio.Event()
         waiting, interrupted = asyncio.ensure_future(work), asyncio.ensure_future(came.wait())
-        self._interrupts.add(came)
+        self._interrupts[came] = self._is_main.get()
         try:
             await asyncio.wait({waiting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
             if came.is_set():
                 raise InterruptError("interrupted before the cell ran", hint=UNCHANGED)
             return waiting.result()
         finally:
-            self._interrupts.discard(came)
+            del self._interrupts[came]
             waiting.cancel()
             interrupted.cancel()
 
@@ -272,9 +274,10 @@ class CellstackKernel(Kernel):
             parent={SHELL: _shown(parent, ident), CONTROL: _shown(self._control_parent, self._control_parent_ident)},
             main=self.channels.current is not None and self.channels.current.message["header"] is parent["header"],
         )
+        self._is_main.set(request.main)
         if store_history:
             self.typed.add(number, code)
-        self._interrupts.add(request.interrupted)
+        self._interrupts[request.interrupted] = request.main
         try:
             notebook = await self._notebook()
             outcome = await notebook.execute(request, front)
@@ -286,7 +289,7 @@ class CellstackKernel(Kernel):
             what = f"something in the kernel is wrong ({type(error).__name__}: {error}); its log says more"
             return failed(CellstackError(what, hint="Restart it, and please report this"), request, front).content
         finally:
-            self._interrupts.discard(request.interrupted)
+            del self._interrupts[request.interrupted]
         self._record.set(outcome.record)
         await self.iopub_socket.drained(wholly=True)
         return {**empty, **outcome.content, "execution_count": count}
@@ -422,12 +425,14 @@ class CellstackKernel(Kernel):
         self.session.send(stream, "interrupt_reply", {"status": "ok"}, parent, ident=ident)
 
     def interrupt_cell(self) -> None:
-        """Interrupt the running cell, or what it waits for."""
-        for came in self._interrupts:
-            came.set()
+        """Interrupt the notebook's cell, or what it waits for; when there is none, those of subshells."""
+        beside = not any(self._interrupts.values())
+        for came, is_main in self._interrupts.items():
+            if is_main or beside:
+                came.set()
         notebook = self._ready()
         if notebook is not None:
-            notebook.executor.interrupt()
+            notebook.executor.interrupt(beside=beside)
 
     async def do_shutdown(self, restart: bool) -> dict[str, Any]:
         """End the containers, then the kernel."""

@@ -88,6 +88,21 @@ def test_what_a_subshell_does_while_no_cell_runs_is_the_notebooks(kernel: Runnin
     assert reply_to(kernel, start(kernel, "1", subshell))["content"]["status"] == "error"
 
 
+def test_an_interrupt_is_for_the_notebooks_cell_and_for_subshells_when_there_is_none(kernel: Running) -> None:
+    subshell = control(kernel, "create_subshell_request")["subshell_id"]
+    endless = "print('goes', flush=True)\nwhile True: pass"
+    beside, main = start(kernel, endless, subshell), start(kernel, endless)
+    going: set[str] = set()
+    while going != {beside, main}:
+        message = kernel.client.get_iopub_msg(timeout=PATIENCE)
+        if message["msg_type"] == "stream":
+            going.add(message["parent_header"]["msg_id"])
+    for request in (main, beside):
+        assert control(kernel, "interrupt_request")["status"] == "ok"
+        reply = reply_to(kernel, request)
+        assert (reply["content"]["status"], reply["content"]["ename"]) == ("error", "KeyboardInterrupt")
+
+
 # -- probes --------------------------------------------------------------------------------------------------------
 
 

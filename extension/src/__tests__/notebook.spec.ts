@@ -5,7 +5,7 @@ import { ReactWidget } from '@jupyterlab/ui-components';
 
 import { Store } from '../model/store';
 import { Ask, NotebookFront, runMagic } from '../notebook/front';
-import { CellLines, ICellLine, ILinesHost } from '../notebook/lines';
+import { CellLines, ICellLine, ILinesHost, withOwnLimit } from '../notebook/lines';
 import { DEFAULTS } from '../settings';
 import { id, settled } from './fakes';
 import { FakeCell, FakeKernel, FakePanel, FakeTracker, FakeWidget } from './notebook';
@@ -208,7 +208,7 @@ describe('lines under cells', () => {
     const { kernel, lines: shown } = await lines(undefined, { status: 'ok', layer: id(1) });
     expect([...shown.keys()]).toEqual(['a']);
     kernel.requests('b', 'r1');
-    expect(shown.get('b')?.state.value.runs).toBe(true);
+    expect(shown.get('b')?.state.value.run).toBe('waits');
   });
 
   it("keep the record of a reply in the metadata of the request's cell", async () => {
@@ -217,7 +217,7 @@ describe('lines under cells', () => {
     kernel.replies('r1', RECORD);
     expect(cells[1].model.getMetadata('cellstack')).toMatchObject({ status: 'ok', layer: id(1) });
     expect(cells[0].model.getMetadata('cellstack')).toBeUndefined();
-    expect(shown.get('b')?.state.value).toMatchObject({ runs: false, record: { layer: id(1) } });
+    expect(shown.get('b')?.state.value).toMatchObject({ run: 'none', record: { layer: id(1) } });
   });
 
   it('show a run while another request of the cell waits, and lose an aborted one', async () => {
@@ -225,10 +225,40 @@ describe('lines under cells', () => {
     kernel.requests('a', 'r1');
     kernel.requests('a', 'r2');
     kernel.replies('r1', RECORD);
-    expect(shown.get('a')?.state.value.runs).toBe(true);
+    expect(shown.get('a')?.state.value.run).toBe('waits');
     kernel.replies('r2', RECORD, 'aborted');
-    expect(shown.get('a')?.state.value).toMatchObject({ runs: false, record: null });
+    expect(shown.get('a')?.state.value).toMatchObject({ run: 'none', record: null });
     expect(cells[0].model.getMetadata('cellstack')).toBeUndefined();
+  });
+
+  it('run once the kernel has taken them up, also when they have been moved meanwhile', async () => {
+    const { kernel, panel, cells, lines: shown } = await lines();
+    kernel.requests('a', 'r1');
+    kernel.requests('b', 'r2');
+    kernel.begins('r1');
+    expect([shown.get('a')?.state.value.run, shown.get('b')?.state.value.run]).toEqual([
+      'on',
+      'waits'
+    ]);
+    const moved = new FakeCell('a', undefined, 'x = 1');
+    panel.content.widgets.splice(0, 2, cells[1], moved);
+    panel.content.modelContentChanged.emit();
+    await settled();
+    expect(shown.get('a')?.state.value.run).toBe('on');
+    kernel.replies('r1', RECORD);
+    expect(moved.model.getMetadata('cellstack')).toMatchObject({ layer: id(1) });
+  });
+
+  it('know which kernel runs them', async () => {
+    const { lines: shown } = await lines(undefined, { status: 'ok', layer: id(1) });
+    expect(shown.get('a')?.kernel).toBe('k1');
+  });
+
+  it('go with the outputs that a person clears', async () => {
+    const { cells, lines: shown } = await lines(undefined, { status: 'ok', layer: id(1) });
+    cells[0].model.clear();
+    expect(cells[0].model.getMetadata('cellstack')).toBeUndefined();
+    expect(shown.get('a')?.state.value.record).toBeNull();
   });
 
   it('wait no longer when the kernel restarts, dies or is another one', async () => {
@@ -239,12 +269,12 @@ describe('lines under cells', () => {
       () => panel.use(new FakeKernel('k2'))
     ]) {
       kernel.requests('a', 'r1');
-      expect(shown.get('a')?.state.value.runs).toBe(true);
+      expect(shown.get('a')?.state.value.run).toBe('waits');
       end();
-      expect(shown.get('a')?.state.value.runs).toBe(false);
+      expect(shown.get('a')?.state.value.run).toBe('none');
     }
     kernel.requests('a', 'r2');
-    expect(shown.get('a')?.state.value.runs).toBe(false);
+    expect(shown.get('a')?.state.value.run).toBe('none');
   });
 
   it('bring up to date what has run while no page was there, where the code is what was run', async () => {
@@ -259,7 +289,7 @@ describe('lines under cells', () => {
     await settled();
     expect(cells[0].model.outputs.all).toEqual(outputs);
     expect(cells[0].model.executionCount).toBe(3);
-    expect(shown.get('a')?.state.value).toMatchObject({ runs: false, record: { layer: id(1) } });
+    expect(shown.get('a')?.state.value).toMatchObject({ run: 'none', record: { layer: id(1) } });
     expect(cells[1].model.outputs.all).toEqual([]);
     expect(cells[1].model.executionCount).toBeNull();
   });
@@ -272,7 +302,7 @@ describe('lines under cells', () => {
     const { cells, lines: shown } = await lines(kernel);
     await settled();
     expect(cells[0].model.executionState).toBe('running');
-    expect(shown.get('a')?.state.value.runs).toBe(true);
+    expect(shown.get('a')?.state.value.run).toBe('on');
     expect(cells[0].model.outputs.all).toEqual(said('1'));
     kernel.kept = [
       { ...run, runs: false, outputs: said('12'), record: RECORD } as (typeof kernel.kept)[0]
@@ -281,7 +311,7 @@ describe('lines under cells', () => {
     await new Promise(resolve => setTimeout(resolve, 600)); // it is asked for twice a second
     expect(cells[0].model.outputs.all).toEqual(said('12'));
     expect(cells[0].model.executionState).toBe('idle');
-    expect(shown.get('a')?.state.value.runs).toBe(false);
+    expect(shown.get('a')?.state.value.run).toBe('none');
   });
 
   it('bring what a lost connection has dropped, though the reply comes before it is found', async () => {
@@ -317,6 +347,22 @@ describe('lines under cells', () => {
     await settled();
     expect(ran).toHaveLength(1);
     expect(String(failures[0])).toContain('above the ceiling');
+  });
+
+  it("raise a limit of the cell's own where it has one, and not the notebook's", async () => {
+    const { kernel, cells, lines: shown } = await lines();
+    cells[1].model.sharedModel.setSource('\n%layers\n%%container cpus=1 memory=100m\nmemory=1');
+    kernel.requests('b', 'r1');
+    kernel.replies('r1', { ...RECORD, status: 'killed' });
+    shown.get('b')?.raiseAndRun('memory=200m');
+    await settled();
+    expect(cells[1].model.sharedModel.getSource()).toBe(
+      '\n%layers\n%%container cpus=1 memory=200m\nmemory=1'
+    );
+    expect(kernel.asked).toEqual([]);
+    expect(ran).toEqual([['run', 1]]);
+    expect(withOwnLimit('%%container cpus=1\nmemory=1', 'memory=200m')).toBeNull();
+    expect(withOwnLimit('x = 1\n%%container memory=1g', 'memory=200m')).toBeNull();
   });
 
   it('go when they are switched off, and listen to nothing when all is over', async () => {

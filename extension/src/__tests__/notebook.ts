@@ -75,6 +75,16 @@ export class FakeKernel {
     this.anyMessage.emit({ direction: 'send', msg });
   }
 
+  /** The kernel takes it up. */
+  begins(request: string): void {
+    const msg = {
+      header: { msg_type: 'execute_input', msg_id: `in-${request}` },
+      parent_header: { msg_id: request },
+      content: {}
+    };
+    this.anyMessage.emit({ direction: 'recv', msg });
+  }
+
   /** The kernel answers it. */
   replies(request: string, record: object | null, status = 'ok'): void {
     const msg = {
@@ -111,16 +121,20 @@ export class FakeCell {
 
 class FakeCellModel {
   readonly metadataChanged = new Signal<this, void>(this);
+  readonly stateChanged = new Signal<this, object>(this);
 
   constructor(
     readonly id: string,
     private _metadata: unknown,
-    code: string
-  ) {
-    this.sharedModel = { getSource: () => code };
-  }
+    private _code: string
+  ) {}
 
-  readonly sharedModel;
+  readonly sharedModel = {
+    getSource: (): string => this._code,
+    setSource: (code: string): void => {
+      this._code = code;
+    }
+  };
   readonly outputs = new FakeOutputs();
   executionCount: number | null = null;
   executionState = 'idle';
@@ -128,6 +142,13 @@ class FakeCellModel {
 
   getMetadata(_: string): unknown {
     return this._metadata;
+  }
+
+  /** Clear the outputs and the number, as people and runs do. */
+  clear(): void {
+    this.outputs.fromJSON([]);
+    this.executionCount = null;
+    this.stateChanged.emit({ name: 'executionCount', newValue: null });
   }
 
   setMetadata(_: string, value: unknown): void {

@@ -278,6 +278,7 @@ describe('the line under a cell', () => {
   function line(state: ILineState, done: string[] = []): ICellLine {
     return {
       id: 'cell',
+      kernel: 'kernel-1',
       state: new Store(state),
       fields: new Store<ILineFields>(DEFAULTS.cellLine),
       showLayer: name => done.push(`layer ${name}`),
@@ -314,7 +315,7 @@ describe('the line under a cell', () => {
 
   it('says how the run was and leads to its layer', async () => {
     const done: string[] = [];
-    await showLine(line({ record, runs: false, isLate: false }, done));
+    await showLine(line({ record, run: 'none', isLate: false }, done));
     const text = screen.getByRole('group').textContent;
     for (const part of ['c0ffee', 'ok', '500 ms', '512 MiB', '+2', '−1', 'run']) {
       expect(text).toContain(part);
@@ -333,14 +334,14 @@ describe('the line under a cell', () => {
       limit: 2 ** 27,
       committed: false
     };
-    await showLine(line({ record: killed, runs: false, isLate: false }, done));
+    await showLine(line({ record: killed, run: 'none', isLate: false }, done));
     expect(screen.getByText('killed at its memory limit of 128 MiB')).toBeTruthy();
     fireEvent.click(screen.getByRole('button', { name: 'Raise to 256 MiB and run again' }));
     expect(done).toEqual(['raise memory=256m']);
   });
 
   it('of a running cell asks for the metrics of its container, and shows them', async () => {
-    const { events } = await showLine(line({ record: null, runs: true, isLate: false }), api => {
+    const { events } = await showLine(line({ record: null, run: 'on', isLate: false }), api => {
       api.allContainers = [container('c0ffee')];
     });
     expect(events.last?.containers).toEqual(['c0ffee']);
@@ -350,5 +351,18 @@ describe('the line under a cell', () => {
     expect(screen.getByRole('group').textContent).toContain('cpu 50 %');
     cleanup();
     expect(events.last?.containers).toEqual([]);
+  });
+
+  it('of a cell that waits, or of another kernel, tells of no container', async () => {
+    const waits = line({ record: null, run: 'waits', isLate: false });
+    const elsewhere = { ...line({ record: null, run: 'on', isLate: false }), kernel: 'kernel-2' };
+    for (const entry of [waits, elsewhere]) {
+      const { events } = await showLine(entry, api => {
+        api.allContainers = [container('c0ffee')];
+      });
+      expect(screen.getByRole('group').textContent).toBe('waits');
+      expect(events.last?.containers).toEqual([]);
+      cleanup();
+    }
   });
 });

@@ -1,4 +1,5 @@
-import { CodeCell, Cell } from '@jupyterlab/cells';
+import { Cell, CodeCell, ICellModel } from '@jupyterlab/cells';
+import { IChangedArgs } from '@jupyterlab/coreutils';
 import { INotebookTracker, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
 import { Kernel, KernelMessage } from '@jupyterlab/services';
 import { ReactWidget } from '@jupyterlab/ui-components';
@@ -21,10 +22,12 @@ export interface ILineFields {
   cache: boolean;
 }
 
+/** Whether a run of a cell is on, or waits for its turn. */
+export type Run = 'none' | 'waits' | 'on';
+
 export interface ILineState {
   record: IKeptRecord | null;
-  /** A run of the cell is on, or waits for its turn. */
-  runs: boolean;
+  run: Run;
   /** The last run ended while no page was there, and what it put out was brought here from the kernel. */
   isLate: boolean;
 }
@@ -32,11 +35,13 @@ export interface ILineState {
 /** The line under one cell, as its view knows it. */
 export interface ICellLine {
   readonly id: string;
+  /** The id of the kernel that runs the cell. */
+  readonly kernel: string | null;
   readonly state: IReadable<ILineState>;
   readonly fields: IReadable<ILineFields>;
   showLayer(layer: string): void;
   showContainer(container: string): void;
-  /** Raise a limit of the notebook ("memory=1g") and run the cell again. */
+  /** Raise a limit ("memory=1g"), the cell's own if it has one and else the notebook's, and run the cell again. */
   raiseAndRun(option: string): void;
 }
 
@@ -120,10 +125,7 @@ class NotebookLines implements IDisposable {
   private _onKernel(): void {
     const kernel = this._panel.sessionContext.session?.kernel ?? null;
     this._leave();
-    this._cellOf.clear();
-    for (const line of this._lines.values()) {
-      line.setRuns(false);
-    }
+    this._forget();
     this._isOurs = false;
     if (kernel) {
       // Connected before it has said what it is: a cell may be run at once.
@@ -136,7 +138,7 @@ class NotebookLines implements IDisposable {
       void isOurs(kernel).then(ours => {
         if (ours && kernel === this._kernel) {
           this._isOurs = true;
-          new Set(this._cellOf.values()).forEach(cell => this._lineOf(cell)?.setRuns(true));
+          new Set(this._cellOf.values()).forEach(cell => this._showRun(cell));
           catchUp?.start();
         }
       });
@@ -148,10 +150,16 @@ class NotebookLines implements IDisposable {
     if (kernel === this._kernel && /restarting|dead/.test(status)) {
       this._catchUp?.dispose();
       this._catchUp = null;
-      this._cellOf.clear();
-      for (const line of this._lines.values()) {
-        line.setRuns(false);
-      }
+      this._forget();
+    }
+  }
+
+  /** What was asked of a kernel comes to nothing. */
+  private _forget(): void {
+    this._cellOf.clear();
+    this._begun.clear();
+    for (const line of this._lines.values()) {
+      line.setRun('none');
     }
   }
 
@@ -164,14 +172,20 @@ class NotebookLines implements IDisposable {
       if (typeof cell === 'string') {
         this._cellOf.set(msg.header.msg_id, cell);
         this._catchUp?.leave(cell, msg.header.msg_id);
-        if (this._isOurs) {
-          this._lineOf(cell)?.setRuns(true);
-        }
+        this._showRun(cell);
+      }
+    } else if (direction === 'recv' && msg.header.msg_type === 'execute_input') {
+      const request = (msg.parent_header as KernelMessage.IHeader).msg_id;
+      const cell = this._cellOf.get(request);
+      if (cell !== undefined) {
+        this._begun.add(request);
+        this._showRun(cell);
       }
     } else if (direction === 'recv' && msg.header.msg_type === 'execute_reply') {
       const request = (msg.parent_header as KernelMessage.IHeader).msg_id;
       const cell = this._cellOf.get(request);
       this._cellOf.delete(request);
+      this._begun.delete(request);
       this._catchUp?.answered(request);
       if (cell !== undefined) {
         const { status } = msg.content as { status: string };
@@ -185,7 +199,7 @@ class NotebookLines implements IDisposable {
   private _newCatchUp(kernel: Kernel.IKernelConnection): CatchUp {
     return new CatchUp(this._panel, kernel, {
       cell: id => this._cell(id),
-      setRuns: (id, runs) => this._lineOf(id)?.setRuns(runs),
+      setRuns: (id, runs) => this._lineOf(id)?.setRun(runs ? 'on' : 'none'),
       keep: (id, record) => this._keep(id, record, true),
       fail: error => this._host.fail(error)
     });
@@ -204,7 +218,22 @@ class NotebookLines implements IDisposable {
       cell.model.deleteMetadata(METADATA);
     }
     line?.setRecord(record, isLate);
-    line?.setRuns([...this._cellOf.values()].includes(id));
+    line?.setRun(this._runOf(id));
+  }
+
+  private _showRun(cell: string): void {
+    if (this._isOurs) {
+      this._lineOf(cell)?.setRun(this._runOf(cell));
+    }
+  }
+
+  private _runOf(id: string): Run {
+    const requests = [...this._cellOf].filter(([, cell]) => cell === id);
+    return requests.length === 0
+      ? 'none'
+      : requests.some(([request]) => this._begun.has(request))
+        ? 'on'
+        : 'waits';
   }
 
   private _cell(id: string): CodeCell | undefined {
@@ -233,17 +262,33 @@ class NotebookLines implements IDisposable {
     for (const cell of cells) {
       if (cell instanceof CodeCell && this._host.isShown.value && !this._lines.has(cell)) {
         this._lines.set(cell, new Line(cell, this._panel, this._host));
+        this._showRun(cell.model.id); // one that was moved may run
       }
     }
   }
 
   private _catchUp: CatchUp | null = null;
+  /** The cell of each request that has no reply yet. */
   private _cellOf = new Map<string, string>();
+  /** Those of these requests that the kernel has taken up. */
+  private _begun = new Set<string>();
   private _hadKernel = false;
   private _isDisposed = false;
   private _isOurs = false;
   private _kernel: Kernel.IKernelConnection | null = null;
   private _lines = new Map<Cell, Line>();
+}
+
+/** Return a cell's code with a limit of its own (`%%container memory=…`) raised; null when it has none of that name. */
+export function withOwnLimit(code: string, option: string): string | null {
+  const line = /^(?:[ \t]*\n|%(?!%).*\n)*(%%container\b.*)/.exec(code);
+  const own = new RegExp(`(\\s)${option.split('=')[0]}=\\S*`);
+  if (!line || !own.test(line[1])) {
+    return null;
+  }
+  const start = line[0].length - line[1].length;
+  const raised = line[1].replace(own, (_, space: string) => space + option);
+  return code.slice(0, start) + raised + code.slice(line[0].length);
 }
 
 class Line implements ICellLine, IDisposable {
@@ -252,18 +297,23 @@ class Line implements ICellLine, IDisposable {
     private readonly _panel: NotebookPanel,
     private readonly _host: ILinesHost
   ) {
+    this.id = _cell.model.id;
     this._state = new Store<ILineState>({
       record: recordOf(_cell.model),
-      runs: false,
+      run: 'none',
       isLate: false
     });
     void _cell.ready.then(() => this._attach());
     _cell.model.metadataChanged.connect(this._onMetadata, this);
+    _cell.model.stateChanged.connect(this._onState, this);
     this._state.changed.connect(this._attach, this);
   }
 
-  get id(): string {
-    return this._cell.model.id;
+  /** Known also when the cell has been deleted. */
+  readonly id: string;
+
+  get kernel(): string | null {
+    return this._panel.sessionContext.session?.kernel?.id ?? null;
   }
 
   get state(): IReadable<ILineState> {
@@ -282,12 +332,13 @@ class Line implements ICellLine, IDisposable {
     if (!this._isDisposed) {
       this._isDisposed = true;
       this._cell.model?.metadataChanged.disconnect(this._onMetadata, this);
+      this._cell.model?.stateChanged.disconnect(this._onState, this);
       this._widget?.dispose();
     }
   }
 
-  setRuns(runs: boolean): void {
-    this._state.update(state => (state.runs === runs ? state : { ...state, runs }));
+  setRun(run: Run): void {
+    this._state.update(state => (state.run === run ? state : { ...state, run }));
   }
 
   setRecord(record: IKeptRecord | null, isLate: boolean): void {
@@ -312,13 +363,18 @@ class Line implements ICellLine, IDisposable {
     if (!kernel) {
       return;
     }
-    await runMagic(kernel, `%limits ${option}`, this._host.ask);
+    const code = this._cell.model.sharedModel;
+    const raised = withOwnLimit(code.getSource(), option);
+    if (raised !== null) {
+      code.setSource(raised);
+    } else {
+      await runMagic(kernel, `%limits ${option}`, this._host.ask);
+    }
     content.deselectAll();
     content.activeCellIndex = content.widgets.indexOf(this._cell);
     await NotebookActions.run(content, sessionContext);
   }
 
-  /** Outputs that are cleared by hand are of no run any more; other changes are ours. */
   private _onMetadata(): void {
     const record = recordOf(this._cell.model);
     if (JSON.stringify(record) !== JSON.stringify(this._state.value.record)) {
@@ -326,11 +382,18 @@ class Line implements ICellLine, IDisposable {
     }
   }
 
+  /** A cell whose number and outputs are cleared is of no run any more. */
+  private _onState(model: ICellModel, change: IChangedArgs<unknown>): void {
+    if (change.name === 'executionCount' && change.newValue === null) {
+      model.deleteMetadata(METADATA);
+    }
+  }
+
   /** A cell that has nothing to show has no line in the page. */
   private _attach(): void {
-    const { record, runs } = this._state.value;
+    const { record, run } = this._state.value;
     const isInPage = !this._isDisposed && !this._cell.isDisposed && !this._cell.isPlaceholder();
-    if (isInPage && this._widget === null && (record !== null || runs)) {
+    if (isInPage && this._widget === null && (record !== null || run !== 'none')) {
       this._widget = this._host.render(this);
       (this._cell.layout as PanelLayout).addWidget(this._widget);
     }

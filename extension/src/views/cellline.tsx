@@ -14,24 +14,27 @@ const NO_HISTORY: History = [];
 /** The line under a cell: what its last run was, or how the one that is on now is doing. */
 export function CellLineView(props: { line: ICellLine }): React.ReactElement | null {
   const { line } = props;
-  const { record, runs, isLate } = useStore(line.state);
-  if (runs) {
-    return <Running line={line} />;
+  const { record, run, isLate } = useStore(line.state);
+  if (run !== 'none') {
+    return <Running line={line} isOn={run === 'on'} />;
   }
   return record && <Ended line={line} record={record} isLate={isLate} />;
 }
 
-function Running(props: { line: ICellLine }): React.ReactElement {
+function Running(props: { line: ICellLine; isOn: boolean }): React.ReactElement {
   const { model, trans } = useCellstack();
   const containers = useStore(model.containers);
   const metrics = useStore(model.metrics);
-  const session = useStore(model.session);
+  const sessions = useStore(model.sessions);
+  const { line, isOn } = props;
+  const session = sessions.data?.find(entry => entry.kernel_id === line.kernel);
   const container = containers.data?.find(
     entry =>
-      entry.session === session?.id && (entry.status === 'running' || entry.status === 'paused')
+      isOn &&
+      entry.session === session?.id &&
+      (entry.status === 'running' || entry.status === 'paused')
   );
   const id = container?.id ?? null;
-  const { line } = props;
   React.useEffect(() => {
     model.interests.set(`cell ${line.id}`, id ? { containers: [id] } : null);
     return () => model.interests.set(`cell ${line.id}`, null);

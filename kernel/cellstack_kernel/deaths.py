@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 UNCHANGED = "Files and variables are as they were before it"
 
 
-def cause(limits: Limits, finished: Finished, unchanged: str = UNCHANGED) -> tuple[str, str]:
+def cause(
+    limits: Limits, finished: Finished, unchanged: str = UNCHANGED, notebooks: Limits | None = None
+) -> tuple[str, str]:
     """Return the error's name and its sentence for a cell that was not there to answer.
 
-    unchanged: what of that the person needs to know about files and variables.
+    unchanged: what of that the person needs to know about files and variables. notebooks: the limits of the notebook,
+    where the cell could have some of its own.
     """
     end, name, hint = finished.exit, "CellKilled", ""
     match end.reason:
@@ -24,15 +27,15 @@ def cause(limits: Limits, finished: Finished, unchanged: str = UNCHANGED) -> tup
             limit = limits.memory or 0
             what = f"cell was killed at its memory limit of {format_size(limit)}"
             what += f" (peak {format_size(finished.memory_peak_bytes)})"
-            hint = f". Raise it with %limits memory={_double(limit)}"
+            hint = _raise(f"memory={_double(limit)}", limits, notebooks)
         case "timeout":
             seconds = limits.timeout or 0
             name = "CellTimeout"
             what = f"cell was killed at its time limit of {seconds:g} s"
-            hint = f". Raise it with %limits timeout={seconds * 2:g}"
+            hint = _raise(f"timeout={seconds * 2:g}", limits, notebooks)
         case "pids":
             what = f"cell died after it had reached its limit of {limits.pids} processes"
-            hint = f". Raise it with %limits pids={(limits.pids or 0) * 2}"
+            hint = _raise(f"pids={(limits.pids or 0) * 2}", limits, notebooks)
         case "interrupt":
             what = "cell was killed by the second interrupt"
         case "stop" | "kill":
@@ -48,6 +51,12 @@ def cause(limits: Limits, finished: Finished, unchanged: str = UNCHANGED) -> tup
         case reason:
             what = f"cell was killed ({reason})"
     return name, f"{what}. {unchanged}{hint}"
+
+
+def _raise(option: str, limits: Limits, notebooks: Limits | None) -> str:
+    name = option.split("=")[0]
+    is_own = notebooks is not None and getattr(limits, name) != getattr(notebooks, name)
+    return f". Raise it with {'%%container' if is_own else '%limits'} {option}"
 
 
 def _double(limit: int) -> str:

@@ -424,8 +424,11 @@ class Executor:
         if self.kept is not None and self.kept.container is container:
             kept, self.kept = self.kept, None
             unchanged = f"Files and variables are as they were before cell [{kept.first}], the first in its container"
+        notebooks = self.workspace.limits if request.limits is not None else None
         name, sentence = (
-            ("CellKilled", f"{why}. {unchanged}") if why else cause(container.limits, finished, unchanged=unchanged)
+            ("CellKilled", f"{why}. {unchanged}")
+            if why
+            else cause(container.limits, finished, unchanged=unchanged, notebooks=notebooks)
         )
         error = {"ename": name, "evalue": sentence, "traceback": [f"\x1b[31m{name}\x1b[39m: {sentence}"]}
         if not request.silent:

@@ -62,7 +62,7 @@ def spec(display_name: str) -> dict[str, object]:
 def lab(arguments: tuple[str, ...]) -> NoReturn:
     """Open JupyterLab with the kernel; ARGUMENTS are those of `jupyter lab`, as a folder or --no-browser."""
     if importlib.util.find_spec("jupyterlab") is None:
-        raise HostError(f"JupyterLab is not installed in {sys.prefix}", hint="pip install 'cellstack[lab]'")
+        raise HostError(f"JupyterLab is not installed in {sys.prefix}", hint="pip install jupyterlab")
     # The server would rather not be root; here root is who may use cgroups, and cells are not root on the host.
     as_root = ["--allow-root"] if os.geteuid() == 0 and "--allow-root" not in arguments else []
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *as_root, *arguments])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.lab.browser.conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
-pytest.importorskip("anywidget", reason="anywidget is not installed: pip install 'cellstack[lab]'")
+pytest.importorskip("anywidget", reason="anywidget is not installed: pip install anywidget")
 
 HOSTILE = '<img src=x onerror="window.pwned=1">'
 GROWS = f"""# {HOSTILE}

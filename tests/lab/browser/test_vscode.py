@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.lab.browser.conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
-pytest.importorskip("anywidget", reason="anywidget is not installed: pip install 'cellstack[lab]'")
+pytest.importorskip("anywidget", reason="anywidget is not installed: pip install anywidget")
 
 PACKAGES = {
     "@vscode/jupyter-ipywidgets8@1.0.9": "package/dist/ipywidgets.js",

@@ -144,6 +144,7 @@ async def test_images_are_listed_with_their_history(api: Api, notebook: str) -> 
     history = (await api.ask("GET images/<id>", tagged["id"]))["history"]
     assert [step["layer"] for step in history] == list(reversed(tagged["layers"]))
     assert history[0]["created_by"] == CELLS[2]
+    assert history[-1]["created_by"].startswith("Python 3.")
 
 
 async def test_an_image_in_use_is_kept_and_one_that_is_not_goes(api: Api, notebook: str, store: Path) -> None:

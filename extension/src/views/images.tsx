@@ -175,7 +175,7 @@ function History(props: { image: IImageDetail; images: readonly IImage[] }): Rea
   );
   return (
     <ol className="cs-Stack" aria-label={trans.__('Layers of the image, the last on top')}>
-      {[...image.history].reverse().map((entry, index) => {
+      {image.history.map((entry, index) => {
         const with_ = sharing.get(entry.layer) ?? [];
         return (
           <li key={`${entry.layer}-${index}`} className={with_.length ? 'cs-mod-shared' : ''}>

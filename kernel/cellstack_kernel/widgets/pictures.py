@@ -54,8 +54,11 @@ def namespaces(facts: Facts) -> str:
     heads = ("NAMESPACE", "HOST", before, f"CELL [{facts['number']}]" if facts["number"] else "CELL", "ISOLATES")
     head = "".join(f'<th scope="col" style="{CELL};{MUTED}">{escape(name)}</th>' for name in (*heads, "INSIDE"))
     rows = "".join(_namespace(row) for row in facts["rows"])
+    said = isolation(facts)
+    if facts["inside_of"]:
+        said += f" What is visible inside is that of container {facts['inside_of']}."
     return (
-        f'<table style="{STYLE}"><caption style="text-align:left;caption-side:top">{escape(isolation(facts))}</caption>'
+        f'<table style="{STYLE}"><caption style="text-align:left;caption-side:top">{escape(said)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     )
 
@@ -93,6 +96,7 @@ def cgroup(facts: Facts, title: str) -> str:
         (
             _bar("memory", facts["memory"], limits["memory"], held.get("memory"), format_size),
             _bar("cpu", processors, limits["cpus"], held.get("cpu"), lambda value: f"{value:.2f} processors"),
+            _bar("pids", facts["pids"], limits["pids"], held.get("pids"), str),
             _bar("wall time", seconds, limits["timeout"], "kernel", lambda value: f"{value:.3g} s"),
         )
     )
@@ -100,12 +104,13 @@ def cgroup(facts: Facts, title: str) -> str:
     return f'<table style="{STYLE}">{caption}<tbody>{rows}</tbody></table>'
 
 
-def _bar(name: str, value: float, limit: float | None, held: str | None, show: Callable[[float], str]) -> str:
-    part = 0.0 if not limit else min(1.0, value / limit)
+def _bar(name: str, value: float | None, limit: float | None, held: str | None, show: Callable[[Any], str]) -> str:
+    part = 0.0 if not limit or value is None else min(1.0, value / limit)
     outer = f"display:inline-block;width:16em;height:.7em;border:{LINE};background:{FILL};vertical-align:middle"
     inner = f"display:block;height:100%;width:{part:.1%};background:{ACCENT}"
     most = "no limit" if limit is None else f"of {show(limit)}"
     by = f"held by {held}" if held else ""
-    shown = "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in (show(value), most, by))
+    used = "not measured" if value is None else show(value)
+    shown = "".join(f'<td style="{CELL}">{escape(text)}</td>' for text in (used, most, by))
     bar = f'<td style="{CELL}"><span style="{outer}"><span style="{inner}"></span></span></td>'
     return f'<tr><th scope="row" style="{CELL}">{name}</th>{bar}{shown}</tr>'

@@ -203,6 +203,7 @@ function usage(facts, samples) {
   }
   const points = samples && samples.number === facts.number ? samples.points : [];
   const column = index => points.map(point => [point[0], point[index]]);
+  const processes = column(3);
   const { limits } = facts;
   const percent = points.length ? points[points.length - 1][2] : null;
   const mean = facts.seconds > 0 ? (100 * facts.cpu_seconds) / facts.seconds : null;
@@ -224,10 +225,10 @@ function usage(facts, samples) {
         value: facts.running ? percent : mean,
         format: value => `${Math.round(value)} %`
       }),
-      chart('Processes', column(3), {
+      chart(facts.running ? 'Processes' : 'Processes, most seen', processes, {
         limit: limits.pids,
         least: 4,
-        value: facts.pids,
+        value: facts.pids ?? (processes.length ? Math.max(...processes.map(([, count]) => count)) : null),
         format: String
       })
     ),

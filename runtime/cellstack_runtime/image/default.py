@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cellstack_runtime.store import Image, Store
 
 REFERENCE = "cellstack/default:latest"
-FORMAT = 1  # counted up when the same environment would give another image
+FORMAT = 2  # counted up when the same environment would give another image
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PARTS = ("base", "packages", "sources")
 
@@ -175,7 +175,7 @@ def _build(store: Store, environment: Environment, path: str) -> Image:
             os.mkdir(f"{folder}/layer")
             os.mkdir(f"{folder}/layer/work")
             built = build(f"{folder}/layer/root")
-            layers[part] = _commit(store, f"{folder}/layer", built)
+            layers[part] = _commit(store, f"{folder}/layer", built, _created_by(environment, part))
         watch[part] = {file: _status(file) for file in built.watch}
         # If this process is killed now, the next one goes on from here.
         done = {name: keys[name] for name in layers}
@@ -201,7 +201,7 @@ def _exists(store: Store, layer: str) -> bool:
     return True
 
 
-def _commit(store: Store, prepared: str, built: Built) -> str:
+def _commit(store: Store, prepared: str, built: Built, created_by: str) -> str:
     digest, _ = archive.digest(built.root)
     layer = Layer(
         id=secrets.token_hex(16),
@@ -212,11 +212,22 @@ def _commit(store: Store, prepared: str, built: Built) -> str:
         work=False,
         changes=Changes(added=built.files, bytes=built.bytes),
         state=None,
-        cell={},
+        cell={"created_by": created_by},
         digest=digest,
     )
     store.commit(prepared, layer)
     return layer.id
+
+
+def _created_by(environment: Environment, part: str) -> str:
+    """Return what `docker history` calls CREATED BY: what a layer was made from."""
+    match part:
+        case "base":
+            return f"Python {sys.version.split()[0]} of {environment.base}, and programs of this host"
+        case "packages":
+            return f"packages of {environment.prefix}"
+        case _:
+            return f"packages that are in folders of their own: {', '.join(at.host for at in environment.sources)}"
 
 
 def _config(environment: Environment, keys: dict[str, str]) -> dict[str, Any]:

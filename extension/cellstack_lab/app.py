@@ -26,6 +26,10 @@ class CellstackExtension(ExtensionApp):
             root=server.root_dir, kernels=server.kernel_manager, events=server.event_logger, log=self.log
         )
 
+        server.event_logger.add_listener(
+            schema_id=server.contents_manager.event_schema_id, listener=self.settings[SETTING].on_contents
+        )
+
     def initialize_handlers(self) -> None:
         """Register the routes; Jupyter puts the base URL before them."""
         self.handlers.extend(handlers())

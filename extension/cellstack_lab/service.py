@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from cellstack_lab.containers import Containers
 from cellstack_lab.files import Files
 from cellstack_lab.hub import Hub
 from cellstack_lab.reading import Reader
+from cellstack_runtime.errors import CellstackError
 from cellstack_runtime.store import Store
 from cellstack_runtime.store.files import disk_bytes
 
@@ -52,6 +53,15 @@ class Service:
         if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
             self._opening = asyncio.ensure_future(self.run(Store.open))
         return await asyncio.shield(self._opening)
+
+    async def on_contents(self, logger: EventLogger, schema_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002
+        """Have sessions follow notebooks that are renamed, or moved, in Jupyter's own file browser."""
+        if data["action"] == "rename" and await self.run(Store.is_there):
+            before, after = (f"{self._root}/{data[name].strip('/')}" for name in ("source_path", "path"))
+            try:
+                await self.run((await self._store()).move_notebooks, before, after)
+            except (CellstackError, OSError) as error:
+                self.log.error("layers of %s do not follow it to %s: %s", before, after, error)
 
     async def disk_bytes(self) -> int:
         """Return the bytes on disk of the store; they are added up anew once a minute at most."""

@@ -17,6 +17,7 @@ from cellstack_runtime.broker.outside import RECORDS
 from cellstack_runtime.errors import HostError
 from cellstack_runtime.live import FILE, RUN
 from cellstack_runtime.store.session import FILE as SESSION_FILE
+from cellstack_runtime.store.session import MOVED_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -122,7 +123,7 @@ class Watch:
             self._add(f"{self._home}/sessions/{name}", _HOLDER, self._in_session)
 
     def _in_session(self, folder: str, _mask: int, name: str) -> Iterator[Change]:
-        if name in (SESSION_FILE, LOCK):
+        if name in (SESSION_FILE, MOVED_FILE, LOCK):
             yield Change("session", os.path.basename(folder))
 
     def _in_runs(self, _folder: str, mask: int, name: str) -> Iterator[Change]:

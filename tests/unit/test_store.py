@@ -199,6 +199,18 @@ def test_session_is_read_back_and_found_by_notebook(own: Store, tmp_path: Path) 
     assert os.path.isdir(session.state_root)
 
 
+def test_sessions_follow_notebooks_that_are_moved_also_while_their_kernel_writes(own: Store) -> None:
+    live, beside = own.create_session("/a/n.ipynb", "0" * 64), own.create_session("/ab/n.ipynb", "0" * 64)
+    assert own.move_notebooks("/a", "/b") == [live.id]
+    live.head = "1" * 32
+    live.save()
+    found = own.session("/b/n.ipynb")
+    assert (found.id, found.head, found.notebook) == (live.id, live.head, "/b/n.ipynb")
+    assert own.session(beside.id).notebook == "/ab/n.ipynb"
+    assert own.move_notebooks("/b/n.ipynb", "/c.ipynb") == [live.id]
+    assert own.session(live.id).notebook == "/c.ipynb"
+
+
 def test_session_has_one_live_owner(own: Store) -> None:
     session = own.create_session(None, "0" * 64)
     other = own.session(session.id)

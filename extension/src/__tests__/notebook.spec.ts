@@ -69,6 +69,16 @@ describe('the notebook in front', () => {
     expect(made.front.current).toBeNull();
   });
 
+  it('is known by its new name when it is renamed, and the one before is not listened to', async () => {
+    const [panel, other] = [new FakePanel(null, []), new FakePanel(null, [])];
+    const made = front(panel);
+    panel.rename('work/b.ipynb');
+    expect(made.front.current?.path).toBe('work/b.ipynb');
+    made.tracker.bring(other);
+    panel.rename('work/c.ipynb');
+    expect(made.front.current?.path).toBe('work/a.ipynb');
+  });
+
   it('is not mistaken for the one before, whose kernel answers late', async () => {
     let answer: (info: { implementation: string }) => void = () => undefined;
     const slow = new FakeKernel('slow');

@@ -189,7 +189,11 @@ class FakeOutputs {
 
 export class FakePanel {
   readonly disposed = new Signal<this, void>(this);
-  readonly context = { localPath: 'work/a.ipynb', ready: Promise.resolve() };
+  readonly context = {
+    localPath: 'work/a.ipynb',
+    pathChanged: new Signal<object, string>({}),
+    ready: Promise.resolve()
+  };
   readonly content;
   readonly sessionContext;
 
@@ -207,6 +211,12 @@ export class FakePanel {
       statusChanged: new Signal<object, void>({}),
       disposed: new Signal<object, void>({})
     };
+  }
+
+  /** A person renames the notebook. */
+  rename(path: string): void {
+    this.context.localPath = path;
+    this.context.pathChanged.emit(path);
   }
 
   /** Another kernel, or none, takes the place of this one. */

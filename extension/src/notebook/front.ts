@@ -80,6 +80,12 @@ export class NotebookFront implements IFront {
   }
 
   private _onCurrent(): void {
+    const file = this._panel?.context ?? null;
+    if (file !== this._file) {
+      this._file?.pathChanged.disconnect(this._update, this);
+      this._file = file;
+      file?.pathChanged.connect(this._update, this);
+    }
     const context = this._panel?.sessionContext ?? null;
     if (context !== this._context) {
       this._disconnect();
@@ -139,6 +145,7 @@ export class NotebookFront implements IFront {
   private _changed = new Signal<this, void>(this);
   private _context: ISessionContext | null = null;
   private _current: IFrontNotebook | null = null;
+  private _file: NotebookPanel['context'] | null = null;
   /** When the kernel did something last, milliseconds since 1970. */
   private _heard = 0;
   private _kind: 'ours' | 'other' | 'starting' | 'none' = 'none';

@@ -11,6 +11,7 @@ from cellstack_runtime.errors import StoreError
 from cellstack_runtime.store.files import is_locked, lock_within, try_lock, write_atomic
 
 FILE = "session.json"
+MOVED_FILE = "notebook"  # its path since it was renamed: the record is written by the session's owner only
 STATE_FILE = "manifest"  # without which the variables of a layer are not complete
 
 
@@ -55,6 +56,11 @@ class Session:
         names = ("created", "notebook", "image", "head", "previous_heads", "cells", "kernel", "ended")
         text = json.dumps({name: getattr(self, name) for name in names}, separators=(",", ":"))
         write_atomic(f"{self.path}/{FILE}", text, durable=durable)
+
+    def move(self, notebook: str) -> None:
+        """Note that the notebook has been renamed; who owns the session need not know."""
+        write_atomic(f"{self.path}/{MOVED_FILE}", notebook, durable=True)
+        self.notebook = notebook
 
     def acquire(self, *, patience: float = 0.0) -> None:
         """Make this process the session's owner, until it ends or calls `release`.
@@ -105,7 +111,7 @@ def load_session(path: str) -> Session:
             id=session_id,
             path=path,
             created=_text(data["created"]),
-            notebook=_optional(data["notebook"]),
+            notebook=_moved(path) or _optional(data["notebook"]),
             image=_text(data["image"]),
             head=_optional(data["head"]),
             previous_heads=[_optional(head) for head in data["previous_heads"]],
@@ -115,6 +121,14 @@ def load_session(path: str) -> Session:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"session {session_id} is corrupt: {error}") from error
+
+
+def _moved(path: str) -> str | None:
+    try:
+        with open(f"{path}/{MOVED_FILE}", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def _text(value: object) -> str:

@@ -56,6 +56,11 @@ class Store:
         self._layers: dict[str, Layer] = {}
         self._tags = Tags(f"{home}/tags")
 
+    @staticmethod
+    def is_there() -> bool:
+        """Return whether this person has a store."""
+        return os.path.exists(f"{_default_home()}/store.json")
+
     @classmethod
     def open(cls, home: str | None = None) -> Store:
         """Open the store, making it when it is not there.
@@ -308,6 +313,17 @@ class Store:
                 with contextlib.suppress(StoreError):
                     found.append(load_session(path))
         return sorted(found, key=lambda session: (session.created, session.id), reverse=True)
+
+    def move_notebooks(self, before: str, after: str) -> list[str]:
+        """Have the sessions of a notebook, or of all in a folder, follow it to the path `after`; return their ids."""
+        moved = []
+        before = os.path.realpath(before)
+        for session in self.sessions():
+            path = os.path.realpath(session.notebook) if session.notebook else ""
+            if path == before or path.startswith(f"{before}/"):
+                session.move(os.path.abspath(after) + path[len(before) :])
+                moved.append(session.id)
+        return moved
 
     def left_session(self, notebook: str | None, kernel: str) -> Session | None:
         """Return the newest session of a kernel with this connection file or notebook, owned by this process now.

@@ -17,6 +17,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { Api } from './api/client';
 import { Events } from './api/events';
 import { IFileText } from './api/types';
+import { asker } from './ask';
 import { addCommands, CommandIDs, IN_PALETTE } from './commands';
 import { applyDefaults } from './defaults';
 import { baseName } from './model/format';
@@ -24,7 +25,7 @@ import { Actions } from './model/actions';
 import { Model } from './model/model';
 import { ISelection } from './model/selection';
 import { Fetched, problemOf, Store } from './model/store';
-import { Ask, NotebookFront } from './notebook/front';
+import { NotebookFront } from './notebook/front';
 import { CellLines, ILineFields } from './notebook/lines';
 import { DEFAULTS, Settings } from './settings';
 import { bundle, IContext, IHost } from './views/host';
@@ -60,14 +61,7 @@ function activate(
   const connection: ServerConnection.ISettings = app.serviceManager.serverSettings;
   const api = new Api(connection, trans);
 
-  const ask: Ask = async (prompt, password) => {
-    const title = trans.__('The kernel asks');
-    const options = { title, label: prompt };
-    const answer = password
-      ? await InputDialog.getPassword(options)
-      : await InputDialog.getText(options);
-    return answer.button.accept ? (answer.value ?? '') : null;
-  };
+  const ask = asker(trans);
   const front = new NotebookFront(tracker, trans, ask);
   const model = new Model(api, new Events(connection), front);
   const actions = new Actions(model, api, front, trans);

@@ -55,10 +55,9 @@ class Grants:
         if choice == "a" and self.notebook is not None:
             self._config.grant(self.notebook, what)
         elif choice not in ("a", "y"):
-            raise GrantError(
-                f"{what} is not granted to this notebook",
-                hint=f"Grant it with `cellstack execute {flag}`, or in {self._config.path} under [notebooks]",
-            )
+            how = f"Grant it with `cellstack execute {flag}`, or in {self._config.path} under [notebooks]"
+            hint = how if answer is None else "It asks again when it is run again"
+            raise GrantError(f"{what} is not granted to this notebook", hint=hint)
         self._flags |= {what}
 
     def beyond(self, wanted: Limits) -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """What cells have put out, kept beside the session's layers: a front end that was away brings its notebook up to date.
 
-A cell is a file of JSON lines, `sessions/<id>/outputs/<number>.jsonl`: what was asked, its outputs in order, how it
-ended. Lines are written half a second after they came, and at the end; a cell without an end runs still, or was ended.
+A cell is a file of JSON lines, `sessions/<id>/outputs/<kernel>-<number>.jsonl`: what was asked, its outputs in order,
+how it ended. <kernel> is when the kernel began, as the next one may count from 1 again. Lines are written half a second
+after they came, and at the end; a cell without an end runs still, or was ended.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import itertools
 import json
 import os
 import re
+import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ MAX_CELLS = 200  # the newest
 MAX_BYTES = 8 * 2**20  # of the outputs of one cell
 FLUSH_SECONDS = 0.5
 KEPT = ("stream", "display_data", "update_display_data", "execute_result", "error", "clear_output")
-_FILE = re.compile(r"(\d{6,})\.jsonl")
+_FILE = re.compile(r"([0-9a-f]+)-(\d{6,})\.jsonl")
 Output = tuple[str, dict[str, Any], dict[str, Any]]  # message type, content, metadata
 
 
@@ -74,6 +76,7 @@ class Journal:
         self.session = session
         self.folder = f"{session}/{FOLDER}"
         self.chore = chore
+        self._kernel = f"{time.time_ns() // 1000:x}"
         self.open: dict[int, Journaled] = {}  # cells that run, or whose end is not written yet, by their number
 
     def of(self, request: Request, front: FrontEnd) -> Journaled:
@@ -90,8 +93,8 @@ class Journal:
         for journaled in list(self.open.values()):
             await journaled.write()
 
-        def is_wanted(of: int, written: float) -> bool:
-            return of == number if number is not None else written > since or of in running
+        def is_wanted(kernel: str, of: int, written: float) -> bool:
+            return of == number if number is not None else written > since or (kernel == self._kernel and of in running)
 
         found = await asyncio.to_thread(read, self.session, is_wanted)
         return [replace(entry, runs=_runs(entry, running)) for entry in found]
@@ -99,11 +102,11 @@ class Journal:
     def write(self, number: int, text: str, *, new: bool) -> None:
         """Add text to what is kept of a cell; when it is new, let go of the oldest."""
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        with open(f"{self.folder}/{number:06}.jsonl", "w" if new else "a", encoding="utf-8") as file:
+        with open(f"{self.folder}/{self._kernel}-{number:06}.jsonl", "w" if new else "a", encoding="utf-8") as file:
             file.write(text)
         if new:
-            for _, name in _files(self.folder)[:-MAX_CELLS]:
-                os.unlink(f"{self.folder}/{name}")
+            for _, match in _files(self.folder)[:-MAX_CELLS]:
+                os.unlink(f"{self.folder}/{match[0]}")
 
 
 class Journaled:
@@ -182,10 +185,10 @@ class Journaled:
                 del self._journal.open[self._number]
 
 
-def read(session: str, is_wanted: Callable[[int, float], bool] = lambda _, __: True) -> list[Entry]:
+def read(session: str, is_wanted: Callable[[str, int, float], bool] = lambda *_: True) -> list[Entry]:
     """Return what is kept of a session's cells, oldest first; what was cut off in the middle of a line ends there.
 
-    is_wanted: says of a cell's number and of the time at which it was written to whether it is read.
+    is_wanted: says of the kernel, of a cell's number and of the time at which it was written to whether it is read.
     """
     folder = f"{session}/{FOLDER}"
     try:
@@ -193,9 +196,9 @@ def read(session: str, is_wanted: Callable[[int, float], bool] = lambda _, __: T
     except FileNotFoundError:
         return []
     found = []
-    for written, name in files:
-        if is_wanted(int(name.partition(".")[0]), written):
-            with contextlib.suppress(FileNotFoundError), open(f"{folder}/{name}", encoding="utf-8") as file:
+    for written, match in files:
+        if is_wanted(match[1], int(match[2]), written):
+            with contextlib.suppress(FileNotFoundError), open(f"{folder}/{match[0]}", encoding="utf-8") as file:
                 entry = _entry(file.read(), written)
                 if entry is not None:
                     found.append(entry)
@@ -206,16 +209,13 @@ def _runs(entry: Entry, running: dict[int, str | None]) -> bool:
     return entry.status is None and entry.number in running and running[entry.number] == entry.request
 
 
-def _files(folder: str) -> list[tuple[float, str]]:
-    """Return when each cell's file was written to last, and its name, oldest first.
-
-    Not by their numbers: a kernel that was restarted counts from 1 again.
-    """
+def _files(folder: str) -> list[tuple[float, re.Match[str]]]:
+    """Return when each cell's file was written to last, and its name, with kernel and number; oldest first."""
     found = []
-    for name in filter(_FILE.fullmatch, os.listdir(folder)):
+    for match in filter(None, map(_FILE.fullmatch, os.listdir(folder))):
         with contextlib.suppress(FileNotFoundError):  # let go of meanwhile
-            found.append((os.stat(f"{folder}/{name}").st_mtime, name))
-    return sorted(found)
+            found.append((os.stat(f"{folder}/{match[0]}").st_mtime, match))
+    return sorted(found, key=lambda one: one[0])
 
 
 def _stream(output: Output) -> str | None:

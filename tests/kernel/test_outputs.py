@@ -140,7 +140,17 @@ def test_a_kernel_that_was_restarted_tells_of_the_newest_run_of_a_cell(kernel: R
     kernel.again(now=False)
     status(kernel, start(kernel, "print('new')", "a"))
     cells = control(kernel, "cellstack_outputs_request")["cells"]
-    assert [(cell["cell_id"], cell["number"], cell["code"]) for cell in cells] == [("a", 1, "print('new')")]
+    found = [(cell["cell_id"], cell["number"], cell["code"]) for cell in cells]
+    assert found == [("other", 1, "1"), ("a", 1, "print('new')")]
+    [cell, _] = control(kernel, "cellstack_outputs_request", {"number": 1})["cells"]
+    assert cell["outputs"][0]["data"]["text/plain"] == "1"
+    started = start(kernel, "import time\nprint('begun', flush=True)\ntime.sleep(600)", "b")
+    while kernel.client.get_iopub_msg(timeout=60)["content"].get("text") != "begun\n":
+        pass
+    cells = control(kernel, "cellstack_outputs_request", {"since": time.time() + 3600})["cells"]
+    assert [(cell["cell_id"], cell["runs"]) for cell in cells] == [("b", True)]  # number 2 of the first is long over
+    kernel.manager.interrupt_kernel()
+    status(kernel, started)
 
 
 def test_an_outputs_request_that_makes_no_sense_is_answered(kernel: Running) -> None:

@@ -342,7 +342,7 @@ class Carrier:
             with settings.undisturbed():
                 self._loader.load(component)
         except LoadError as error:
-            keys = [key for key in self._loader.components.keys(component) if ":" not in key]
+            keys = [key for key in self._loader.components.keys({component})[component] if ":" not in key]
             self._failed |= dict.fromkeys({name, *keys}, f"is saved but could not be loaded: {error}")
 
     def _bind(self, component: str, values: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Set
 
 VERSION = 2
 MANIFEST, PICKLES, BUFFERS = "manifest", "pickles", "buffers"
@@ -84,24 +84,30 @@ class Components:
         if borrows:
             self.borrows[name] = borrows
 
-    def drop(self, name: str) -> None:
-        """Take a component away."""
+    def drop(self, names: Set[str]) -> None:
+        """Take components away."""
+        self._forget(names)
+        if names:
+            self.owners = {key: owner for key, owner in self.owners.items() if owner not in names}
+
+    def drop_keys(self, keys: Set[str]) -> None:
+        """Take keys away, and with its last one each component."""
+        names = {self.owners.pop(key) for key in keys & self.owners.keys()}
+        if names:
+            self._forget(names - set(self.owners.values()))
+
+    def _forget(self, names: Set[str]) -> None:
         for parts in (self.texts, self.needs, self.borrows):
-            parts.pop(name, None)
-        for key in self.keys(name):
-            del self.owners[key]
+            for name in names & parts.keys():
+                del parts[name]
 
-    def drop_key(self, key: str) -> None:
-        """Take a key away, and with the last one its component."""
-        name = self.owners[key]
-        if self.keys(name) == [key]:
-            self.drop(name)
-        else:
-            del self.owners[key]
-
-    def keys(self, name: str) -> list[str]:
-        """Return the keys of a component."""
-        return [key for key, owner in self.owners.items() if owner == name]
+    def keys(self, names: Set[str]) -> dict[str, list[str]]:
+        """Return the keys of components."""
+        found: dict[str, list[str]] = {name: [] for name in names}
+        for key, owner in self.owners.items():
+            if owner in found:
+                found[owner].append(key)
+        return found
 
     def digest(self, name: str) -> str:
         """Return the digest of a component's pickle."""

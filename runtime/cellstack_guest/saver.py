@@ -102,10 +102,8 @@ class Saver:
         self._refuse_dependents(work)
         groups = self._group(work)
         kept = manifest["components"].copy()
-        for name in values.old.keys() - untouched:
-            kept.drop(name)
-        for key in gone & kept.owners.keys():
-            kept.drop_key(key)
+        kept.drop(values.old.keys() - untouched)
+        kept.drop_keys(gone)
         return self._write(groups, kept, work, values)
 
     def _sort(self, values: Values) -> tuple[set[str], list[_Unit]]:
@@ -264,9 +262,8 @@ class Saver:
             for key, value in manifest["definitions"].items()
             if value["component"] in kept.texts and key in needed
         }
-        for name in {owner for key, owner in kept.owners.items() if key.startswith(CLASS)}:
-            if not _is_needed(kept.keys(name), needed):
-                kept.drop(name)
+        classes = kept.keys({owner for key, owner in kept.owners.items() if key.startswith(CLASS)})
+        kept.drop({name for name, keys in classes.items() if not _is_needed(keys, needed)})
         live = {name: now for name, now in values.old.items() if name in kept.texts}
         saved: list[str] = []
         largest = 0, ""

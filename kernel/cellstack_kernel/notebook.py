@@ -16,6 +16,7 @@ from cellstack_kernel.grants import Grants
 from cellstack_kernel.records import record_without_container
 from cellstack_kernel.runs import FrontEnd, InterruptError, Nobody, Outcome, Request
 from cellstack_kernel.settings import Settings
+from cellstack_runtime.cli.output import printable
 from cellstack_runtime.config import Config
 from cellstack_runtime.context import resolve_context
 from cellstack_runtime.errors import CellstackError, GrantError, HostError, UsageError
@@ -64,6 +65,7 @@ class Notebook:
         self.cache = Cache(workspace.store, [path] if path else [])
         self.feed: Feed | None = None
         self.connection: str | None = None  # the file by which clients find the kernel
+        self._told_left_out: list[str] = []
         self.journal: Journal | None = None  # of a kernel, whose front ends come and go
 
     @classmethod
@@ -180,6 +182,8 @@ class Notebook:
                 )
             cached = request.main and not (parsed.calls or keeps or NO_CACHE in request.tags)
             outcome = await self._run(wanted, front, cached=cached)
+            if request.store_history:
+                self._tell_left_out(front)
         except CellstackError as error:
             return Outcome(
                 failed(error, request, front).content, record_without_container(self.workspace, request.number, "error")
@@ -188,6 +192,19 @@ class Notebook:
         self.before, self.last = self.last, outcome.record
         self.workspace.on_change()
         return outcome
+
+    def _tell_left_out(self, front: FrontEnd) -> None:
+        """Say once which directories cells do not see because there are too many."""
+        left_out = self.workspace.left_out
+        if left_out and left_out != self._told_left_out:
+            self._told_left_out = left_out
+            tops = sorted({path.partition("/")[0] for path in left_out})
+            names = ", ".join(printable(name) for name in tops[:5]) + (", …" if len(tops) > 5 else "")
+            text = (
+                f"{self.workspace.context.folder} has so many directories that cells do not see {len(left_out)} of them, "
+                f"in {names}. Move the notebook to a folder of its own to have all\n"
+            )
+            front.publish("stream", {"name": "stderr", "text": text})
 
     async def _run(self, request: Request, front: FrontEnd, *, cached: bool) -> Outcome:
         """Take a cell's result from the cache if it is there, else run it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["ro", "rw", "none"]
 MODES: tuple[Mode, ...] = ("ro", "rw", "none")
-MAX_DIRECTORIES = 5000
+MAX_DIRECTORIES = 5000  # that are looked through, and looked at again before each cell; and as many that are not
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +72,31 @@ def _holds(folder: str, path: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def hidden_mask(folder: str, mask_dir: str) -> Mapping[str, int]:
+def hidden_mask(folder: str, mask_dir: str) -> tuple[Mapping[str, int], list[str]]:
     """Fill directory `mask_dir` with whiteouts for every hidden entry (`.git`, `.env`) of `folder` and below.
 
     Laid over `folder` as an overlay's lower, it hides them. Directories of the mask have the owner, mode and
-    time of the folder's own, which they stand for. Returns a fingerprint for `mask_is_current`. UsageError
-    when the folder has more than 5,000 directories.
+    time of the folder's own, which they stand for. Returns a fingerprint for `mask_is_current`, and the
+    directories that are hidden whole since they came after 5,000 others, the deepest last. UsageError when these
+    are too many, too.
     """
     fingerprint: dict[str, int] = {}
+    left_out: list[str] = []
     made = {""}
     os.makedirs(mask_dir, exist_ok=True)
-    pending = [""]
+    pending = deque([""])
     while pending:
-        relative = pending.pop()
+        relative = pending.popleft()
+        if len(fingerprint) >= MAX_DIRECTORIES:
+            if len(left_out) >= MAX_DIRECTORIES:
+                raise UsageError(
+                    f"the folder {folder} has more than {2 * MAX_DIRECTORIES:,} directories: too many for cells",
+                    hint="Move the notebook to a folder of its own, or run with --context none",
+                )
+            _make_parents(os.path.dirname(relative), mask_dir, made)
+            make_whiteout(f"{mask_dir}/{relative}")
+            left_out.append(relative)
+            continue
         path = f"{folder}/{relative}" if relative else folder
         try:
             # The time first: what changes while the entries are read makes the fingerprint stale, not wrong.
@@ -94,11 +107,6 @@ def hidden_mask(folder: str, mask_dir: str) -> Mapping[str, int]:
             if not relative:
                 raise _gone(folder) from error
             continue  # what the person cannot read, or what has just gone, a cell does not see either
-        if len(fingerprint) > MAX_DIRECTORIES:
-            raise UsageError(
-                f"the folder {folder} has more than {MAX_DIRECTORIES:,} directories: too many for cells",
-                hint="Move the notebook to a folder of its own, or run with --context none",
-            )
         for name, is_directory in found:
             inside = f"{relative}/{name}" if relative else name
             if name.startswith("."):
@@ -109,7 +117,7 @@ def hidden_mask(folder: str, mask_dir: str) -> Mapping[str, int]:
     for relative in sorted(made, reverse=True):
         with contextlib.suppress(FileNotFoundError):  # gone since it was read: the fingerprint is stale already
             _copy_status(f"{folder}/{relative}", f"{mask_dir}/{relative}")
-    return fingerprint
+    return fingerprint, left_out
 
 
 def mask_is_current(fingerprint: Mapping[str, int]) -> bool:

@@ -105,6 +105,7 @@ class Workspace:
             None
         )  # nobody has asked for anything for long: end what was made aside
         self._mask: tuple[str, str | None, Any] | None = None
+        self.left_out: list[str] = []  # directories of the context that cells do not see, since there are too many
         self._unsaved = self._saving = False
         self._unchanged_at = 0.0  # when the last cell ended, if it changed no file
         self._stacks: dict[tuple[str | None, Part], Lowers] = {}
@@ -451,7 +452,7 @@ class Workspace:
             return self._mask[1]
         path = f"{self._broker.run_dir}/mask-{secrets.token_hex(3)}"
         os.mkdir(path, 0o755)
-        fingerprint = hidden_mask(folder, path)
+        fingerprint, self.left_out = hidden_mask(folder, path)
         mask = path if os.listdir(path) else None
         self._mask = (folder, mask, fingerprint)
         return mask

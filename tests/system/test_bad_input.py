@@ -297,3 +297,20 @@ def test_host_folder_that_vanished(tmp_path: Path) -> None:
         with contextlib.suppress(RuntimeError):
             manager.shutdown_kernel()
         manager.cleanup_resources()
+
+
+def test_folder_with_too_many_directories_shows_most_of_them_and_says_so(
+    cellstack: Run, write_notebook: Callable[..., Path], tmp_path: Path
+) -> None:
+    for number in range(5_050):
+        (tmp_path / "many" / f"{number:04}").mkdir(parents=True)
+    (tmp_path / "data.csv").write_text("1")
+    code = "import os\nprint(open('data.csv').read(), len(os.listdir('many')))"
+    path = write_notebook(tmp_path / "crowded.ipynb", code, code)
+    result = cellstack("execute", path, "-o", tmp_path / "out.ipynb")
+    assert result.returncode == 0, result.stderr
+    outputs = [cell["outputs"] for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"]]
+    assert ["".join(cell[0]["text"]) for cell in outputs] == ["1 4998\n"] * 2
+    assert [len(cell) for cell in outputs] == [2, 1]
+    said = "".join(outputs[0][1]["text"])
+    assert "cells do not see 52 of them, in many. Move the notebook" in said

@@ -54,7 +54,7 @@ def test_directories_of_the_mask_look_like_those_they_stand_for(folder: Path, tm
 
 @pytest.mark.parametrize("path", [".new", "data/deep/.new", "src/.new", "data/sub/.new"])
 def test_mask_is_stale_when_something_hidden_appears(folder: Path, tmp_path: Path, path: str) -> None:
-    fingerprint = hidden_mask(str(folder), str(tmp_path / "mask"))
+    fingerprint, _ = hidden_mask(str(folder), str(tmp_path / "mask"))
     assert mask_is_current(fingerprint)
     (folder / path).parent.mkdir(exist_ok=True)
     (folder / path).write_text("secret")
@@ -62,17 +62,25 @@ def test_mask_is_stale_when_something_hidden_appears(folder: Path, tmp_path: Pat
 
 
 def test_mask_is_stale_when_the_folder_vanishes(folder: Path, tmp_path: Path) -> None:
-    fingerprint = hidden_mask(str(folder), str(tmp_path / "mask"))
+    fingerprint, _ = hidden_mask(str(folder), str(tmp_path / "mask"))
     folder.rename(tmp_path / "elsewhere")
     assert not mask_is_current(fingerprint)
     with pytest.raises(NotFoundError, match=r"is not there any more.*--context none"):
         hidden_mask(str(folder), str(tmp_path / "mask2"))
 
 
-def test_too_many_directories_are_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_too_many_directories_the_deepest_are_hidden_whole(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(context, "MAX_DIRECTORIES", 4)
-    with pytest.raises(UsageError, match=r"project has more than 4 directories.*--context none"):
-        hidden_mask(str(folder), str(tmp_path / "mask"))
+    fingerprint, left_out = hidden_mask(str(folder), str(tmp_path / "mask"))
+    assert (len(fingerprint), left_out) == (4, ["data/deep/er"])
+    assert whiteouts(tmp_path / "mask") == {".git", ".env", ".hidden-link", "data/.cache", "data/deep/er"}
+    (folder / "data/deep/er/.new").touch()
+    assert mask_is_current(fingerprint)
+    monkeypatch.setattr(context, "MAX_DIRECTORIES", 1)
+    with pytest.raises(UsageError, match=r"project has more than 2 directories.*--context none"):
+        hidden_mask(str(folder), str(tmp_path / "other"))
 
 
 def test_folder_is_resolved(folder: Path) -> None:

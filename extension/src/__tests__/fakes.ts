@@ -183,9 +183,10 @@ const HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</scr
 const CONTENTS = {
   files: [
     { path: `/work/${HOSTILE}`, kind: 'added' as const, size: 10, type: 'file' as const },
-    { path: '/work/b', kind: 'deleted' as const, size: null, type: 'file' as const }
+    { path: '/work/b', kind: 'deleted' as const, size: null, type: 'file' as const },
+    { path: '/work/d', kind: 'added' as const, size: null, type: 'directory' as const }
   ],
-  files_total: 2,
+  files_total: 3,
   variables: [
     {
       name: HOSTILE,

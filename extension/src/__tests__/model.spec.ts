@@ -221,7 +221,7 @@ describe('the selection', () => {
     model.select({ against: FROM_IMAGE });
     await settled();
     expect(api.calls).toContain(`diff ${id(2)} image`);
-    expect(model.diff.value.data?.files_total).toBe(2);
+    expect(model.diff.value.data?.files_total).toBe(3);
   });
 
   it('loses what is there no more after a reload', async () => {

@@ -135,6 +135,7 @@ describe('layers', () => {
     act(() => model.select({ layer: id(1) }));
     await act(settled);
     expect(screen.getByText(/\/work\/<img/)).toBeTruthy();
+    expect(screen.getByText('/work/d/').tagName).toBe('BDI'); // else its end is put in front of it
     fireEvent.doubleClick(screen.getByText(/\/work\/<img/));
     expect(opened[0]).toContain(`${id(1)} /work/<img`);
     fireEvent.click(screen.getByRole('tab', { name: /Variables/ }));

@@ -205,8 +205,10 @@ function Files(props: {
             </span>
             <span className="cs-visuallyHidden">{kinds[entry.kind]}</span>
             <span className="cs-File-path">
-              <bdi>{entry.path}</bdi>
-              {entry.type === 'directory' && '/'}
+              <bdi>
+                {entry.path}
+                {entry.type === 'directory' && '/'}
+              </bdi>
             </span>
             <span className="cs-muted">{entry.size !== null && size(entry.size)}</span>
           </div>

@@ -8,6 +8,7 @@ import { DEFAULTS } from '../settings';
 import { CellLineView } from '../views/cellline';
 import { Provider } from '../views/host';
 import { PanelView } from '../views/panel';
+import { StatusView } from '../views/status';
 import {
   bench,
   container,
@@ -15,6 +16,7 @@ import {
   FakeFront,
   IBench,
   id,
+  IMAGE,
   layer,
   sample,
   SESSION,
@@ -158,6 +160,25 @@ describe('layers', () => {
     });
     await act(() => model.refresh());
     expect(screen.getByRole('button', { name: /Undo/ }).hasAttribute('disabled')).toBe(true);
+  });
+});
+
+describe('the status bar', () => {
+  it('names head and image, and no image while it is made', async () => {
+    const { context, api, events } = await bench(api => {
+      api.session = { ...SESSION, image: '' };
+      api.imageOfSession = null;
+    });
+    render(
+      <Provider value={context}>
+        <StatusView isShown={new Store(true)} onClick={() => undefined} />
+      </Provider>
+    );
+    expect(screen.getByRole('button').textContent).toBe('head: image');
+    api.imageOfSession = IMAGE;
+    act(() => events.tell({ type: 'session', session: SESSION }));
+    await act(settled);
+    expect(screen.getByRole('button').textContent).toBe('head: image · cellstack/default:latest');
   });
 });
 

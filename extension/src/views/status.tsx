@@ -34,7 +34,7 @@ export function StatusView(props: {
     <button type="button" className="cs-Status" title={title} onClick={props.onClick}>
       <GroupItem spacing={4}>
         <Icon.react tag="span" width="14px" height="14px" />
-        <TextItem source={`${where} · ${image}`} />
+        <TextItem source={[where, image].filter(Boolean).join(' · ')} />
       </GroupItem>
     </button>
   );

@@ -48,10 +48,15 @@ export function addCommands(
 ): void {
   const { commands } = app;
   const isOurs = (): boolean => model.notebook.value?.kernel === 'ours';
+  /** While a cell runs, head would move later, and from where nobody has seen it yet. */
+  const canMove = (): boolean => isOurs() && model.notebook.value?.busy === false;
   const cellLayer = (): string | null => {
     const cell = tracker.activeCell;
     return cell instanceof CodeCell ? (recordOf(cell.model)?.layer ?? null) : null;
   };
+  /** Other kernels' notebooks have menus without what is of no use there. */
+  const isOfUse = (): boolean =>
+    isOurs() || (model.notebook.value?.kernel !== 'other' && cellLayer() !== null);
   const headNumber = (): string => model.session.value?.head ?? '';
   const titles: { [tab in Tab]: string } = {
     layers: trans.__('Show the layers of the notebook'),
@@ -77,6 +82,7 @@ export function addCommands(
     label: trans.__('Show the layer of this cell'),
     icon: args => (args.isPalette ? undefined : layersIcon),
     isEnabled: () => cellLayer() !== null,
+    isVisible: isOfUse,
     execute: () => {
       show();
       model.select({ tab: 'layers', layer: cellLayer(), against: null });
@@ -87,7 +93,8 @@ export function addCommands(
     label: trans.__('Check out the layer of this cell'),
     caption: trans.__('Files and variables become what they were after this cell'),
     icon: args => (args.isPalette ? undefined : checkoutIcon),
-    isEnabled: () => isOurs() && cellLayer() !== null,
+    isEnabled: () => canMove() && cellLayer() !== null,
+    isVisible: isOfUse,
     execute: async () => {
       const layer = cellLayer();
       if (layer !== null) {
@@ -98,7 +105,8 @@ export function addCommands(
   });
   commands.addCommand(CommandIDs.runFromCell, {
     label: trans.__('Check out the layer of this cell and run those below'),
-    isEnabled: () => isOurs() && cellLayer() !== null,
+    isEnabled: () => canMove() && cellLayer() !== null,
+    isVisible: isOfUse,
     execute: async () => {
       const layer = cellLayer();
       if (layer !== null) {
@@ -110,7 +118,7 @@ export function addCommands(
   commands.addCommand(CommandIDs.undo, {
     label: trans.__('Undo the last cell'),
     caption: trans.__('Files and variables become what they were before it'),
-    isEnabled: () => isOurs() && headNumber() !== '',
+    isEnabled: () => canMove() && headNumber() !== '',
     execute: async () => {
       await actions.undo();
     },
@@ -118,7 +126,7 @@ export function addCommands(
   });
   commands.addCommand(CommandIDs.tag, {
     label: trans.__('Make head an image…'),
-    isEnabled: () => isOurs() && headNumber() !== '',
+    isEnabled: () => canMove() && headNumber() !== '',
     execute: async () => {
       const head = model.session.value?.head;
       const name = await host.askText(

@@ -44,13 +44,7 @@ async function applyTo(
   if (kernel === null || magics === '' || !(await isOurs(kernel))) {
     return;
   }
-  const notebook = {
-    path: panel.context.localPath,
-    kernel: 'ours',
-    kernelId: kernel.id,
-    kernelName: '',
-    busy: false
-  } as const;
+  const notebook = { path: panel.context.localPath, kernelId: kernel.id };
   const session = sessionOf(notebook, await api.sessions());
   if (!session?.live || session.cells === 0) {
     await runMagic(kernel, magics, ask);

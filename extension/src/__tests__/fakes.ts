@@ -236,7 +236,8 @@ export class FakeFront implements IFront {
     kernel: 'ours',
     kernelId: 'kernel-1',
     kernelName: 'Python (Cellstack)',
-    busy: false
+    busy: false,
+    cells: []
   };
   magics: string[] = [];
   ranBelow: string[] = [];

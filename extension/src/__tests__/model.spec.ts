@@ -17,13 +17,7 @@ describe('the session of the notebook in front', () => {
   });
 
   it('is the last one of the file while no kernel runs', () => {
-    const notebook = {
-      path: 'work/a.ipynb',
-      kernel: 'none',
-      kernelId: null,
-      kernelName: '',
-      busy: false
-    } as const;
+    const notebook = { path: 'work/a.ipynb', kernelId: null };
     const old = { ...SESSION, id: 'old', live: false, kernel_id: null };
     const last = { ...old, id: 'last', created: '2026-02-01T00:00:00Z' };
     const other = { ...last, id: 'other', notebook: 'work/b.ipynb' };

@@ -129,6 +129,26 @@ describe('the notebook in front', () => {
     now.mockRestore();
   });
 
+  it('has what its cells have kept of their runs, and reads it once for many changes', async () => {
+    const kept = { status: 'ok', layer: id(2), container: 'c0ffee', number: 3 };
+    const [empty, cell] = [new FakeCell('a'), new FakeCell('b', kept)];
+    const panel = new FakePanel(new FakeKernel('k1'), [empty, cell]);
+    const made = front(panel);
+    await settled();
+    expect(made.front.current?.cells).toEqual([{ number: 3, container: 'c0ffee', layer: id(2) }]);
+    jest.useFakeTimers();
+    let told = 0;
+    made.front.changed.connect(() => told++);
+    cell.model.deleteMetadata('cellstack');
+    for (let key = 0; key < 5; key++) {
+      panel.content.modelContentChanged.emit();
+    }
+    jest.runAllTimers();
+    jest.useRealTimers();
+    expect(made.front.current?.cells).toEqual([]);
+    expect(told).toBe(1);
+  });
+
   it('runs the cells below the one that made a layer', async () => {
     const cells = [new FakeCell('a'), new FakeCell('b', { status: 'ok', layer: id(2) })];
     const panel = new FakePanel(new FakeKernel('k1'), [...cells, new FakeCell('c')]);

@@ -160,6 +160,39 @@ describe('layers', () => {
     });
     await act(() => model.refresh());
     expect(screen.getByRole('button', { name: /Undo/ }).hasAttribute('disabled')).toBe(true);
+    expect(screen.getByText(/No kernel runs/)).toBeTruthy();
+  });
+
+  it('cannot be moved on while a cell runs: head would be another one then', async () => {
+    const { front, model } = await show(api => {
+      api.allLayers = [layer(1, null), layer(2, 1)];
+      api.session = { ...SESSION, head: id(2) };
+    });
+    act(() => model.select({ layer: id(1) }));
+    await act(settled);
+    const buttons = (): HTMLElement[] =>
+      [/^Undo/, 'Check out', 'Tag…'].map(name => screen.getByRole('button', { name }));
+    expect(buttons().some(button => button.hasAttribute('disabled'))).toBe(false);
+    act(() => front.bring({ ...front.current!, busy: true }));
+    for (const button of buttons()) {
+      expect(button.hasAttribute('disabled')).toBe(true);
+      expect(button.title).toContain('The kernel is busy');
+    }
+  });
+
+  it('are run from only where a cell of the notebook has them', async () => {
+    const { front, model } = await show(api => {
+      api.allLayers = [layer(1, null), layer(2, 1)];
+      api.session = { ...SESSION, head: id(2) };
+    });
+    act(() => model.select({ layer: id(1) }));
+    await act(settled);
+    const button = screen.getByRole('button', { name: 'Run from here' });
+    expect(button.hasAttribute('disabled')).toBe(true);
+    expect(button.title).toBe('No cell of this notebook has that layer as its result');
+    const cells = [{ number: 1, container: 'c0ffee', layer: id(1) }];
+    act(() => front.bring({ ...front.current!, cells }));
+    expect(button.hasAttribute('disabled')).toBe(false);
   });
 });
 

@@ -1,5 +1,12 @@
 import { ISignal } from '@lumino/signaling';
 
+/** What a cell's last run was, as the notebook has kept it. */
+export interface ICellRun {
+  readonly number: number | null;
+  readonly container: string | null;
+  readonly layer: string | null;
+}
+
 /**
  * What the model needs to know of the notebook in front.
  *
@@ -11,6 +18,7 @@ export interface IFrontNotebook {
   readonly kernelId: string | null;
   readonly kernelName: string;
   readonly busy: boolean;
+  readonly cells: readonly ICellRun[];
 }
 
 /** The notebook in front, and its kernel. */

@@ -6,7 +6,10 @@ import { pathOf } from './graph';
 const ENDED_KEPT = 50;
 
 /** Return the session that a notebook's kernel has, else the last one of its file; null when there is none. */
-export function sessionOf(notebook: IFrontNotebook, all: readonly ISession[]): ISession | null {
+export function sessionOf(
+  notebook: Pick<IFrontNotebook, 'kernelId' | 'path'>,
+  all: readonly ISession[]
+): ISession | null {
   const last = (found: ISession[]): ISession | null =>
     found.sort(
       (a, b) => Number(b.live) - Number(a.live) || b.created.localeCompare(a.created)

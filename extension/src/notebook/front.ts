@@ -1,11 +1,11 @@
 import { ISessionContext } from '@jupyterlab/apputils';
 import { Cell, CodeCell } from '@jupyterlab/cells';
-import { INotebookTracker, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
+import { INotebookTracker, Notebook, NotebookActions, NotebookPanel } from '@jupyterlab/notebook';
 import { Kernel, KernelMessage } from '@jupyterlab/services';
 import { TranslationBundle } from '@jupyterlab/translation';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { IFront, IFrontNotebook, KernelError } from '../model/front';
+import { ICellRun, IFront, IFrontNotebook, KernelError } from '../model/front';
 import { recordOf } from './record';
 
 /** What the kernel calls itself in its answer to kernel_info_request. */
@@ -13,6 +13,9 @@ const IMPLEMENTATION = 'cellstack';
 
 /** A kernel that was quiet for longer may have given back what waits for its next cell, and makes it anew when asked. */
 const QUIET = 5 * 60_000; // milliseconds
+
+/** Each key that is typed changes the notebook: what its cells have kept is read once for many. */
+const READ_AFTER = 200; // milliseconds
 
 /** Asks the person what the kernel wants to know; null when the person does not answer. */
 export type Ask = (prompt: string, password: boolean) => Promise<string | null>;
@@ -58,7 +61,8 @@ export class NotebookFront implements IFront {
   below(layer: string): () => Promise<void> {
     const context = this._context ?? undefined;
     const notebook = this._panel?.content;
-    const index = notebook?.widgets.findIndex(cell => layerOf(cell) === layer) ?? -1;
+    const index =
+      notebook?.widgets.findIndex(cell => runOf(cell).some(run => run.layer === layer)) ?? -1;
     if (!notebook || index === -1) {
       throw new KernelError(
         this._trans.__('No cell of this notebook has that layer as its result')
@@ -91,6 +95,8 @@ export class NotebookFront implements IFront {
       this._disconnect();
       this._context = context;
       this._heard = 0;
+      this._content = this._panel?.content ?? null;
+      this._content?.modelContentChanged.connect(this._onContent, this);
       context?.kernelChanged.connect(this._onKernel, this);
       context?.statusChanged.connect(this._onStatus, this);
       context?.disposed.connect(this._disconnect, this);
@@ -99,6 +105,8 @@ export class NotebookFront implements IFront {
   }
 
   private _disconnect(): void {
+    this._content?.modelContentChanged.disconnect(this._onContent, this);
+    this._content = null;
     this._context?.kernelChanged.disconnect(this._onKernel, this);
     this._context?.statusChanged.disconnect(this._onStatus, this);
     this._context?.disposed.disconnect(this._disconnect, this);
@@ -125,6 +133,13 @@ export class NotebookFront implements IFront {
     this._update();
   }
 
+  private _onContent(): void {
+    this._reading ??= setTimeout(() => {
+      this._reading = null;
+      this._update();
+    }, READ_AFTER);
+  }
+
   private _update(): void {
     const panel = this._panel;
     const kernel = this._context?.session?.kernel ?? null;
@@ -133,7 +148,8 @@ export class NotebookFront implements IFront {
       kernel: kernel === null ? 'none' : this._kind,
       kernelId: kernel?.id ?? null,
       kernelName: this._context?.kernelDisplayName ?? '',
-      busy: kernel?.status === 'busy'
+      busy: kernel?.status === 'busy',
+      cells: panel.content.widgets.flatMap(runOf)
     };
     if (JSON.stringify(next) !== JSON.stringify(this._current)) {
       this._current = next;
@@ -143,12 +159,14 @@ export class NotebookFront implements IFront {
 
   private _asked: string | null | undefined;
   private _changed = new Signal<this, void>(this);
+  private _content: Notebook | null = null;
   private _context: ISessionContext | null = null;
   private _current: IFrontNotebook | null = null;
   private _file: NotebookPanel['context'] | null = null;
   /** When the kernel did something last, milliseconds since 1970. */
   private _heard = 0;
   private _kind: 'ours' | 'other' | 'starting' | 'none' = 'none';
+  private _reading: ReturnType<typeof setTimeout> | null = null;
 }
 
 /** Whether a kernel is one of ours; waits until it has said what it is. */
@@ -156,9 +174,12 @@ export async function isOurs(kernel: Kernel.IKernelConnection | null): Promise<b
   return kernel !== null && (await kernel.info).implementation === IMPLEMENTATION;
 }
 
-/** Return the layer that a cell's last run made; null when there is none. */
-function layerOf(cell: Cell): string | null {
-  return cell instanceof CodeCell ? (recordOf(cell.model)?.layer ?? null) : null;
+/** Return what a cell has kept of its last run, if it has. */
+function runOf(cell: Cell): ICellRun[] {
+  const record = cell instanceof CodeCell ? recordOf(cell.model) : null;
+  return record
+    ? [{ number: record.number, container: record.container, layer: record.layer }]
+    : [];
 }
 
 /**

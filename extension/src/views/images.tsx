@@ -7,7 +7,7 @@ import { useStore } from '../model/store';
 import { useCellstack } from './host';
 import { imageIcon } from './icons';
 import { VirtualList } from './list';
-import { Button, Empty, Loading, Problem } from './parts';
+import { Button, Empty, Loading, Problem, useNoKernel } from './parts';
 import { Split } from './split';
 
 const ROW_HEIGHT = 46;
@@ -99,7 +99,7 @@ function ImageRow(props: { image: IImage }): React.ReactElement {
 function ImageDetails(props: { id: string; images: readonly IImage[] }): React.ReactElement {
   const { model, actions, host, trans } = useCellstack();
   const detail = useStore(model.image);
-  const notebook = useStore(model.notebook);
+  const noKernel = useNoKernel();
   const waitsForKernel = useStore(actions.waitsForKernel);
   const waitsForServer = useStore(actions.waitsForServer);
   const image = props.images.find(entry => entry.id === props.id);
@@ -135,7 +135,8 @@ function ImageDetails(props: { id: string; images: readonly IImage[] }): React.R
         <Button
           kind="accept"
           label={trans.__('Use for this notebook')}
-          disabled={waitsForKernel || notebook?.kernel !== 'ours'}
+          disabled={waitsForKernel}
+          why={noKernel}
           onClick={() => void actions.useImage(image.tags[0] ?? image.id)}
         />
         <Button

@@ -9,7 +9,7 @@ import { useCellstack } from './host';
 import { checkoutIcon, compareIcon, tagIcon } from './icons';
 import { number } from './layers';
 import { VirtualList } from './list';
-import { Button, Empty, Loading, Problem, TabPanel, Tabs } from './parts';
+import { Button, Empty, Loading, Problem, TabPanel, Tabs, useHeadStays } from './parts';
 
 const PREFIX = 'cellstack-layer';
 const FILE_HEIGHT = 24;
@@ -76,7 +76,8 @@ function LayerHead(props: { layer: ILayer }): React.ReactElement {
   const notebook = useStore(model.notebook);
   const layers = useStore(model.layers);
   const waits = useStore(actions.waitsForKernel);
-  const disabled = notebook?.kernel !== 'ours' || waits;
+  const why = useHeadStays();
+  const isOfCell = notebook?.cells.some(cell => cell.layer === layer.id);
   const isHead = layers.data?.head === layer.id;
   const askTag = async (): Promise<void> => {
     const name = await host.askText(
@@ -112,19 +113,25 @@ function LayerHead(props: { layer: ILayer }): React.ReactElement {
           icon={checkoutIcon}
           kind={isHead ? 'plain' : 'accept'}
           label={isHead ? trans.__('Checked out') : trans.__('Check out')}
-          disabled={disabled || isHead}
+          disabled={waits || isHead}
+          why={isHead ? null : why}
           onClick={() => void actions.checkout(layer.id)}
         />
         <Button
           icon={runIcon}
           label={trans.__('Run from here')}
-          disabled={disabled}
+          disabled={waits}
+          why={
+            why ??
+            (isOfCell ? null : trans.__('No cell of this notebook has that layer as its result'))
+          }
           onClick={() => void actions.runFrom(layer.id)}
         />
         <Button
           icon={tagIcon}
           label={trans.__('Tag…')}
-          disabled={disabled}
+          disabled={waits}
+          why={why}
           onClick={() => void askTag()}
         />
       </div>

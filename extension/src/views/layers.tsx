@@ -11,7 +11,7 @@ import { useCellstack } from './host';
 import { layersIcon } from './icons';
 import { LayerDetails } from './layer';
 import { VirtualList } from './list';
-import { Button, Changes, Empty, Loading, Problem } from './parts';
+import { Button, Changes, Empty, Loading, Problem, useHeadStays } from './parts';
 import { Split } from './split';
 
 export const ROW_HEIGHT = 46;
@@ -82,7 +82,7 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
   const waits = useStore(actions.waitsForKernel);
   const notebook = useStore(model.notebook);
   const graph = React.useMemo(() => layOut(data.layers, data.head), [data.layers, data.head]);
-  const canMove = notebook?.kernel === 'ours' && !waits;
+  const why = useHeadStays();
   return (
     <div className="cs-Column">
       <div className="cs-Head">
@@ -97,7 +97,8 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
           iconOnly
           icon={undoIcon}
           label={trans.__('Undo the last cell: files and variables as they were before it')}
-          disabled={!canMove || data.head === null}
+          disabled={waits || data.head === null}
+          why={why}
           onClick={() => void actions.undo()}
         />
         <Button
@@ -107,6 +108,11 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
           onClick={() => void model.refresh()}
         />
       </div>
+      {notebook?.kernel === 'none' && (
+        <p className="cs-Note">
+          {trans.__('No kernel runs: start one to check out layers, or to undo.')}
+        </p>
+      )}
       {data.layers.length === 0 ? (
         <NoLayers path={data.session.notebook ?? ''} />
       ) : (

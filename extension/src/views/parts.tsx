@@ -2,7 +2,7 @@ import { LabIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { IChanges } from '../api/types';
-import { IProblem } from '../model/store';
+import { IProblem, useStore } from '../model/store';
 import { useCellstack } from './host';
 
 /** A button with an icon, a text, or both; one without a text has it as its name. */
@@ -13,23 +13,44 @@ export function Button(props: {
   kind?: 'plain' | 'accept' | 'danger';
   disabled?: boolean;
   pressed?: boolean;
+  /** Why it cannot be pressed; null when it can. */
+  why?: string | null;
   onClick: () => void;
 }): React.ReactElement {
-  const { label, icon: Icon, iconOnly, kind = 'plain', disabled, pressed, onClick } = props;
+  const { label, icon: Icon, iconOnly, kind = 'plain', disabled, pressed, why, onClick } = props;
   return (
     <button
       type="button"
       className={`cs-Button cs-mod-${kind}${iconOnly ? ' cs-mod-iconOnly' : ''}`}
-      title={label}
+      title={[iconOnly || !why ? label : '', why].filter(Boolean).join('\n')}
       aria-label={iconOnly ? label : undefined}
       aria-pressed={pressed}
-      disabled={disabled}
+      disabled={disabled || Boolean(why)}
       onClick={onClick}
     >
       {Icon && <Icon.react tag="span" className="cs-Button-icon" width="14px" height="14px" />}
       {!iconOnly && <span>{label}</span>}
     </button>
   );
+}
+
+/** Return why the kernel of the notebook in front can be asked for nothing; null when it can. */
+export function useNoKernel(): string | null {
+  const { model, trans } = useCellstack();
+  const notebook = useStore(model.notebook);
+  return notebook?.kernel === 'ours'
+    ? null
+    : trans.__('No Cellstack kernel runs in the notebook in front: start one first.');
+}
+
+/** Return why head cannot be moved now; null when it can. */
+export function useHeadStays(): string | null {
+  const { model, trans } = useCellstack();
+  const notebook = useStore(model.notebook);
+  const noKernel = useNoKernel();
+  return notebook?.kernel === 'ours' && notebook.busy
+    ? trans.__('The kernel is busy: head can be moved when its cells are done.')
+    : noKernel;
 }
 
 /** Files added, changed and deleted; nothing for a run that changed none. */

@@ -119,9 +119,10 @@ def test_a_layer_that_no_cell_shows_any_more_is_not_run_from(lab: Lab) -> None:
     rows = _layers(lab)
     expect(rows).to_have_count(3)
     rows.last.click()
-    lab.button("Run from here").click()
-    expect(lab.panel.locator(".cs-Message.cs-mod-failed")).to_contain_text("No cell of this notebook")
-    expect(rows.first).to_contain_text("head")
+    expect(lab.button("Run from here")).to_be_disabled()
+    expect(lab.button("Run from here")).to_have_attribute("title", re.compile("^No cell of this notebook"))
+    rows.nth(1).click()
+    expect(lab.button("Run from here")).to_be_enabled()
 
 
 def test_an_image_made_of_a_layer_is_used_by_another_notebook_and_removed(lab: Lab) -> None:

@@ -228,10 +228,29 @@ describe('containers', () => {
     expect(screen.getByRole('option').textContent).toContain('100 MiB');
     fireEvent.click(screen.getByRole('option'));
     await act(settled);
-    expect(screen.getByRole('img', { name: 'memory: 100 MiB / 1 GiB' })).toBeTruthy();
+    expect(screen.getByRole('img', { name: 'memory: 100 MiB of 1 GiB' })).toBeTruthy();
     fireEvent.click(screen.getByRole('button', { name: 'Kill' }));
     await act(settled);
     expect(api.calls).toContain('kill c0ffee');
+  });
+
+  it('have the line of a limit in their charts only where it is near', async () => {
+    const near = { bytes: 100 * 2 ** 20, limit: 2 ** 28, peak: null };
+    const far = { ...near, limit: 20 * 2 ** 30 };
+    const { events } = await show(api => {
+      api.allContainers = [container('c0ffee')];
+    });
+    await tab('Containers');
+    fireEvent.click(screen.getByRole('option'));
+    await act(settled);
+    const chart = (): HTMLElement =>
+      screen.getByRole('img', { name: /^memory/ }).closest('figure')!;
+    act(() => events.tell({ type: 'metrics', metrics: [sample('c0ffee', 1, { memory: near })] }));
+    expect(chart().querySelector('.cs-Chart-limit')).toBeTruthy();
+    expect(chart().textContent).toBe('memory100 MiBof 256 MiB');
+    act(() => events.tell({ type: 'metrics', metrics: [sample('c0ffee', 2, { memory: far })] }));
+    expect(chart().querySelector('.cs-Chart-limit')).toBeNull();
+    expect(chart().textContent).toBe('memory100 MiB100 MiBof 20 GiB');
   });
 
   it('take new limits, and no wrong ones', async () => {

@@ -1,11 +1,12 @@
 import * as React from 'react';
 
 import { IPoint } from '../model/metrics';
+import { useCellstack } from './host';
 
 const WIDTH = 240;
-const HEIGHT = 56;
-/** Room above the limit's line, so that it can be seen. */
-const HEADROOM = 1.12;
+const HEIGHT = 48;
+/** Room above the largest value, so that a line there can be seen whole. */
+const HEADROOM = 1.5;
 /** A limit that is as many times the largest value is far: with its scale, nothing could be seen of the values. */
 const FAR = 6;
 
@@ -13,7 +14,7 @@ const FAR = 6;
  * A measure over the last `seconds`, with its limit as a line.
  *
  * With a limit the scale is the limit's; with one that is far, and without one, it is that of the largest value, and at
- * least `least`. The line of a limit that is far is at the upper edge, with an arrow.
+ * least `least`. A limit that is far has no line, which would be near to the values: it is told, and so is the scale.
  */
 export function Chart(props: {
   label: string;
@@ -24,14 +25,16 @@ export function Chart(props: {
   format: (value: number) => string;
   noData: string;
 }): React.ReactElement {
+  const { trans } = useCellstack();
   const { label, points, limit, least, seconds, format, noData } = props;
   const last = points[points.length - 1];
   const peak = points.reduce((most, point) => Math.max(most, point.value), 0);
   const isFar = limit !== null && Math.max(peak, least) * FAR < limit;
-  const top = Math.max(isFar ? least : (limit ?? least), peak) * HEADROOM;
+  const hasLine = limit !== null && !isFar;
+  const top = Math.max(hasLine ? limit : least, peak);
   const now = last?.time ?? 0;
   const shown = points.filter(point => point.time >= now - seconds);
-  const y = (value: number): number => HEIGHT - (value / top) * HEIGHT;
+  const y = (value: number): number => HEIGHT - (value / top) * (HEIGHT - HEADROOM);
   const line = shown
     .map(
       point =>
@@ -47,24 +50,23 @@ export function Chart(props: {
         <span className="cs-Chart-label">{label}</span>
         <span className="cs-Chart-value">{value}</span>
       </figcaption>
-      {limit !== null && (
-        <span className="cs-Chart-limitText" aria-hidden="true">
-          {isFar && '↑ '}
-          {format(limit)}
-        </span>
-      )}
+      <div className="cs-Chart-scale" aria-hidden="true">
+        {!hasLine && <span title={trans.__('the upper edge of the chart')}>{format(top)}</span>}
+        {limit !== null && (
+          <span className="cs-Chart-limitText">{trans.__('of %1', format(limit))}</span>
+        )}
+      </div>
       <svg
         role="img"
-        aria-label={limit === null ? `${label}: ${value}` : `${label}: ${value} / ${format(limit)}`}
+        aria-label={
+          limit === null
+            ? `${label}: ${value}`
+            : `${label}: ${trans.__('%1 of %2', value, format(limit))}`
+        }
         viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
         preserveAspectRatio="none"
       >
-        {limit !== null && (
-          <path
-            className={`cs-Chart-limit${isFar ? ' cs-mod-far' : ''}`}
-            d={`M0 ${isFar ? 1 : y(limit)}H${WIDTH}`}
-          />
-        )}
+        {hasLine && <path className="cs-Chart-limit" d={`M0 ${y(limit)}H${WIDTH}`} />}
         {shown.length > 1 && (
           <>
             <path className="cs-Chart-area" d={`M${line}V${HEIGHT}H${first.toFixed(1)}Z`} />

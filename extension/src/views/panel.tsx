@@ -40,26 +40,26 @@ export function PanelView(): React.ReactElement {
           onClick={() => void model.refresh()}
         />
       </div>
-      <Messages />
+      <State />
       <TabPanel id={tab} prefix={PREFIX} className="cs-Section">
         {tab === 'layers' && <LayersView />}
         {tab === 'containers' && <ContainersView />}
         {tab === 'namespaces' && <NamespacesView />}
         {tab === 'images' && <ImagesView />}
       </TabPanel>
+      <Notice />
     </>
   );
 }
 
-/** What is being done, how it went, and whether the server still answers. */
-function Messages(): React.ReactElement {
+/** What is being done, and whether the server still answers. */
+function State(): React.ReactElement {
   const { model, actions, trans } = useCellstack();
   const connection = useStore(model.connection);
-  const notice = useStore(actions.notice);
   const waitsForKernel = useStore(actions.waitsForKernel);
   const waitsForServer = useStore(actions.waitsForServer);
   return (
-    <div className="cs-Messages">
+    <div className="cs-State">
       {connection === 'lost' && (
         <div className="cs-Message cs-mod-warn" role="status">
           {trans.__('The server cannot be reached. What is shown is from before; trying again…')}
@@ -68,24 +68,32 @@ function Messages(): React.ReactElement {
       {(waitsForKernel || waitsForServer) && (
         <div className="cs-Progress" role="progressbar" aria-label={trans.__('Working')} />
       )}
-      <div aria-live="polite">
-        {notice && (
-          <div className={`cs-Message cs-mod-${notice.kind}`}>
-            <div className="cs-Message-text">
-              {notice.message}
-              {notice.hint && <div className="cs-muted">{notice.hint}</div>}
-            </div>
-            <button
-              type="button"
-              className="cs-Message-close"
-              aria-label={trans.__('Close this message')}
-              onClick={() => actions.clearNotice()}
-            >
-              ×
-            </button>
+    </div>
+  );
+}
+
+/** How it went. It comes and goes by itself, so it lies above the rest: nothing moves away from under the pointer. */
+function Notice(): React.ReactElement {
+  const { actions, trans } = useCellstack();
+  const notice = useStore(actions.notice);
+  return (
+    <div className="cs-Notice" role="status">
+      {notice && (
+        <div className={`cs-Message cs-mod-${notice.kind}`}>
+          <div className="cs-Message-text">
+            {notice.message}
+            {notice.hint && <div className="cs-muted">{notice.hint}</div>}
           </div>
-        )}
-      </div>
+          <button
+            type="button"
+            className="cs-Message-close"
+            aria-label={trans.__('Close this message')}
+            onClick={() => actions.clearNotice()}
+          >
+            ×
+          </button>
+        </div>
+      )}
     </div>
   );
 }

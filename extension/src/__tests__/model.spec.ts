@@ -85,6 +85,7 @@ describe('news', () => {
       container: container('a', { status: 'ended', started: null })
     });
     events.tell({ type: 'container', container: container('b', { status: 'ended' }) });
+    events.tell({ type: 'container', container: container('c', { status: 'ended', command: '' }) });
     expect(model.containers.value.data?.map(entry => entry.id)).toEqual(['b']);
   });
 

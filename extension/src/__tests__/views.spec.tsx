@@ -234,6 +234,56 @@ describe('containers', () => {
     expect(api.calls).toContain('kill c0ffee');
   });
 
+  it.each([
+    ['finished', 0, 'ok', 'ok'],
+    ['finished', 3, 'error', 'exit code 3'],
+    ['oom', 137, 'error', 'out of memory'],
+    ['timeout', 137, 'error', 'out of time'],
+    ['interrupt', 1, 'error', 'interrupted'],
+    ['stop', 0, 'error', 'stopped'],
+    ['kill', 137, 'error', 'killed'],
+    ['signal', 139, 'error', 'ended by signal 11']
+  ])('that ended by %s with %d are marked %s', async (reason, code, mark, text) => {
+    await show(api => {
+      const ended = '2026-01-01T10:00:05Z';
+      api.allContainers = [container('c0ffee', { status: 'ended', ended, exit: { reason, code } })];
+    });
+    await tab('Containers');
+    const row = screen.getByRole('option');
+    expect(row.querySelector('.cs-Chip')?.textContent).toBe(text);
+    expect(row.querySelector(`.cs-Container.cs-mod-${mark}`)).toBeTruthy();
+    expect(row.textContent).toContain('5 s');
+  });
+
+  it('have their cell and the name of their image, and no use that is over', async () => {
+    const { events } = await show((api, front) => {
+      api.allContainers = [container('c0ffee'), container('abc', { image: 'e'.repeat(64) })];
+      front.current = {
+        ...front.current!,
+        cells: [{ number: 7, container: 'c0ffee', layer: id(1) }]
+      };
+    });
+    await tab('Containers');
+    const rows = screen.getAllByRole('option');
+    expect(rows[0].textContent).toContain('[7]');
+    expect(rows[1].textContent).not.toContain('[');
+    fireEvent.click(rows[0]);
+    await act(settled);
+    expect(screen.getByText('cellstack/default:latest')).toBeTruthy();
+    for (const [time, bytes] of [
+      [1, 2 ** 28],
+      [2, 2 ** 20]
+    ]) {
+      const memory = { bytes, limit: 2 ** 30, peak: null };
+      act(() => events.tell({ type: 'metrics', metrics: [sample('c0ffee', time, { memory })] }));
+    }
+    const ended = container('c0ffee', { status: 'ended' });
+    act(() => events.tell({ type: 'container', container: ended }));
+    expect(screen.getByText(/before it ended/)).toBeTruthy();
+    expect(screen.getByRole('img', { name: 'memory: 256 MiB of 1 GiB' })).toBeTruthy();
+    expect(screen.getAllByRole('option')[1].textContent).not.toContain('MiB');
+  });
+
   it('have the line of a limit in their charts only where it is near', async () => {
     const near = { bytes: 100 * 2 ** 20, limit: 2 ** 28, peak: null };
     const far = { ...near, limit: 20 * 2 ** 30 };

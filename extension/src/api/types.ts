@@ -139,6 +139,15 @@ export interface IContainer {
   limits: ILimits;
   cgroup: string | null;
   pid: number | null;
+  /** Of one that has ended, as far as it is known. */
+  ended?: string;
+  exit?: IExit;
+}
+
+/** reason: as in an ExitReport of the runtime. code: what docker would show. */
+export interface IExit {
+  reason: string;
+  code: number;
 }
 
 export interface IProcess {

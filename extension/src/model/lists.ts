@@ -1,4 +1,12 @@
-import { ContainerStatus, IContainer, ILayer, ISession, ISessionLayers } from '../api/types';
+import {
+  ContainerStatus,
+  IContainer,
+  IImage,
+  ILayer,
+  ISession,
+  ISessionLayers
+} from '../api/types';
+import { short } from './format';
 import { IFrontNotebook } from './front';
 import { pathOf } from './graph';
 
@@ -49,9 +57,16 @@ export function withContainer(all: readonly IContainer[], container: IContainer)
 export function sorted(all: readonly IContainer[]): IContainer[] {
   const of = (status: ContainerStatus): IContainer[] =>
     all.filter(container => container.status === status).sort(newest);
-  // One that was prepared and thrown away before a cell came is of no interest.
-  const ended = of('ended').filter(container => container.started !== null);
+  // One that was prepared and thrown away before a cell came is of no interest, nor is one whose cell was empty.
+  const ended = of('ended').filter(
+    container => container.started !== null && container.command.trim() !== ''
+  );
   return [...of('running'), ...of('paused'), ...of('waiting'), ...ended.slice(0, ENDED_KEPT)];
+}
+
+/** Return the name of an image, or its id as people know it when it has none. */
+export function imageName(id: string, images: readonly (IImage | null)[]): string {
+  return images.find(image => image?.id === id)?.tags[0] ?? short(id);
 }
 
 function newest(a: IContainer, b: IContainer): number {

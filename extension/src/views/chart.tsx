@@ -24,9 +24,11 @@ export function Chart(props: {
   seconds: number;
   format: (value: number) => string;
   noData: string;
+  /** Nothing is measured any more: the largest value is told in place of the last one. */
+  isOver: boolean;
 }): React.ReactElement {
   const { trans } = useCellstack();
-  const { label, points, limit, least, seconds, format, noData } = props;
+  const { label, points, limit, least, seconds, format, noData, isOver } = props;
   const last = points[points.length - 1];
   const peak = points.reduce((most, point) => Math.max(most, point.value), 0);
   const isFar = limit !== null && Math.max(peak, least) * FAR < limit;
@@ -42,7 +44,7 @@ export function Chart(props: {
     )
     .join('L');
   const first = shown[0] && WIDTH - ((now - shown[0].time) / seconds) * WIDTH;
-  const value = last ? format(last.value) : noData;
+  const value = last ? format(isOver ? peak : last.value) : noData;
   const isHigh = limit !== null && last !== undefined && last.value > limit * 0.9;
   return (
     <figure className={`cs-Chart${isHigh ? ' cs-mod-high' : ''}`}>

@@ -1,12 +1,13 @@
 import { closeIcon, stopIcon, terminalIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { IContainer, IProcess } from '../api/types';
-import { asOption, baseName, duration, parseSize, short, size } from '../model/format';
+import { ContainerStatus, IContainer, IProcess } from '../api/types';
+import { asOption, baseName, duration, parseSize, short, size, time } from '../model/format';
+import { imageName } from '../model/lists';
 import { cpuUse, History, ioRate, memoryUse, processCount } from '../model/metrics';
 import { useStore } from '../model/store';
 import { Chart } from './chart';
-import { percent, useStates } from './containers';
+import { percent, spanOf, State } from './containers';
 import { useCellstack } from './host';
 import { limitsIcon, namespaceIcon } from './icons';
 import { Button, Empty, Loading, Problem } from './parts';
@@ -45,7 +46,7 @@ export function ContainerDetails(props: { id: string }): React.ReactElement {
       />
       {changing && isLive && <LimitsForm container={container} onDone={() => setChanging(false)} />}
       <Facts container={container} />
-      <Charts id={id} isMeasured={isLive && container.status !== 'waiting'} />
+      <Charts id={id} status={container.status} />
       {detail.error && isLive && <Problem problem={detail.error} />}
       {isLive && detail.data?.id === id && <Processes processes={detail.data.processes} />}
     </div>
@@ -75,7 +76,7 @@ function ContainerHead(props: {
     <>
       <div className="cs-Head">
         <code className="cs-Head-id">{short(id)}</code>
-        <span className={`cs-Chip cs-mod-${status}`}>{useStates()[status]}</span>
+        <State container={container} />
         <span className="cs-spacer" />
         <Button
           iconOnly
@@ -218,11 +219,16 @@ function positive(text: string): number | null {
 }
 
 function Facts(props: { container: IContainer }): React.ReactElement {
-  const { trans } = useCellstack();
-  const { limits, notebook, image, command } = props.container;
+  const { model, trans } = useCellstack();
+  const images = useStore(model.images).data ?? [];
+  const own = useStore(model.layers).data?.image ?? null;
+  const { limits, notebook, image, command, ended } = props.container;
+  const span = spanOf(props.container);
   const facts: [string, string][] = [
     [trans.__('notebook'), notebook ? baseName(notebook) : trans.__('none')],
-    [trans.__('image'), short(image)],
+    [trans.__('image'), imageName(image, [own, ...images])],
+    ...(ended ? [[trans.__('ended'), time(ended)] as [string, string]] : []),
+    ...(span !== null ? [[trans.__('ran for'), duration(span)] as [string, string]] : []),
     [trans.__('time limit'), limits.timeout === null ? trans.__('none') : duration(limits.timeout)],
     [trans.__('network'), limits.network],
     [trans.__('limits held by'), [...new Set(Object.values(limits.enforced_by))].join(', ') || '–']
@@ -246,18 +252,20 @@ function Facts(props: { container: IContainer }): React.ReactElement {
   );
 }
 
-function Charts(props: { id: string; isMeasured: boolean }): React.ReactElement | null {
+function Charts(props: { id: string; status: ContainerStatus }): React.ReactElement | null {
   const { model, trans } = useCellstack();
   const history = useStore(model.metrics).get(props.id) ?? NO_HISTORY;
   const last = history[history.length - 1];
   if (!last) {
-    return props.isMeasured ? (
+    return props.status === 'running' || props.status === 'paused' ? (
       <Loading label={trans.__('Waiting for the first measurement')} />
     ) : null;
   }
-  const common = { seconds: SECONDS, noData: '–' };
+  const isOver = props.status === 'ended';
+  const common = { seconds: SECONDS, noData: '–', isOver };
   return (
     <>
+      {isOver && <p className="cs-Note">{trans.__('What it used before it ended, at most:')}</p>}
       <div className="cs-Charts">
         <Chart
           {...common}
@@ -294,7 +302,7 @@ function Charts(props: { id: string; isMeasured: boolean }): React.ReactElement 
           />
         )}
       </div>
-      {last.pressure && <Pressure pressure={last.pressure} />}
+      {last.pressure && !isOver && <Pressure pressure={last.pressure} />}
     </>
   );
 }

@@ -1,7 +1,8 @@
+import { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { IContainer } from '../api/types';
-import { baseName, firstLine, short, size, time } from '../model/format';
+import { IContainer, IExit } from '../api/types';
+import { baseName, duration, firstLine, short, size, time } from '../model/format';
 import { cpuUse, History } from '../model/metrics';
 import { useStore } from '../model/store';
 import { ContainerDetails } from './container';
@@ -20,9 +21,13 @@ export function ContainersView(): React.ReactElement {
   const { model, trans } = useCellstack();
   const containers = useStore(model.containers);
   const metrics = useStore(model.metrics);
+  const notebook = useStore(model.notebook);
   const { container } = useStore(model.selection);
   React.useEffect(() => {
     model.interests.set(WHO, { containers: 'all' });
+    if (model.images.value.data === null) {
+      void model.reloadImages(); // for their names
+    }
     return () => model.interests.set(WHO, null);
   }, [model]);
 
@@ -43,6 +48,7 @@ export function ContainersView(): React.ReactElement {
     );
   }
   const running = containers.data.filter(entry => entry.status === 'running').length;
+  const cells = new Map(notebook?.cells.map(cell => [cell.container, cell.number]));
   return (
     <Split
       label={trans.__('Height of the list of containers')}
@@ -63,7 +69,11 @@ export function ContainersView(): React.ReactElement {
             selected={container}
             onSelect={entry => model.select({ container: entry.id })}
             render={entry => (
-              <ContainerRow container={entry} history={metrics.get(entry.id) ?? NO_HISTORY} />
+              <ContainerRow
+                container={entry}
+                number={cells.get(entry.id) ?? null}
+                history={metrics.get(entry.id) ?? NO_HISTORY}
+              />
             )}
           />
         </div>
@@ -75,31 +85,37 @@ export function ContainersView(): React.ReactElement {
 
 const ContainerRow = React.memo(function ContainerRow(props: {
   container: IContainer;
+  /** Of the notebook's cell that it ran for; null when that is not known. */
+  number: number | null;
   history: History;
 }): React.ReactElement {
   const { trans } = useCellstack();
-  const { container, history } = props;
+  const { container, number, history } = props;
   const last = history[history.length - 1];
   const cpu = cpuUse(history.slice(-2));
-  const state = useStates()[container.status];
   const isLive = container.status !== 'ended';
+  const span = spanOf(container);
   return (
-    <div className={`cs-Container cs-mod-${container.status}`}>
+    <div className={`cs-Container cs-mod-${outcomeOf(container) ?? container.status}`}>
       <span className="cs-Container-dot" aria-hidden="true" />
       <div className="cs-Container-main">
         <div className="cs-Layer-line">
+          {number !== null && <span className="cs-Layer-number">[{number}]</span>}
           <code className="cs-Layer-code">
             {firstLine(container.command) ||
               (container.status === 'waiting'
                 ? trans.__('for the next cell')
-                : short(container.id))}
+                : trans.__('(no code)'))}
           </code>
-          <span className="cs-Chip">{state}</span>
+          <State container={container} />
         </div>
         <div className="cs-Layer-facts">
           <code>{short(container.id)}</code>
           {container.notebook && <span>{baseName(container.notebook)}</span>}
-          <span>{time(container.started ?? container.created)}</span>
+          <span title={isLive ? trans.__('when it began') : trans.__('when it ended')}>
+            {time(container.ended ?? container.started ?? container.created)}
+          </span>
+          {span !== null && <span title={trans.__('how long it ran')}>{duration(span)}</span>}
         </div>
         {isLive && last && (
           <div className="cs-Container-use">
@@ -127,12 +143,51 @@ export function percent(processors: number): string {
   return `${Math.round(processors * 100)} %`;
 }
 
-export function useStates(): { [status in IContainer['status']]: string } {
+/** What a container does, or how it ended. */
+export function State(props: { container: IContainer }): React.ReactElement {
   const { trans } = useCellstack();
-  return {
+  const { container } = props;
+  const outcome = outcomeOf(container);
+  const states = {
     waiting: trans.__('waiting'),
     running: trans.__('running'),
     paused: trans.__('paused'),
-    ended: trans.__('ended')
+    ended: container.exit ? ending(container.exit, trans) : trans.__('ended')
   };
+  return (
+    <span className={`cs-Chip${outcome === 'error' ? ' cs-mod-failed' : ''}`}>
+      {states[container.status]}
+    </span>
+  );
+}
+
+/** Return how a container ended; null for one that has not, or of which that is not known. */
+function outcomeOf({ exit }: IContainer): 'ok' | 'error' | null {
+  return exit ? (exit.reason === 'finished' && exit.code === 0 ? 'ok' : 'error') : null;
+}
+
+function ending({ reason, code }: IExit, trans: TranslationBundle): string {
+  switch (reason) {
+    case 'finished':
+      return code === 0 ? trans.__('ok') : trans.__('exit code %1', code);
+    case 'oom':
+      return trans.__('out of memory');
+    case 'timeout':
+      return trans.__('out of time');
+    case 'pids':
+      return trans.__('too many processes');
+    case 'interrupt':
+      return trans.__('interrupted');
+    case 'stop':
+      return trans.__('stopped');
+    case 'signal':
+      return trans.__('ended by signal %1', code - 128);
+    default:
+      return trans.__('killed');
+  }
+}
+
+/** Return for how many seconds a container ran that has ended; null when that is not known. */
+export function spanOf({ started, ended }: IContainer): number | null {
+  return started && ended ? Math.max(0, Date.parse(ended) - Date.parse(started)) / 1000 : null;
 }

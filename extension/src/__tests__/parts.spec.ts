@@ -103,6 +103,19 @@ describe('the graph', () => {
     expect(rows.every(row => row.edges.every(edge => edge.from >= 0 && edge.to >= 0))).toBe(true);
   });
 
+  it('marks where cells are counted anew, and not where some ran beside each other', () => {
+    const runs = (layers: ILayer[]): number[] =>
+      layOut(layers, null)
+        .rows.filter(row => row.startsRun)
+        .map(row => new Date(row.layer.created).getUTCSeconds());
+    const again = (n: number, count: number, parent: number | null): ILayer =>
+      layer(n, parent, { number: count });
+    expect(runs([layer(1, null), layer(2, 1), again(3, 1, null), again(4, 2, 3)])).toEqual([3]);
+    expect(runs([layer(1, null), layer(2, 1), again(3, 1, 2)])).toEqual([3]);
+    expect(runs([layer(1, null), again(2, 3, 1), again(3, 2, 1), layer(4, 2)])).toEqual([]);
+    expect(runs([layer(1, null), layer(2, 1), layer(3, 1)])).toEqual([]);
+  });
+
   it('takes what is no tree', () => {
     const loop = [layer(1, 2), layer(2, 1)];
     expect(layOut(loop, id(1)).rows).toHaveLength(2);

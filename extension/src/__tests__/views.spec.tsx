@@ -144,6 +144,65 @@ describe('layers', () => {
     expect(screen.getByText(/not carried: <img/)).toBeTruthy();
   });
 
+  it('are scrolled to head where it goes to one of them, and to a new one where head was seen', async () => {
+    const scrolled = jest.fn();
+    HTMLElement.prototype.scrollTo = scrolled;
+    const { events } = await show(api => {
+      api.allLayers = Array.from({ length: 300 }, (_, i) => layer(i + 1, i || null));
+      api.session = { ...SESSION, head: id(300) };
+    });
+    const moved = (): number => {
+      const { length } = scrolled.mock.calls;
+      scrolled.mockClear();
+      return length;
+    };
+    moved();
+    act(() => events.tell({ type: 'session', session: { ...SESSION, head: id(10) } }));
+    expect(moved()).toBeGreaterThan(0);
+    const newer = { type: 'layer' as const, session: SESSION.id, head: id(301) };
+    act(() => events.tell({ ...newer, layer: layer(301, 10) })); // here nothing scrolls: [10] is out of sight
+    expect(moved()).toBe(0);
+    act(() => events.tell({ type: 'session', session: { ...SESSION, head: id(10) } }));
+    moved();
+    fireEvent.click(screen.getByRole('button', { name: 'Show head in the list' }));
+    expect(moved()).toBeGreaterThan(0);
+  });
+
+  it('are chosen to be compared by their first line of code', async () => {
+    const { model } = await show(api => {
+      api.allLayers = [layer(1, null, { code: `\n${'long '.repeat(20)}\nx` }), layer(2, 1)];
+      api.session = { ...SESSION, head: id(2) };
+    });
+    act(() => model.select({ layer: id(2) }));
+    await act(settled);
+    const option = screen.getByRole('combobox').lastElementChild;
+    expect(option?.textContent).toBe(`[1] ${id(1).slice(0, 12)} ${'long '.repeat(8)}`);
+  });
+
+  it('have a filter for their files where there are many', async () => {
+    const many = Array.from({ length: 21 }, (_, i) => ({
+      path: `/work/${i % 2 ? 'Odd' : 'even'}/${i}.txt`,
+      kind: 'added' as const,
+      size: 1,
+      type: 'file' as const
+    }));
+    const { api, model } = await show(api => {
+      api.allLayers = [layer(1, null), layer(2, 1)];
+    });
+    act(() => model.select({ layer: id(1) }));
+    await act(settled);
+    expect(screen.queryByRole('searchbox')).toBeNull();
+    const contents = { files: many, files_total: 21, variables: [], variables_error: null };
+    api.layer = async name => ({ ...layer(2, 1), ...contents, id: name });
+    act(() => model.select({ layer: id(2) }));
+    await act(settled);
+    fireEvent.change(screen.getByRole('searchbox'), { target: { value: ' odd/' } });
+    expect(screen.getByText('10 of 21')).toBeTruthy();
+    const files = screen.getByRole('listbox', { name: /Files/ });
+    expect(files.textContent).toContain('/work/Odd/1.txt');
+    expect(files.textContent).not.toContain('even');
+  });
+
   it('wait for the image that a new kernel makes', async () => {
     await show(api => {
       api.session = { ...SESSION, image: '' };

@@ -16,6 +16,8 @@ export interface IRow {
   isHead: boolean;
   /** Other layers start from this one, too: how many. */
   children: number;
+  /** The first layer after a kernel was started anew, of those that have layers of an earlier kernel below them. */
+  startsRun: boolean;
 }
 
 export interface IGraph {
@@ -37,8 +39,10 @@ export function layOut(layers: readonly ILayer[], head: string | null): IGraph {
   const children = countChildren(layers);
   const lanes: (string | null)[] = [];
   const rows: IRow[] = [];
+  const ordered = newestFirst(layers);
+  const byId = new Map(layers.map(layer => [layer.id, layer]));
   let width = 1;
-  for (const layer of newestFirst(layers)) {
+  for (const [index, layer] of ordered.entries()) {
     const before = lanes.slice();
     let lane = lanes.indexOf(layer.id);
     if (lane === -1) {
@@ -77,7 +81,10 @@ export function layOut(layers: readonly ILayer[], head: string | null): IGraph {
       lane,
       edges,
       isHead: layer.id === head,
-      children: children.get(layer.id) ?? 0
+      children: children.get(layer.id) ?? 0,
+      startsRun:
+        isCountedAnew(layer, ordered[index + 1]) &&
+        (layer.parent === null || isCountedAnew(layer, byId.get(layer.parent)))
     });
     width = Math.max(width, lanes.length, lane + 1);
     while (lanes.length && lanes[lanes.length - 1] === null) {
@@ -95,6 +102,14 @@ export function pathOf(layers: readonly ILayer[], head: string | null): Set<stri
     path.add(id);
   }
   return path;
+}
+
+/**
+ * Whether cells are counted anew from `layer` on. Cells that ran beside each other may have left their layers in another
+ * order than they have numbers, but none has a smaller number than the one whose layer it started from.
+ */
+function isCountedAnew(layer: ILayer, before: ILayer | undefined): boolean {
+  return before !== undefined && (layer.number ?? Infinity) <= (before.number ?? 0);
 }
 
 /** Lane 0 is kept for what head reaches. */

@@ -46,5 +46,8 @@ export const checkoutIcon = icon(
   'M5.2 1.6 5.4 5 8.7 4.8'
 );
 
+/** A mark on a target. */
+export const headIcon = icon('head', 'M8 3.5a4.5 4.5 0 1 0 .01 0', 'M8 1v4M8 11v4M1 8h4M11 8h4');
+
 /** A gauge. */
 export const limitsIcon = icon('limits', 'M2.2 12a6 6 0 1 1 11.6 0', 'M8 10.5 10.8 6.5');

@@ -2,7 +2,7 @@ import { closeIcon, copyIcon, downloadIcon, runIcon } from '@jupyterlab/ui-compo
 import * as React from 'react';
 
 import { IContents, IFile, ILayer, IVariable } from '../api/types';
-import { short, size } from '../model/format';
+import { firstLine, short, size } from '../model/format';
 import { FROM_IMAGE } from '../model/selection';
 import { useStore } from '../model/store';
 import { useCellstack } from './host';
@@ -14,6 +14,10 @@ import { Button, Empty, Loading, Problem, TabPanel, Tabs, useHeadStays } from '.
 const PREFIX = 'cellstack-layer';
 const FILE_HEIGHT = 24;
 const VARIABLE_HEIGHT = 40;
+/** Characters of a layer's code where it is one of many to choose from. */
+const MOST_CODE = 40;
+/** So many files are looked through without a filter. */
+const FEW_FILES = 20;
 
 type Page = 'files' | 'variables' | 'code';
 
@@ -160,7 +164,14 @@ function CompareBar(props: { layer: ILayer }): React.ReactElement {
         <option value={FROM_IMAGE}>{trans.__('the image')}</option>
         {others.reverse().map(other => (
           <option key={other.id} value={other.id}>
-            {`${number(other)} ${short(other.id)}${other.id === data?.head ? trans.__(' (head)') : ''}`}
+            {[
+              number(other),
+              short(other.id),
+              firstLine(other.code).slice(0, MOST_CODE),
+              other.id === data?.head ? trans.__('(head)') : ''
+            ]
+              .filter(Boolean)
+              .join(' ')}
           </option>
         ))}
       </select>
@@ -179,15 +190,19 @@ function Files(props: {
   const { layer, from, contents } = props;
   const session = useStore(model.session);
   const [selected, setSelected] = React.useState<string | null>(null);
+  const [filter, setFilter] = React.useState('');
   if (contents.files.length === 0) {
     return <Empty title={trans.__('No file is different')} />;
   }
+  const hasFilter = contents.files.length > FEW_FILES;
+  const wanted = hasFilter ? filter.trim().toLowerCase() : '';
+  const files = contents.files.filter(entry => entry.path.toLowerCase().includes(wanted));
   const kinds = {
     added: trans.__('added'),
     changed: trans.__('changed'),
     deleted: trans.__('deleted')
   };
-  const file = contents.files.find(entry => entry.path === selected);
+  const file = files.find(entry => entry.path === selected);
   const open = (entry: IFile): void => {
     if (entry.type === 'file') {
       host.openFile(layer, entry.path, from);
@@ -196,10 +211,25 @@ function Files(props: {
   const left = contents.files_total - contents.files.length;
   return (
     <>
+      {hasFilter && (
+        <div className="cs-Filter">
+          <input
+            type="search"
+            className="cs-Input"
+            aria-label={trans.__('Show only files with this in their path')}
+            placeholder={trans.__('Filter by path')}
+            value={filter}
+            onChange={event => setFilter(event.target.value)}
+          />
+          <span className="cs-muted" role="status">
+            {wanted && trans.__('%1 of %2', files.length, contents.files.length)}
+          </span>
+        </div>
+      )}
       <VirtualList
         className="cs-Files"
         label={trans.__('Files that are different')}
-        items={contents.files}
+        items={files}
         keyOf={entry => entry.path}
         rowHeight={FILE_HEIGHT}
         selected={selected}

@@ -8,9 +8,9 @@ import { FROM_IMAGE } from '../model/selection';
 import { useStore } from '../model/store';
 import { GraphCell } from './graphcell';
 import { useCellstack } from './host';
-import { layersIcon } from './icons';
+import { headIcon, layersIcon } from './icons';
 import { LayerDetails } from './layer';
-import { VirtualList } from './list';
+import { IListHandle, VirtualList } from './list';
 import { Button, Changes, Empty, Loading, Problem, useHeadStays } from './parts';
 import { Split } from './split';
 
@@ -83,6 +83,7 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
   const notebook = useStore(model.notebook);
   const graph = React.useMemo(() => layOut(data.layers, data.head), [data.layers, data.head]);
   const why = useHeadStays();
+  const list = React.useRef<IListHandle>(null);
   return (
     <div className="cs-Column">
       <div className="cs-Head">
@@ -93,6 +94,13 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
           {trans._n('%1 layer', '%1 layers', data.layers.length)}
         </span>
         <span className="cs-spacer" />
+        <Button
+          iconOnly
+          icon={headIcon}
+          label={trans.__('Show head in the list')}
+          disabled={data.head === null}
+          onClick={() => data.head !== null && list.current?.show(data.head)}
+        />
         <Button
           iconOnly
           icon={undoIcon}
@@ -123,6 +131,8 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
           keyOf={keyOf}
           rowHeight={ROW_HEIGHT}
           selected={layer}
+          followed={data.head}
+          handle={list}
           onSelect={row => model.select({ layer: row.layer.id, against: null })}
           render={(row, selected) => (
             <LayerRow
@@ -152,7 +162,9 @@ const LayerRow = React.memo(function LayerRow(props: {
   const { layer } = row;
   const line = firstLine(layer.code);
   return (
-    <div className={`cs-Layer${layer.on_path ? '' : ' cs-mod-aside'}`}>
+    <div
+      className={`cs-Layer${layer.on_path ? '' : ' cs-mod-aside'}${row.startsRun ? ' cs-mod-first' : ''}`}
+    >
       <GraphCell
         row={row}
         width={graph.width}
@@ -172,6 +184,13 @@ const LayerRow = React.memo(function LayerRow(props: {
           {row.isHead && <span className="cs-Chip cs-mod-head">{trans.__('head')}</span>}
         </div>
         <div className="cs-Layer-facts">
+          {row.startsRun && (
+            <span
+              title={trans.__('The kernel had been started anew: cells are counted from 1 again')}
+            >
+              {trans.__('new run')}
+            </span>
+          )}
           {layer.status === 'error' && <span className="cs-mod-failed">{trans.__('error')}</span>}
           <Changes changes={layer.changes} />
           {layer.bytes > 0 && <span>{size(layer.bytes)}</span>}

@@ -4,6 +4,12 @@ import * as React from 'react';
 /** Rows above and below those that can be seen. */
 const OVERSCAN = 4;
 
+/** What can be done with a list from outside. */
+export interface IListHandle {
+  /** Scroll to an entry. */
+  show(key: string): void;
+}
+
 /**
  * A list of which only what can be seen is in the page, so that a thousand entries scroll as ten do.
  *
@@ -16,12 +22,19 @@ export function VirtualList<T>(props: {
   rowHeight: number;
   label: string;
   selected: string | null;
+  /**
+   * An entry that is gone along with: another one that becomes it is scrolled to. One that is new is not where the old
+   * one was out of sight, as the person looks at something else then.
+   */
+  followed?: string | null;
+  handle?: React.Ref<IListHandle>;
   className?: string;
   render: (item: T, selected: boolean) => React.ReactNode;
   onSelect: (item: T) => void;
   onOpen?: (item: T) => void;
 }): React.ReactElement {
   const { items, keyOf, rowHeight, label, selected, className, render, onSelect, onOpen } = props;
+  const { followed = null, handle } = props;
   const id = React.useId();
   const scroller = React.useRef<HTMLDivElement>(null);
   const virtualizer = useVirtualizer({
@@ -30,7 +43,33 @@ export function VirtualList<T>(props: {
     estimateSize: () => rowHeight,
     overscan: OVERSCAN
   });
-  const position = selected === null ? -1 : items.findIndex(item => keyOf(item) === selected);
+  const indexOf = (key: string | null): number =>
+    key === null ? -1 : items.findIndex(item => keyOf(item) === key);
+  const show = (key: string | null): void => {
+    const index = indexOf(key);
+    if (index >= 0) {
+      virtualizer.scrollToIndex(index, { align: 'auto' });
+    }
+  };
+  React.useImperativeHandle(handle, () => ({ show }));
+
+  const position = indexOf(selected);
+  // Before that of what is selected, which has the last word when the list is new.
+  const before = React.useRef({ items, isInSight: true });
+  React.useEffect(() => {
+    const { isInSight, items: old } = before.current;
+    if (isInSight || old.some(item => keyOf(item) === followed)) {
+      show(followed);
+    }
+  }, [followed]); // eslint-disable-line react-hooks/exhaustive-deps
+  React.useEffect(() => {
+    const { startIndex = 0, endIndex = 0 } = virtualizer.range ?? {};
+    const index = indexOf(followed);
+    before.current = {
+      items,
+      isInSight: followed === null || (index >= startIndex && index <= endIndex)
+    };
+  });
   React.useEffect(() => {
     if (position >= 0) {
       virtualizer.scrollToIndex(position, { align: 'auto' });

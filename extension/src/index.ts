@@ -1,12 +1,5 @@
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import {
-  Clipboard,
-  Dialog,
-  ICommandPalette,
-  InputDialog,
-  MainAreaWidget,
-  showDialog
-} from '@jupyterlab/apputils';
+import { Clipboard, Dialog, ICommandPalette, InputDialog, showDialog } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ServerConnection } from '@jupyterlab/services';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
@@ -16,21 +9,20 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { Api } from './api/client';
 import { Events } from './api/events';
-import { IFileText } from './api/types';
 import { asker } from './ask';
 import { addCommands, CommandIDs, IN_PALETTE } from './commands';
 import { applyDefaults } from './defaults';
-import { baseName } from './model/format';
+import { addDifferences } from './differences';
 import { Actions } from './model/actions';
 import { Model } from './model/model';
 import { ISelection } from './model/selection';
-import { Fetched, problemOf, Store } from './model/store';
+import { problemOf, Store } from './model/store';
 import { NotebookFront } from './notebook/front';
 import { CellLines, ILineFields } from './notebook/lines';
 import { DEFAULTS, Settings } from './settings';
 import { bundle, IContext, IHost } from './views/host';
 import { layersIcon } from './views/icons';
-import { cellLineWidget, differenceWidget, PanelWidget, statusWidget } from './widgets';
+import { cellLineWidget, PanelWidget, statusWidget } from './widgets';
 
 const ID = 'cellstack:plugin';
 const PANEL_ID = 'cellstack-panel';
@@ -93,20 +85,7 @@ function activate(
   };
   const context: IContext = { model, actions, host, trans };
 
-  const openFile = (layer: string, path: string, from: string | null): void => {
-    const session = model.session.value?.id;
-    if (!session) {
-      return;
-    }
-    const file = new Fetched<IFileText>();
-    const load = (): void => void file.load(() => api.file(layer, path, session, from));
-    load();
-    const widget = new MainAreaWidget({ content: differenceWidget(context, file, load) });
-    widget.title.label = baseName(path);
-    widget.title.caption = path;
-    widget.title.icon = layersIcon;
-    app.shell.add(widget, 'main');
-  };
+  const openFile = addDifferences(app, restorer, context);
 
   const panel = new PanelWidget(context, model);
   panel.id = PANEL_ID;

@@ -6,7 +6,7 @@ import { Model } from './model/model';
 import { Fetched, IReadable } from './model/store';
 import { ICellLine } from './notebook/lines';
 import { CellLineView } from './views/cellline';
-import { DifferenceView } from './views/difference';
+import { DifferenceView, IDifference } from './views/difference';
 import { IContext, Provider } from './views/host';
 import { PanelView } from './views/panel';
 import { StatusView } from './views/status';
@@ -60,10 +60,13 @@ export function statusWidget(
 
 export function differenceWidget(
   context: IContext,
+  shown: IDifference,
   file: Fetched<IFileText>,
   onRetry: () => void
 ): ReactWidget {
-  const widget = new ViewWidget(context, () => <DifferenceView file={file} onRetry={onRetry} />);
+  const widget = new ViewWidget(context, () => (
+    <DifferenceView shown={shown} file={file} onRetry={onRetry} />
+  ));
   widget.addClass('cs-Document');
   return widget;
 }

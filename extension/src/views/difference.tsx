@@ -14,8 +14,20 @@ const MOST_LINES = 5_000;
 /** Comparing gives up after as many changed lines. */
 const MOST_EDITS = 10_000;
 
+/** A file of a layer, and what it is compared with: null is the layer's parent. */
+export interface IDifference {
+  session: string;
+  layer: string;
+  from: string | null;
+  path: string;
+  /** What the two are called. */
+  before: string;
+  after: string;
+}
+
 /** A file of a layer beside what it was before, as a difference of lines. */
 export function DifferenceView(props: {
+  shown: IDifference;
   file: Fetched<IFileText>;
   onRetry: () => void;
 }): React.ReactElement {
@@ -31,6 +43,9 @@ export function DifferenceView(props: {
     <div className="cs-Column">
       <div className="cs-Head">
         <code className="cs-Layer-code">{data.path}</code>
+        <span>
+          {props.shown.before} → {props.shown.after}
+        </span>
         <span className="cs-spacer" />
         <span className="cs-muted">
           {data.size === null ? trans.__('deleted') : size(data.size)}

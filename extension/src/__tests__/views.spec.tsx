@@ -422,6 +422,21 @@ describe('containers', () => {
   });
 });
 
+describe('images', () => {
+  it('that are in use say by what, and what frees them', async () => {
+    const { model } = await show(api => {
+      api.allImages = [{ ...IMAGE, in_use_by: [SESSION.id, SESSION.id, 'gone'] }];
+    });
+    await tab('Images');
+    act(() => model.select({ image: IMAGE.id }));
+    await act(settled);
+    const button = screen.getByRole('button', { name: 'Remove…' });
+    expect(button.hasAttribute('disabled')).toBe(true);
+    expect(button.title).toContain('In use by work/a.ipynb. In use by 1 session whose');
+    expect(button.title).toContain('cellstack prune --all');
+  });
+});
+
 describe('namespaces', () => {
   it('open to what is inside, as text', async () => {
     await show(api => {

@@ -103,6 +103,7 @@ function ImageDetails(props: { id: string; images: readonly IImage[] }): React.R
   const waitsForKernel = useStore(actions.waitsForKernel);
   const waitsForServer = useStore(actions.waitsForServer);
   const image = props.images.find(entry => entry.id === props.id);
+  const inUse = useInUse(image);
   if (!image) {
     return <Empty title={trans.__('This image is there no more')} />;
   }
@@ -142,15 +143,12 @@ function ImageDetails(props: { id: string; images: readonly IImage[] }): React.R
         <Button
           kind="danger"
           label={trans.__('Remove…')}
-          disabled={waitsForServer || image.in_use_by.length > 0}
+          disabled={waitsForServer}
+          why={inUse}
           onClick={() => void remove()}
         />
       </div>
-      {image.in_use_by.length > 0 && (
-        <p className="cs-Note">
-          {trans._n('%1 session stands on it.', '%1 sessions stand on it.', image.in_use_by.length)}
-        </p>
-      )}
+      {inUse && <p className="cs-Note">{inUse}</p>}
       {detail.error ? (
         <Problem problem={detail.error} />
       ) : detail.data?.id === image.id ? (
@@ -160,6 +158,38 @@ function ImageDetails(props: { id: string; images: readonly IImage[] }): React.R
       )}
     </div>
   );
+}
+
+/** Return what uses an image, and what frees it; null when nothing does. */
+function useInUse(image: IImage | undefined): string | null {
+  const { model, trans } = useCellstack();
+  const sessions = useStore(model.sessions).data ?? [];
+  if (!image || image.in_use_by.length === 0) {
+    return null;
+  }
+  const paths = image.in_use_by.map(
+    id => sessions.find(session => session.id === id)?.notebook ?? null
+  );
+  const notebooks = [...new Set(paths.filter(path => path !== null))];
+  const others = paths.filter(path => path === null).length;
+  const sentences = [
+    trans.__(
+      'It is free once their kernels are shut down, the notebooks are deleted, and “cellstack prune --all” has been run.'
+    )
+  ];
+  if (others > 0) {
+    sentences.unshift(
+      trans._n(
+        'In use by %1 session whose notebook is not here.',
+        'In use by %1 sessions whose notebooks are not here.',
+        others
+      )
+    );
+  }
+  if (notebooks.length > 0) {
+    sentences.unshift(trans.__('In use by %1.', notebooks.join(', ')));
+  }
+  return sentences.join(' ');
 }
 
 /** The layers of an image as a stack, the last on top, each with its share of the size. */

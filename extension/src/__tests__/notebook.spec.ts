@@ -135,7 +135,9 @@ describe('the notebook in front', () => {
     const panel = new FakePanel(new FakeKernel('k1'), [empty, cell]);
     const made = front(panel);
     await settled();
-    expect(made.front.current?.cells).toEqual([{ number: 3, container: 'c0ffee', layer: id(2) }]);
+    expect(made.front.current?.cells).toEqual([
+      { status: 'ok', number: 3, container: 'c0ffee', layer: id(2) }
+    ]);
     jest.useFakeTimers();
     let told = 0;
     made.front.changed.connect(() => told++);

@@ -249,7 +249,7 @@ describe('layers', () => {
     const button = screen.getByRole('button', { name: 'Run from here' });
     expect(button.hasAttribute('disabled')).toBe(true);
     expect(button.title).toBe('No cell of this notebook has that layer as its result');
-    const cells = [{ number: 1, container: 'c0ffee', layer: id(1) }];
+    const cells = [{ status: 'ok' as const, number: 1, container: 'c0ffee', layer: id(1) }];
     act(() => front.bring({ ...front.current!, cells }));
     expect(button.hasAttribute('disabled')).toBe(false);
   });
@@ -294,7 +294,7 @@ describe('containers', () => {
   });
 
   it.each([
-    ['finished', 0, 'ok', 'ok'],
+    ['finished', 0, 'ok', 'finished'],
     ['finished', 3, 'error', 'exit code 3'],
     ['oom', 137, 'error', 'out of memory'],
     ['timeout', 137, 'error', 'out of time'],
@@ -319,7 +319,7 @@ describe('containers', () => {
       api.allContainers = [container('c0ffee'), container('abc', { image: 'e'.repeat(64) })];
       front.current = {
         ...front.current!,
-        cells: [{ number: 7, container: 'c0ffee', layer: id(1) }]
+        cells: [{ status: 'error', number: 7, container: 'c0ffee', layer: id(1) }]
       };
     });
     await tab('Containers');
@@ -341,6 +341,9 @@ describe('containers', () => {
     expect(screen.getByText(/before it ended/)).toBeTruthy();
     expect(screen.getByRole('img', { name: 'memory: 256 MiB of 1 GiB' })).toBeTruthy();
     expect(screen.getAllByRole('option')[1].textContent).not.toContain('MiB');
+    const exit = { reason: 'finished', code: 0 };
+    act(() => events.tell({ type: 'container', container: { ...ended, exit } }));
+    expect(screen.getAllByRole('option')[1].textContent).toContain('error'); // as its cell has raised one
   });
 
   it('have the line of a limit in their charts only where it is near', async () => {

@@ -139,15 +139,9 @@ export interface IContainer {
   limits: ILimits;
   cgroup: string | null;
   pid: number | null;
-  /** Of one that has ended, as far as it is known. */
+  /** Of one that has ended, as far as it is known. reason: as in an ExitReport. code: what docker would show. */
   ended?: string;
-  exit?: IExit;
-}
-
-/** reason: as in an ExitReport of the runtime. code: what docker would show. */
-export interface IExit {
-  reason: string;
-  code: number;
+  exit?: { reason: string; code: number };
 }
 
 export interface IProcess {

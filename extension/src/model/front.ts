@@ -2,6 +2,7 @@ import { ISignal } from '@lumino/signaling';
 
 /** What a cell's last run was, as the notebook has kept it. */
 export interface ICellRun {
+  readonly status: 'ok' | 'error' | 'killed';
   readonly number: number | null;
   readonly container: string | null;
   readonly layer: string | null;

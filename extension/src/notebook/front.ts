@@ -177,9 +177,11 @@ export async function isOurs(kernel: Kernel.IKernelConnection | null): Promise<b
 /** Return what a cell has kept of its last run, if it has. */
 function runOf(cell: Cell): ICellRun[] {
   const record = cell instanceof CodeCell ? recordOf(cell.model) : null;
-  return record
-    ? [{ number: record.number, container: record.container, layer: record.layer }]
-    : [];
+  if (!record) {
+    return [];
+  }
+  const { status, number, container, layer } = record;
+  return [{ status, number, container, layer }];
 }
 
 /**

@@ -1,7 +1,8 @@
 import { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import { IContainer, IExit } from '../api/types';
+import { IContainer } from '../api/types';
+import { ICellRun } from '../model/front';
 import { baseName, duration, firstLine, short, size, time } from '../model/format';
 import { cpuUse, History } from '../model/metrics';
 import { useStore } from '../model/store';
@@ -21,7 +22,6 @@ export function ContainersView(): React.ReactElement {
   const { model, trans } = useCellstack();
   const containers = useStore(model.containers);
   const metrics = useStore(model.metrics);
-  const notebook = useStore(model.notebook);
   const { container } = useStore(model.selection);
   React.useEffect(() => {
     model.interests.set(WHO, { containers: 'all' });
@@ -48,7 +48,6 @@ export function ContainersView(): React.ReactElement {
     );
   }
   const running = containers.data.filter(entry => entry.status === 'running').length;
-  const cells = new Map(notebook?.cells.map(cell => [cell.container, cell.number]));
   return (
     <Split
       label={trans.__('Height of the list of containers')}
@@ -69,11 +68,7 @@ export function ContainersView(): React.ReactElement {
             selected={container}
             onSelect={entry => model.select({ container: entry.id })}
             render={entry => (
-              <ContainerRow
-                container={entry}
-                number={cells.get(entry.id) ?? null}
-                history={metrics.get(entry.id) ?? NO_HISTORY}
-              />
+              <ContainerRow container={entry} history={metrics.get(entry.id) ?? NO_HISTORY} />
             )}
           />
         </div>
@@ -85,18 +80,18 @@ export function ContainersView(): React.ReactElement {
 
 const ContainerRow = React.memo(function ContainerRow(props: {
   container: IContainer;
-  /** Of the notebook's cell that it ran for; null when that is not known. */
-  number: number | null;
   history: History;
 }): React.ReactElement {
   const { trans } = useCellstack();
-  const { container, number, history } = props;
+  const { container, history } = props;
   const last = history[history.length - 1];
   const cpu = cpuUse(history.slice(-2));
   const isLive = container.status !== 'ended';
   const span = spanOf(container);
+  const run = useRun(container.id);
+  const number = run?.number ?? null;
   return (
-    <div className={`cs-Container cs-mod-${outcomeOf(container) ?? container.status}`}>
+    <div className={`cs-Container cs-mod-${outcomeOf(container, run) ?? container.status}`}>
       <span className="cs-Container-dot" aria-hidden="true" />
       <div className="cs-Container-main">
         <div className="cs-Layer-line">
@@ -147,29 +142,54 @@ export function percent(processors: number): string {
 export function State(props: { container: IContainer }): React.ReactElement {
   const { trans } = useCellstack();
   const { container } = props;
-  const outcome = outcomeOf(container);
+  const run = useRun(container.id);
   const states = {
     waiting: trans.__('waiting'),
     running: trans.__('running'),
     paused: trans.__('paused'),
-    ended: container.exit ? ending(container.exit, trans) : trans.__('ended')
+    ended: ending(container, run, trans)
   };
   return (
-    <span className={`cs-Chip${outcome === 'error' ? ' cs-mod-failed' : ''}`}>
+    <span className={`cs-Chip${outcomeOf(container, run) === 'error' ? ' cs-mod-failed' : ''}`}>
       {states[container.status]}
     </span>
   );
 }
 
-/** Return how a container ended; null for one that has not, or of which that is not known. */
-function outcomeOf({ exit }: IContainer): 'ok' | 'error' | null {
-  return exit ? (exit.reason === 'finished' && exit.code === 0 ? 'ok' : 'error') : null;
+/** Return what the notebook in front has kept of the cell that a container ran; null when it has nothing. */
+function useRun(container: string): ICellRun | null {
+  const { model } = useCellstack();
+  const notebook = useStore(model.notebook);
+  return notebook?.cells.find(cell => cell.container === container) ?? null;
 }
 
-function ending({ reason, code }: IExit, trans: TranslationBundle): string {
+/**
+ * Return how a container ended; null for one that has not, or of which that is not known.
+ *
+ * One whose cell has raised an exception has ended as it should: that is known by what the notebook has kept.
+ */
+function outcomeOf({ status, exit }: IContainer, run: ICellRun | null): 'ok' | 'error' | null {
+  if (status !== 'ended' || (!exit && !run)) {
+    return null;
+  }
+  const isWell = !exit || (exit.reason === 'finished' && exit.code === 0);
+  return isWell && (!run || run.status === 'ok') ? 'ok' : 'error';
+}
+
+function ending({ exit }: IContainer, run: ICellRun | null, trans: TranslationBundle): string {
+  const { reason, code } = exit ?? { reason: '', code: 0 };
   switch (reason) {
+    case '':
     case 'finished':
-      return code === 0 ? trans.__('ok') : trans.__('exit code %1', code);
+      if (code !== 0) {
+        return trans.__('exit code %1', code);
+      }
+      if (run) {
+        return { ok: trans.__('ok'), error: trans.__('error'), killed: trans.__('killed') }[
+          run.status
+        ];
+      }
+      return reason ? trans.__('finished') : trans.__('ended');
     case 'oom':
       return trans.__('out of memory');
     case 'timeout':

@@ -67,6 +67,17 @@ def test_a_changed_file_is_shown_as_a_difference(lab: Lab) -> None:
     expect(difference.locator("tr.cs-mod-deleted")).to_contain_text("two")
     expect(difference.locator("tr.cs-mod-added")).to_contain_text("three")
 
+    tab = lab.page.locator(".lm-DockPanel .lm-TabBar-tab").filter(has_text="a.txt [1]→[2]")
+    lab.page.locator(".lm-DockPanel .lm-TabBar-tab").filter(has_text="change.ipynb").click()
+    expect(difference).to_be_hidden()
+    lab.button("Show the change").click()
+    expect(difference).to_be_visible()
+    expect(tab).to_have_count(1)
+    lab.page.wait_for_timeout(1500)  # JupyterLab keeps the state of its window a second after it has changed
+    lab.page.reload()
+    tab.click()
+    expect(difference.locator("tr.cs-mod-added")).to_contain_text("three")
+
 
 def test_the_charts_move_and_a_container_is_killed(lab: Lab) -> None:
     lab.write("kill.ipynb", "kept = 5", GROWS.format(name="to be killed"), "kept")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAX_QUEUED = 256  # messages
+SHORTEST = 0.5  # seconds between metrics, whatever is asked for
 RESET = json.dumps({"type": "reset"})
 All = Literal["all"]
 
@@ -32,7 +33,7 @@ class Subscription:
         return cls(
             "all" if sessions == "all" else frozenset(sessions),
             "all" if containers == "all" else frozenset(containers),
-            message["interval"],
+            max(SHORTEST, message["interval"]),
         )
 
     @property

@@ -196,7 +196,7 @@ class Hub:
             now = loop.time()
             due = [client for client in clients if client.due <= now + shortest / 2]
             next_due = min(client.due for client in clients)
-            if next_due > now or not due:
+            if next_due > now:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._tick.wait(), next_due - now)
                 continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
 from jsonschema import Draft202012Validator
@@ -32,6 +32,20 @@ def validator(file: str, name: str) -> Validator:
     pointer = quote(name.replace("/", "~1"))  # RFC 6901
     checks: Validator = Draft202012Validator({"$ref": f"#/$defs/{pointer}", "$defs": definitions})
     return checks
+
+
+def parsed(name: str, text: str | bytes) -> Any:
+    """Return what the JSON `text` says, which is what `name` is defined to be; UsageError says why it is not."""
+    try:
+        value = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise UsageError("what was sent is not JSON") from None
+    return request(name, value)
+
+
+def _no_number(name: str) -> NoReturn:
+    # json takes NaN, which is neither below a minimum nor above a maximum.
+    raise ValueError(f"{name} is not JSON")
 
 
 def request(name: str, value: Any) -> Any:

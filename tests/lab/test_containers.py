@@ -113,7 +113,8 @@ async def test_limits_change_at_once_and_not_above_the_ceiling(api: Api, program
 
 
 @pytest.mark.parametrize(
-    "body", ["", "[]", "{}", '{"memory": 1}', '{"memory": "1g"}', '{"cpus": -1}', '{"x": 1}', "{" * 5000]
+    "body",
+    ["", "[]", "{}", '{"memory": 1}', '{"memory": "1g"}', '{"cpus": -1}', '{"cpus": NaN}', '{"x": 1}', "{" * 5000],
 )
 async def test_limits_that_are_none_are_refused(api: Api, program: Program, body: str) -> None:
     container = program("sleep", "300")

@@ -233,6 +233,8 @@ async def test_a_kernel_that_restarts_breaks_nothing(connect: Connect, kernel: K
         '{"type": "subscribe", "sessions": ["../.."], "containers": [], "interval": 1}',
         '{"type": "subscribe", "sessions": [], "containers": [], "interval": 0.01}',
         '{"type": "subscribe", "sessions": [], "containers": [], "interval": 1e999}',
+        '{"type": "subscribe", "sessions": "all", "containers": "all", "interval": NaN}',
+        '{"type": "subscribe", "sessions": "all", "containers": "all", "interval": -Infinity}',
         " " * 70_000,
     ],
 )

@@ -13,6 +13,7 @@ from jupyter_events.schema import EventSchema
 from tests.hostile import values
 
 from cellstack_lab import validation
+from cellstack_lab.clients import Subscription
 from cellstack_lab.files import MAX_FILES, MAX_TEXT, Files
 from cellstack_lab.reading import Reader
 from cellstack_lab.values import plain, text
@@ -139,6 +140,11 @@ def test_what_a_browser_sends_is_taken_or_refused_in_a_sentence(value: Any, name
     with pytest.raises(UsageError) as caught:
         validation.request(name, value)
     assert len(caught.value.message) < 1000
+
+
+def test_metrics_are_read_twice_a_second_at_most() -> None:
+    wanted = {"type": "subscribe", "sessions": [], "containers": "all", "interval": float("nan")}
+    assert Subscription.parse(wanted).interval == 0.5
 
 
 @given(kind=st.sampled_from(["session", "layer", "image", "container"]), value=st.text(max_size=70))

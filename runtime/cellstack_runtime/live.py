@@ -53,6 +53,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "pid": (int,),
 }
 
+STATUSES = ("waiting", "running", "paused", "ended")
 _ENDED_TYPES: dict[str, tuple[type, ...]] = {"ended": (str,), "reason": (str,), "code": (int,)}
 
 
@@ -115,30 +116,54 @@ def is_alive(run: str) -> bool:
 
 
 def read_container(run: str, container_id: str) -> Container | None:
-    """Return a container of the broker of the directory `run`, which is known to live; None when it has ended."""
+    """Return a container of the broker of the directory `run`, which is known to live; None when it has ended.
+
+    CellstackError when its record is damaged.
+    """
     try:
         with open(f"{run}/{RECORDS}/{container_id}.json", encoding="utf-8") as file:
             data = json.load(file)
     except FileNotFoundError:
         return None
-    if not isinstance(data, dict) or any(type(data.get(name)) not in types for name, types in _TYPES.items()):
+    except (OSError, ValueError, RecursionError) as error:
+        raise CellstackError(f"the record of container {container_id} cannot be read: {error}") from None
+    if not _is_record(data, _TYPES):
         raise CellstackError(f"the record of container {container_id} is corrupt")
     return Container(run=run, **{name: data[name] for name in _TYPES})
 
 
+def _is_record(data: Any, types: Mapping[str, tuple[type, ...]]) -> bool:
+    """Return whether `data` has what a container has, each of its type."""
+    return (
+        isinstance(data, dict)
+        and all(type(data.get(name)) in accepted for name, accepted in types.items())
+        and data["status"] in STATUSES
+        and all(type(inode) is int for inode in data["namespaces"].values())
+        and "pid" in data["namespaces"]
+        and all(isinstance(path, str) for path in data["cgroups"].values())
+    )
+
+
 def live_containers(home: str) -> list[Container]:
-    """Return the containers of the store at `home`, oldest first."""
+    """Return the containers of the store at `home`, oldest first, without those whose record is damaged."""
     found = [one for run in live_runs(home) for one in containers_of(run)]
     return sorted(found, key=lambda one: (one.created, one.id))
 
 
 def containers_of(run: str) -> list[Container]:
-    """Return the containers of the broker of the directory `run`, which is known to live."""
+    """Return the containers of the broker of the directory `run`, which is known to live.
+
+    One whose record is damaged is left out: it keeps nobody from the others.
+    """
     try:
         names = os.listdir(f"{run}/{RECORDS}")
     except FileNotFoundError:  # it has just ended
         return []
-    found = [read_container(run, match[1]) for name in names if (match := FILE.fullmatch(name))]
+    found = []
+    for name in names:
+        if match := FILE.fullmatch(name):
+            with suppress(CellstackError):
+                found.append(read_container(run, match[1]))
     return [one for one in found if one is not None]
 
 
@@ -161,12 +186,12 @@ def ended_containers(home: str, most: int = MAX_ENDED) -> list[Ended]:
 
 
 def _ended(line: str) -> Ended | None:
-    """Return what a line tells; None for one that was cut off."""
+    """Return what a line tells; None for one that was cut off or is damaged."""
     try:
         data = json.loads(line)
-        if any(type(data.get(name)) not in types for name, types in {**_TYPES, **_ENDED_TYPES}.items()):
-            return None
-    except (ValueError, AttributeError):
+    except (ValueError, RecursionError):
+        return None
+    if not _is_record(data, {**_TYPES, **_ENDED_TYPES}):
         return None
     container = Container(run="", **{name: data[name] for name in _TYPES})
     return Ended(container, **{name: data[name] for name in _ENDED_TYPES})

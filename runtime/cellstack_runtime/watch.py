@@ -2,7 +2,7 @@
 
 Four kinds of directories are watched: `layers`; `sessions` with each session in it; `runs` with each broker's own and
 its `containers`; `images`, and `tags` with each name in it. All of them change by rename only, so what is told of is
-whole.
+whole. The store's own directory is watched, too: when it or one of these goes, what comes in its place is another one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cellstack_runtime import abi, syscalls
 from cellstack_runtime.broker.outside import RECORDS
-from cellstack_runtime.errors import HostError
+from cellstack_runtime.errors import HostError, StoreError
 from cellstack_runtime.live import FILE, RUN
 from cellstack_runtime.store.session import FILE as SESSION_FILE
 from cellstack_runtime.store.session import MOVED_FILE
@@ -29,6 +29,7 @@ _GONE = abi.IN_MOVED_FROM | abi.IN_DELETE
 _DIRECTORIES = _APPEARED | _GONE | abi.IN_ONLYDIR
 _HOLDER = abi.IN_MOVED_TO | abi.IN_CLOSE_WRITE | abi.IN_ONLYDIR  # a lock is let go when its last descriptor is closed
 _RECORDS = abi.IN_MOVED_TO | abi.IN_DELETE | abi.IN_ONLYDIR
+_HOME = _GONE | abi.IN_MOVE_SELF | abi.IN_ONLYDIR
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Change:
     """Something to look at. kind: "layer", "session", "run", "container", "images" or "lost".
 
     name: of the layer or session; of the broker's run; "<run>/<container>". What it is about may be gone. Images are
-    told of together, with their tags. Lost is all that has happened when the kernel had no more room for it.
+    told of together, with their tags. Lost is all that has happened when the kernel had no more room for it, or the
+    store is gone: who is told so makes a new Watch, since this one does not see all that there is.
     """
 
     kind: str
@@ -46,25 +48,34 @@ class Change:
 class Watch:
     """Watches the store at `home` until `close`. `fileno` is readable when `changes` has something to tell.
 
-    HostError when the kernel lets this user have no more watches.
+    HostError when the kernel lets this user have no more watches, StoreError when the store is not there.
     """
 
     def __init__(self, home: str) -> None:
         self._home = home
         self._fd = syscalls.inotify_init1()
         self._handlers: dict[int, tuple[str, Callable[[str, int, str], Iterator[Change]]]] = {}
+        self._whole = {
+            home: (_HOME, self._in_home),
+            f"{home}/layers": (abi.IN_MOVED_TO | abi.IN_ONLYDIR, self._in_layers),
+            f"{home}/sessions": (_DIRECTORIES, self._in_sessions),
+            f"{home}/runs": (_DIRECTORIES, self._in_runs),
+            f"{home}/images": (_RECORDS, self._in_images),
+            f"{home}/tags": (_DIRECTORIES, self._in_tags),
+        }
         try:
-            self._add(f"{home}/layers", abi.IN_MOVED_TO | abi.IN_ONLYDIR, self._in_layers)
-            self._add(f"{home}/sessions", _DIRECTORIES, self._in_sessions)
-            self._add(f"{home}/runs", _DIRECTORIES, self._in_runs)
-            self._add(f"{home}/images", _RECORDS, self._in_images)
-            self._add(f"{home}/tags", _DIRECTORIES, self._in_tags)
+            for path, (mask, handler) in self._whole.items():
+                if not self._add(path, mask, handler):
+                    raise StoreError(f"the store {home} is not whole: there is no {path}")  # noqa: TRY301  it is closed
             for name in os.listdir(f"{home}/sessions"):
                 self._watch_session(name)
             for name in os.listdir(f"{home}/runs"):
                 self._watch_run(name)
             for name in os.listdir(f"{home}/tags"):
                 self._watch_name(name)
+        except FileNotFoundError as error:
+            os.close(self._fd)
+            raise StoreError(f"the store {home} is not whole: there is no {error.filename}") from None
         except BaseException:
             os.close(self._fd)
             raise
@@ -78,7 +89,10 @@ class Watch:
         os.close(self._fd)
 
     def changes(self) -> list[Change]:
-        """Return what has happened since the last call, each once; never blocks."""
+        """Return what has happened since the last call, each once; never blocks.
+
+        HostError when the kernel lets this user have no more watches: what has happened since is not all told.
+        """
         found: dict[Change, None] = {}
         try:
             events = syscalls.inotify_read(self._fd)
@@ -88,7 +102,8 @@ class Watch:
             if mask & abi.IN_Q_OVERFLOW:
                 found[Change("lost")] = None
             elif mask & abi.IN_IGNORED:  # the directory is gone
-                self._handlers.pop(watch, None)
+                if self._handlers.pop(watch, ("",))[0] in self._whole:
+                    found[Change("lost")] = None
             elif watch in self._handlers:
                 folder, handler = self._handlers[watch]
                 found.update(dict.fromkeys(handler(folder, mask, name)))
@@ -107,6 +122,10 @@ class Watch:
             ) from None
         self._handlers[watch] = (path, handler)
         return True
+
+    def _in_home(self, folder: str, mask: int, name: str) -> Iterator[Change]:
+        if mask & abi.IN_MOVE_SELF or f"{folder}/{name}" in self._whole:
+            yield Change("lost")
 
     def _in_layers(self, _folder: str, _mask: int, name: str) -> Iterator[Change]:
         if _LAYER.fullmatch(name):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import select
+import shutil
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cellstack_runtime import live
+from cellstack_runtime import live, syscalls
 from cellstack_runtime.clock import Clock
-from cellstack_runtime.errors import CellstackError, NotFoundError, UsageError
+from cellstack_runtime.errors import CellstackError, HostError, NotFoundError, StoreError, UsageError
 from cellstack_runtime.processes import members, processes
 from cellstack_runtime.store import Store
 from cellstack_runtime.store.files import is_locked, try_lock
@@ -43,7 +45,7 @@ def write_record(store: Store, container_id: str, **changes: Any) -> None:
         "command": ["x"],
         "limits": {"memory": 1 << 20},
         "enforced_by": {},
-        "namespaces": {},
+        "namespaces": {"pid": 1},
     }
     record["parent"] = None
     record |= {"cgroup": None, "cgroups": {}, "pid": 1, **changes}
@@ -81,11 +83,32 @@ def test_a_container_is_found_by_the_beginning_of_its_id(own: Store, lock: int) 
             live.find_container(own.home, name)
 
 
-def test_a_record_that_is_none_is_said_to_be_corrupt(own: Store, lock: int) -> None:
+@pytest.mark.parametrize("damage", [{"pid": "1"}, {"status": "new"}, {"cgroups": {"": 5}}, {"namespaces": {}}])
+def test_a_record_that_is_none_is_said_to_be_corrupt(own: Store, lock: int, damage: dict[str, Any]) -> None:
     del lock
-    write_record(own, "a" * 12, pid="1")
+    write_record(own, "a" * 12, **damage)
     with pytest.raises(CellstackError, match="is corrupt"):
-        live.live_containers(own.home)
+        live.read_container(f"{own.home}/runs/{RUN}", "a" * 12)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b"[" * 100_000])
+def test_a_damaged_record_keeps_nobody_from_the_others(own: Store, lock: int, text: bytes) -> None:
+    del lock
+    write_record(own, "a" * 12)
+    write_record(own, "b" * 12)
+    with open(f"{own.home}/runs/{RUN}/containers/{'a' * 12}.json", "wb") as file:
+        file.write(text)
+    with pytest.raises(CellstackError, match="the record of container a"):
+        live.read_container(f"{own.home}/runs/{RUN}", "a" * 12)
+    assert [one.id for one in live.live_containers(own.home)] == ["b" * 12]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
+def test_a_damaged_line_of_what_has_ended_is_left_out(own: Store, text: str) -> None:
+    os.makedirs(f"{own.home}/ended")
+    with open(f"{own.home}/ended/{RUN}.jsonl", "w", encoding="utf-8") as file:
+        file.write(text)
+    assert live.ended_containers(own.home) == []
 
 
 def test_a_container_whose_broker_does_not_listen_has_ended(own: Store, lock: int) -> None:
@@ -195,6 +218,35 @@ def test_what_was_there_before_is_watched_too(own: Store, lock: int) -> None:
         assert set(_told(watch)) == {Change("container", f"{RUN}/{'a' * 12}"), Change("session", session.id)}
         os.close(lock)
         assert _told(watch) == [Change("run", RUN)]
+    finally:
+        watch.close()
+
+
+@pytest.mark.parametrize("gone", ["", "/sessions", "/tags"])
+def test_a_store_that_is_moved_or_removed_is_lost_to_who_watches_it(own: Store, tmp_path: Path, gone: str) -> None:
+    for go in (lambda path: os.rename(path, tmp_path / f"away{gone.strip('/')}"), shutil.rmtree):
+        watch = Watch(own.home)
+        try:
+            go(own.home + gone)
+            assert Change("lost") in _told(watch)
+            with pytest.raises(StoreError, match="is not whole"):
+                Watch(own.home)
+        finally:
+            watch.close()
+            Store.open(own.home)
+
+
+def test_who_may_watch_no_more_is_told_so(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch(own.home)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    try:
+        monkeypatch.setattr(syscalls, "inotify_add_watch", full)
+        own.create_session(None, "image").release()
+        with pytest.raises(HostError, match="cannot be watched"):
+            _told(watch)
     finally:
         watch.close()
 

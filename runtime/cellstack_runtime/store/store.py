@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 VERSION = 1
+RECORD = "store.json"  # of what the store itself is
 FOLDERS = (
     "layers",
     "images",
@@ -71,9 +72,9 @@ class Store:
         path = os.path.abspath(home or _default_home())
         if "\\" in path:
             raise StoreError(f"the store {path} has a backslash in its path", hint="overlayfs takes none: move it")
-        _check_version(f"{path}/store.json")
+        _check_version(f"{path}/{RECORD}")
         files.make_home(path, FOLDERS)
-        _note_version(f"{path}/store.json")
+        _note_version(f"{path}/{RECORD}")
         store = cls(path)
         store._sweep()
         return store

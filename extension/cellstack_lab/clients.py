@@ -51,9 +51,13 @@ class Subscription:
 
 
 class Client:
-    """Sends messages one after the other, each when the one before has left. One that is too slow is told to reset."""
+    """Sends messages one after the other, each when the one before has left. One that is too slow is told to reset.
 
-    def __init__(self, write: Callable[[str], Awaitable[object]]) -> None:
+    fail: closes the connection, and says why.
+    """
+
+    def __init__(self, write: Callable[[str], Awaitable[object]], fail: Callable[[str], object]) -> None:
+        self.fail = fail
         self.subscription = Subscription()
         self.due = 0.0  # when the next metrics are, on the loop's clock
         self._write = write

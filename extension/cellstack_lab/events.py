@@ -45,7 +45,7 @@ class Events(WebSocketMixin, WebSocketHandler, JupyterHandler):
     def open(self, *args: Any, **kwargs: Any) -> None:
         """Have the client begin without a subscription."""
         super().open(*args, **kwargs)
-        self.client = Client(self._write)
+        self.client = Client(self._write, self._fail)
 
     async def _write(self, message: str) -> None:
         """Return when the message has left this process."""
@@ -53,6 +53,10 @@ class Events(WebSocketMixin, WebSocketHandler, JupyterHandler):
             await self.write_message(message)
         except WebSocketClosedError:  # it goes, and `on_close` is called
             self.client.close()
+
+    def _fail(self, why: str) -> None:
+        """Close, after which the browser connects anew; `why` is for who reads the browser's log."""
+        self.close(FAILED, _reason(why))
 
     def get_compression_options(self) -> dict[str, Any]:
         """Have messages compressed when the browser can: layers are mostly text."""
@@ -66,12 +70,12 @@ class Events(WebSocketMixin, WebSocketHandler, JupyterHandler):
         try:
             wanted = Subscription.parse(validation.parsed("subscribe", message))
         except UsageError as error:
-            self.close(POLICY_VIOLATION, _reason(error))
+            self.close(POLICY_VIOLATION, _reason(error.message))
             return
         try:
             await self.service.hub.subscribe(self.client, wanted)
         except CellstackError as error:
-            self.close(FAILED, _reason(error))
+            self._fail(error.message)
             return
         self.client.put(SUBSCRIBED)
 
@@ -83,5 +87,5 @@ class Events(WebSocketMixin, WebSocketHandler, JupyterHandler):
             self.service.hub.leaves(self.client)
 
 
-def _reason(error: CellstackError) -> str:
-    return error.message.encode("ascii", "replace").decode()[:MAX_REASON]
+def _reason(text: str) -> str:
+    return text.encode("ascii", "replace").decode()[:MAX_REASON]

@@ -19,6 +19,8 @@ from cellstack_runtime.metrics import sample
 from cellstack_runtime.watch import Change, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from cellstack_lab.clients import Client, Subscription
     from cellstack_lab.reading import Reader
     from cellstack_lab.service import Service
@@ -41,7 +43,7 @@ class Hub:
         self._tick = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._starting = asyncio.Lock()
-        self._leaving: set[asyncio.Task[None]] = set()  # kept, or they might be collected before they are done
+        self._adjusting: set[asyncio.Task[None]] = set()  # kept, or they might be collected before they are done
         self._known: dict[str, tuple[Container, Event]] = {}  # by id
         self._sessions: dict[str, Event] = {}  # as they were told last
 
@@ -62,32 +64,62 @@ class Hub:
     def leaves(self, client: Client) -> None:
         """Forget a client."""
         self._clients.discard(client)
-        task = asyncio.create_task(self._adjust())
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._later(self._adjust())
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._adjusting.add(task)
+        task.add_done_callback(self._adjusting.discard)
 
     async def _adjust(self) -> None:
         """Watch as long as somebody wants to know."""
         async with self._starting:
             wanted = any(client.subscription.wants_anything for client in self._clients)
             if wanted and self._watch is None:
-                reader = await self._service.reader()
-                self._watch = await self._service.run(Watch, reader.store.home)
-                try:
-                    await self._look_at_all(reader)
-                except BaseException:
-                    self._stop()
-                    raise
-                asyncio.get_running_loop().add_reader(self._watch.fileno(), self._on_changes)
-                self._tasks = [asyncio.create_task(work) for work in (self._tell_changes(), self._tell_metrics())]
-                for task in self._tasks:
-                    task.add_done_callback(self._on_mistake)
+                await self._start()
             elif not wanted and self._watch is not None:
                 self._stop()
 
+    async def _start(self) -> None:
+        reader = await self._service.reader()
+        self._watch = await self._service.run(Watch, reader.store.home)
+        try:
+            await self._look_at_all(reader)
+        except BaseException:
+            self._stop()
+            raise
+        asyncio.get_running_loop().add_reader(self._watch.fileno(), self._on_changes)
+        self._tasks = [asyncio.create_task(work) for work in (self._tell_changes(), self._tell_metrics())]
+        for task in self._tasks:
+            task.add_done_callback(self._on_mistake)
+
+    async def _start_anew(self) -> None:
+        """Have another watch, and all clients fetch anew what they show."""
+        async with self._starting:
+            if self._watch is None:
+                return
+            self._stop()
+            try:
+                await self._start()
+            except Exception as error:  # noqa: BLE001  whatever it is, the clients are told
+                self._fail(error)
+                return
+            self._reset()
+
     def _on_mistake(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task in self._tasks and not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Watch no more, and close all connections: browsers connect anew, and then it is tried anew."""
+        if isinstance(error, CellstackError):
+            self._service.log.warning("cellstack: events have stopped: %s", error)
+        else:
             self._service.log.error("cellstack: events have stopped", exc_info=error)
+        self._stop()
+        clients, self._clients = self._clients, set()
+        for client in clients:
+            client.fail(str(error) if isinstance(error, CellstackError) else "events have stopped")
 
     def _stop(self) -> None:
         for task in self._tasks:
@@ -124,7 +156,14 @@ class Hub:
 
     def _on_changes(self) -> None:
         assert self._watch is not None
-        self._changes.update(dict.fromkeys(self._watch.changes()))
+        try:
+            changes = self._watch.changes()
+        except (CellstackError, OSError) as error:
+            self._fail(error)
+            return
+        if Change("lost") in changes:
+            self._later(self._start_anew())
+        self._changes.update(dict.fromkeys(changes))
         self._wake.set()
 
     async def _tell_changes(self) -> None:
@@ -140,10 +179,6 @@ class Hub:
 
     async def _tell(self, changes: list[Change]) -> None:
         reader = await self._service.reader()
-        if Change("lost") in changes:
-            await self._look_at_all(reader)
-            self._reset()
-            return
         found = await self._service.run(_read, reader, changes)
         dead = {change.name for change in changes if change.kind == "run"} - found.live
         for name, (container, event) in list(self._known.items()):
@@ -200,12 +235,23 @@ class Hub:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._tick.wait(), next_due - now)
                 continue
-            samples = await self._service.run(lambda: [taken.as_json() for one in wanted if (taken := sample(one))])  # noqa: B023  run at once
+            samples = await self._service.run(_samples, wanted)
             for client in due:
                 client.due = now + client.subscription.interval
                 own = [taken for taken in samples if client.subscription.has_container(taken["id"])]
                 if own:
                     client.put(json.dumps({"type": "metrics", "metrics": own}), metrics=True)
+
+
+def _samples(containers: list[Container]) -> list[Event]:
+    """Read what containers use; in a thread. One that cannot be read, as it ends, keeps nobody from the others."""
+    found = []
+    for container in containers:
+        with contextlib.suppress(CellstackError, OSError):
+            taken = sample(container)
+            if taken is not None:
+                found.append(taken.as_json())
+    return found
 
 
 def _is_wanted(event: Event, wanted: Subscription) -> bool:

@@ -17,7 +17,7 @@ from tornado import web
 from cellstack_lab import validation
 from cellstack_lab.containers import ACTIONS
 from cellstack_lab.events import Events
-from cellstack_lab.service import AUTH_RESOURCE, SETTING, Service
+from cellstack_lab.service import AUTH_RESOURCE, SETTING, GoneError, Service
 from cellstack_runtime import cgroups, probe
 from cellstack_runtime.errors import CellstackError, GrantError, NotFoundError, StoreError, UsageError
 from cellstack_runtime.store.uses import remove_unused_image
@@ -30,7 +30,13 @@ CHUNK = 1 << 20  # bytes of a download that are in memory
 MAX_BODY = 1 << 12  # bytes
 TERMINALS = "terminals"  # what Jupyter asks an authorizer about terminals
 ID = r"([^/]*)"  # anything, so that a wrong one gets an answer of ours
-STATUS: dict[type[CellstackError], int] = {NotFoundError: 404, UsageError: 400, GrantError: 403, StoreError: 500}
+STATUS: dict[type[CellstackError], int] = {
+    NotFoundError: 404,
+    UsageError: 400,
+    GrantError: 403,
+    GoneError: 503,
+    StoreError: 500,
+}
 
 
 class Handler(APIHandler):

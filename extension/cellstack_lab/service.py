@@ -11,9 +11,10 @@ from cellstack_lab.containers import Containers
 from cellstack_lab.files import Files
 from cellstack_lab.hub import Hub
 from cellstack_lab.reading import Reader
-from cellstack_runtime.errors import CellstackError
+from cellstack_runtime.errors import CellstackError, StoreError
 from cellstack_runtime.store import Store
 from cellstack_runtime.store.files import disk_bytes
+from cellstack_runtime.store.store import FOLDERS, RECORD
 
 if TYPE_CHECKING:
     import logging
@@ -30,6 +31,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class GoneError(StoreError):
+    """The store was there and is not, or not whole."""
+
+
 class Service:
     """Opens the store when it is first needed. root: the server's folder, which notebooks are named from."""
 
@@ -39,7 +44,8 @@ class Service:
         self.events = events
         self.log = log
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cellstack")
-        self._opening: asyncio.Future[Store] | None = None
+        self._opening = asyncio.Lock()
+        self._opened: tuple[Store, int] | None = None  # and the inode of its record of itself
         self._measuring: asyncio.Future[int] | None = None
         self._measured_at = 0.0
         self.hub = Hub(self)
@@ -49,10 +55,10 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
 
     async def _store(self) -> Store:
-        """Return the store. StoreError when it cannot be opened, which the next call tries again."""
-        if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
-            self._opening = asyncio.ensure_future(self.run(Store.open))
-        return await asyncio.shield(self._opening)
+        """Return the store. StoreError when it cannot be opened or has gone, which the next call tries again."""
+        async with self._opening:
+            self._opened = await self.run(_open, self._opened)
+            return self._opened[0]
 
     async def on_contents(self, logger: EventLogger, schema_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002
         """Have sessions follow notebooks that are renamed, or moved, in Jupyter's own file browser."""
@@ -97,3 +103,22 @@ class Service:
         """End what watches, and let go of the threads."""
         await self.hub.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _open(before: tuple[Store, int] | None) -> tuple[Store, int]:
+    """Open the store, or see that it is still the one `before`.
+
+    It is not made a second time: who has moved it away may bring it back.
+    """
+    if before is not None:
+        home = before[0].home
+        missing = next((name for name in (RECORD, *FOLDERS) if not os.path.exists(f"{home}/{name}")), None)
+        if missing is not None:
+            raise GoneError(
+                f"the store {home} is gone, or not whole: it has no {missing}",
+                hint="Bring it back, or run `cellstack images`, which makes a new one",
+            )
+        if os.stat(f"{home}/{RECORD}").st_ino == before[1]:
+            return before
+    store = Store.open()
+    return store, os.stat(f"{store.home}/{RECORD}").st_ino

@@ -167,6 +167,11 @@ class Socket:
         await self._connection.write_message(json.dumps(message))
         await self.until(lambda event: event["type"] == "subscribed")
 
+    @property
+    def closed(self) -> tuple[int, str]:
+        """The code and the reason with which the server has closed."""
+        return self._connection.close_code, self._connection.close_reason
+
     async def next(self) -> Any:
         """Return the next event; None when the server has closed."""
         text = await self._connection.read_message()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +17,7 @@ from tests.lab.conftest import Kernel, close, install_kernel
 from cellstack_lab import hub as module
 from cellstack_lab.clients import MAX_QUEUED, Client
 from cellstack_lab.service import SETTING
-from cellstack_runtime import live
+from cellstack_runtime import live, syscalls
 from cellstack_runtime.metrics import sample
 from cellstack_runtime.store import Store
 
@@ -263,7 +266,7 @@ class Slow:
 
 async def test_a_client_that_is_too_slow_is_told_to_fetch_again() -> None:
     slow = Slow()
-    client = Client(slow.write)
+    client = Client(slow.write, slow.taken.append)
     client.put("first")
     await slow.has_first.wait()
     for number in range(MAX_QUEUED + 10):
@@ -279,7 +282,7 @@ async def test_a_client_that_is_too_slow_is_told_to_fetch_again() -> None:
 
 async def test_a_client_that_is_slow_gets_the_newest_metrics_only() -> None:
     slow = Slow()
-    client = Client(slow.write)
+    client = Client(slow.write, slow.taken.append)
     client.put("first")
     await slow.has_first.wait()
     for number in range(10_000):
@@ -331,3 +334,115 @@ async def _frame(reader: asyncio.StreamReader) -> bytes:
     if size == 126:
         size = int.from_bytes(await reader.readexactly(2), "big")
     return await reader.readexactly(size)
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a store of the test's own, which the server opens."""
+    monkeypatch.setenv("CELLSTACK_HOME", str(tmp_path / "own"))
+    return Store.open()
+
+
+async def _closed(socket: Socket) -> tuple[int, str]:
+    """Return the code and the reason with which the server closes the websocket."""
+    async with asyncio.timeout(60):
+        while await socket.next() is not None:
+            pass
+    return socket.closed
+
+
+async def test_a_damaged_record_of_a_container_stops_no_events(
+    api: Api, connect: Connect, program: Program, store: Path
+) -> None:
+    socket = await connect()
+    damaged, other = program("sleep", "300"), program("sleep", "300")
+    await socket.subscribe(containers="all")
+    record = next(store.glob(f"runs/*/containers/{damaged.id}.json"))
+    good = record.read_bytes()
+    for text in (b"", b"{", b"[]", b"\xff", b"[" * 100_000, good.replace(b'"running"', b'"new"')):
+        new = record.with_suffix(".new")
+        new.write_bytes(text)
+        new.rename(record)
+        await api.ask("POST containers/<id>/pause", other.id)
+        await socket.until(lambda one: _is_told(one, other.id, "paused"))
+        listed = {one["id"] for one in (await api.ask("GET containers"))["containers"]}
+        assert (other.id in listed, damaged.id in listed) == (True, False)
+        assert (await api.refused(f"containers/{damaged.id}"))[0] == 404
+        await (await connect()).subscribe(containers="all")
+        await api.ask("POST containers/<id>/unpause", other.id)
+        await socket.until(lambda one: _is_told(one, other.id, "running"))
+        await socket.until(lambda one: one["type"] == "metrics")
+    record.write_bytes(good)
+
+
+def _is_told(event: Any, container: str, status: str) -> bool:
+    shown = event.get("container", {})
+    return (shown.get("id"), shown.get("status")) == (container, status)
+
+
+@pytest.mark.parametrize("work", ["_read", "_samples"])
+async def test_a_mistake_of_ours_closes_the_sockets_and_the_next_are_told_again(
+    connect: Connect, program: Program, monkeypatch: pytest.MonkeyPatch, hub: Hub, work: str
+) -> None:
+    def mistaken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    sockets = [await connect(), await connect()]
+    for socket in sockets:
+        await socket.subscribe(containers="all")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, work, mistaken)
+        container = await asyncio.to_thread(program, "sleep", "300")
+        assert [await _closed(socket) for socket in sockets] == [(1011, "events have stopped")] * 2
+    assert hub.is_idle
+    again = await connect()
+    await again.subscribe(containers="all")
+    await asyncio.to_thread(live.kill, container)
+    await again.until(lambda one: _is_told(one, container.id, "ended"))
+
+
+async def test_a_browser_connects_anew_when_no_more_can_be_watched(
+    connect: Connect, own: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    socket = await connect()
+    await socket.subscribe(sessions="all")
+    with monkeypatch.context() as patch:
+        patch.setattr(syscalls, "inotify_add_watch", full)
+        own.create_session(None, "image").release()
+        code, why = await _closed(socket)
+    assert (code, why.startswith(f"{own.home}/sess"[:100])) == (1011, True)
+    again = await connect()
+    await again.subscribe(sessions="all")
+    session = own.create_session(None, "image")
+    await again.until(lambda one: one["type"] == "session" and one["session"]["id"] == session.id)
+    session.release()
+
+
+async def test_a_store_that_goes_is_missed_and_one_that_comes_is_shown(api: Api, connect: Connect, own: Store) -> None:
+    socket = await connect()
+    await socket.subscribe(sessions="all")
+    away = f"{own.home}.away"
+    os.rename(own.home, away)
+    code, why = await _closed(socket)
+    assert (code, "is gone" in why) == (1011, True)
+    for place in ("sessions", "images", "containers", f"layers/{'0' * 32}"):
+        status, said = await api.refused(place)
+        assert (status, f"the store {own.home} is gone" in said) == (503, True)
+    assert not os.path.exists(own.home), "who brings it back finds no other in its place"
+    os.rename(away, own.home)
+    assert await api.ask("GET sessions") == {"sessions": []}
+
+
+async def test_a_store_that_is_made_anew_is_watched(api: Api, connect: Connect, own: Store) -> None:
+    socket = await connect()
+    await socket.subscribe(sessions="all")
+    shutil.rmtree(own.home)
+    Store.open()
+    await socket.until(lambda one: one["type"] == "reset")
+    session = own.create_session(None, "image")
+    await socket.until(lambda one: one["type"] == "session" and one["session"]["id"] == session.id)
+    assert [one["id"] for one in (await api.ask("GET sessions"))["sessions"]] == [session.id]
+    session.release()

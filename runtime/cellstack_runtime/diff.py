@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from cellstack_runtime.store.effort import Effort
 from cellstack_runtime.store.files import MAX_COMPARED, have_same_bytes, readable
 from cellstack_runtime.store.marks import is_opaque, is_whiteout
 from cellstack_runtime.store.records import PARTS, Changes
@@ -58,17 +59,17 @@ class Below:
     folders: tuple[str, ...]
 
 
-def changes_of(upper: str, lowers: Sequence[str]) -> Iterator[Change]:
+def changes_of(upper: str, lowers: Sequence[str], effort: Effort | None = None) -> Iterator[Change]:
     """Yield what directory `upper` changes on top of `lowers` (top first), in the order of paths.
 
     A directory that is in `upper` only because something in it changed is a "C" too. A deleted directory is
     one "D", without what was in it. Directories that a cell has made unreadable are opened for their owner
-    meanwhile.
+    meanwhile. StoppedError when `effort` is stopped.
     """
-    yield from _flat(_level(upper, tuple(lowers), "", hiding=False))
+    yield from _flat(_level(upper, tuple(lowers), "", hiding=False), effort or Effort())
 
 
-def changes_of_layer(store: Store, layer: Layer) -> Iterator[Change]:
+def changes_of_layer(store: Store, layer: Layer, effort: Effort | None = None) -> Iterator[Change]:
     """Yield what a layer of a notebook changes, below "/" and below "/work"; an image's own layers add everything.
 
     The files of the notebook's folder, as they are on the host now, lie below /work where the cell saw them.
@@ -81,16 +82,20 @@ def changes_of_layer(store: Store, layer: Layer) -> Iterator[Change]:
             if part == "work" and isinstance(folder, str):
                 lowers.append(folder)
         prefix = "/work" if part == "work" else ""
-        for change in changes_of(store.layer_path(layer.id, part), lowers):
+        for change in changes_of(store.layer_path(layer.id, part), lowers, effort):
             yield replace(change, path=prefix + change.path)
 
 
-def changes_between(store: Store, image: Image, first: str | None, last: str | None) -> list[Change]:
+def changes_between(
+    store: Store, image: Image, first: str | None, last: str | None, effort: Effort | None = None
+) -> list[Change]:
     """Return what is different in layer `last` from layer `first`, by path, wherever the two are; None is `image`.
 
     A file is changed when its content, its mode or where it links to differs, or when it was written anew and is
-    larger than 256 MiB; a directory when anything below it is different.
+    larger than 256 MiB or beyond `effort`; a directory when anything below it is different. StoppedError when `effort`
+    is stopped.
     """
+    effort = effort or Effort()
     # The notebook's folder is the host's, as it is now, and the same for both: only layers are compared.
     contexts = [store.layer(layer).cell.get("context") for layer in (last, first) if layer is not None]
     folder = next((context for context in contexts if isinstance(context, str)), None)
@@ -99,7 +104,7 @@ def changes_between(store: Store, image: Image, first: str | None, last: str | N
         under = (folder,) if part == "work" and folder is not None else ()
         before, after = ((*_stack(store, image, layer, part), *under) for layer in (first, last))
         prefix = "/work" if part == "work" else ""
-        for change in _flat(_difference(before, after, "", store.home)):
+        for change in _flat(_difference(before, after, "", store.home, effort), effort):
             found[prefix + change.path] = replace(change, path=prefix + change.path)
     for path in list(found):
         while (path := os.path.dirname(path)) not in ("/", "/work") and path not in found:
@@ -116,7 +121,7 @@ def _stack(store: Store, image: Image, layer_id: str | None, part: Part) -> list
     return store.lowers(store.image(layer.image), layer_id, part)
 
 
-def _difference(before: tuple[str, ...], after: tuple[str, ...], path: str, home: str) -> Level:
+def _difference(before: tuple[str, ...], after: tuple[str, ...], path: str, home: str, effort: Effort) -> Level:
     """Yield how the merge of `after` (top first) differs from that of `before`. home: the store's directory."""
     shared = 0
     while shared < min(len(before), len(after)) and before[-1 - shared] == after[-1 - shared]:
@@ -130,19 +135,20 @@ def _difference(before: tuple[str, ...], after: tuple[str, ...], path: str, home
             if folder.startswith(f"{home}/"):  # and not the person's
                 opened.enter_context(readable(folder))
         for name in sorted(merged_names(own)):
+            effort.go_on()
             shown = f"{path}/{name}"
             old, new = look(before, name), look(after, name)
             if new is None:
                 if old is not None:
                     yield Change("D", shown, _type(old.status), 0)
                 continue
-            if old is None or not _is_same(old, new):
+            if old is None or not _is_same(old, new, effort):
                 yield Change("A" if old is None else "C", shown, _type(new.status), _size(new.status))
             if stat.S_ISDIR(new.status.st_mode):
-                yield _difference(old.folders if old is not None else (), new.folders, shown, home)
+                yield _difference(old.folders if old is not None else (), new.folders, shown, home, effort)
 
 
-def _is_same(one: Below, other: Below) -> bool:
+def _is_same(one: Below, other: Below, effort: Effort) -> bool:
     """Whether two entries are the same, but for what may lie below them and their owners.
 
     Images have the host's ids, layers shifted ones, and no cell can change them.
@@ -156,7 +162,7 @@ def _is_same(one: Below, other: Below) -> bool:
         return os.readlink(one.path) == os.readlink(other.path)
     if stat.S_ISREG(a.st_mode):
         size = a.st_size
-        return size <= MAX_COMPARED and have_same_bytes((one.path, 0, size), (other.path, 0, size))
+        return size <= MAX_COMPARED and have_same_bytes((one.path, 0, size), (other.path, 0, size), effort)
     return a.st_rdev == b.st_rdev
 
 
@@ -174,11 +180,12 @@ def count(upper: str, lowers: Sequence[str]) -> Changes:
     return Changes(added, changed, deleted, size)
 
 
-def _flat(first: Level) -> Iterator[Change]:
+def _flat(first: Level, effort: Effort) -> Iterator[Change]:
     """Yield the changes of a directory and of those in it; cells can nest more of them than Python can calls."""
     levels = [first]
     try:
         while levels:
+            effort.go_on()
             step = next(levels[-1], None)
             if step is None:
                 levels.pop()

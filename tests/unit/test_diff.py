@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import time
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellstack_runtime.diff import Change, changes_between, changes_of, count
-from cellstack_runtime.store import Changes, Image, Layer, Store, files
+from cellstack_runtime.diff import Change, changes_between, changes_of, changes_of_layer, count
+from cellstack_runtime.store import Changes, Image, Layer, Store, effort, files
+from cellstack_runtime.store.effort import Effort, StoppedError
 from cellstack_runtime.store.marks import make_opaque, make_whiteout
 
 
@@ -204,6 +206,31 @@ def test_squashed_layers_are_what_they_were(tmp_path: Path) -> None:
     assert [
         stack.shown(layers[3], layers[-1]), stack.shown(None, layers[-1]), stack.shown(layers[-1], layers[3])
     ] == before  # fmt: skip
+
+
+def test_what_is_more_than_a_person_waits_for_is_told_as_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack = Stack(tmp_path, {})
+    first, last = (stack.cell(None, dict.fromkeys("abc", "x" * 100)) for _ in range(2))
+    assert stack.shown(first, last) == []
+    monkeypatch.setattr(effort, "MAX_BYTES", 250)
+    assert stack.shown(first, last) == ["C /c"]
+    monkeypatch.setattr(effort, "MAX_SECONDS", 0.0)
+    assert stack.shown(first, last) == ["C /a", "C /b", "C /c"]
+
+
+def test_a_comparison_ends_when_nobody_waits_for_it(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, {})
+    first, last = stack.cell(None, {"a": ""}), stack.cell(None, {"a": ""})
+    for layer in (first, last):
+        os.truncate(f"{stack.store.layer_path(layer, 'root')}/a", files.MAX_COMPARED)
+    asked = itertools.count()
+    with pytest.raises(StoppedError):
+        changes_between(stack.store, stack.image, first, last, Effort(lambda: next(asked) == 10))
+    assert next(asked) == 11
+    with pytest.raises(StoppedError):
+        list(changes_of_layer(stack.store, stack.store.layer(last), Effort(lambda: True)))
 
 
 def test_files_of_the_folder_are_in_no_layer_and_it_stays_as_it_is(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import BinaryIO
 
+    from cellstack_runtime.store.effort import Effort
+
 SPACE_HINT = "Make room, or set CELLSTACK_HOME to a directory elsewhere"
 MAX_COMPARED = 256 << 20  # bytes; comparing more takes longer than a person waits
 _CHUNK = 1 << 20
@@ -134,8 +136,11 @@ def open_regular(path: str) -> BinaryIO:
     raise FileNotFoundError(errno.ENOENT, "not a regular file", path)
 
 
-def have_same_bytes(one: tuple[str, int, int], other: tuple[str, int, int]) -> bool:
-    """Return whether two (path, offset, bytes) are there and hold the same; what cannot be read is not."""
+def have_same_bytes(one: tuple[str, int, int], other: tuple[str, int, int], effort: Effort) -> bool:
+    """Return whether two (path, offset, bytes) are there and hold the same.
+
+    What cannot be read does not, nor what is beyond `effort`.
+    """
     (first, start, size), (second, begin, length) = one, other
     if size != length:
         return False
@@ -143,6 +148,8 @@ def have_same_bytes(one: tuple[str, int, int], other: tuple[str, int, int]) -> b
         with open_regular(first) as a, open_regular(second) as b:
             for done in range(0, size, _CHUNK):
                 count = min(_CHUNK, size - done)
+                if not effort.allows(count):
+                    return False
                 data = os.pread(a.fileno(), count, start + done)
                 if len(data) != count or data != os.pread(b.fileno(), count, begin + done):
                     return False

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cellstack_runtime.errors import NotFoundError, StoreError
+from cellstack_runtime.store.effort import Effort
 from cellstack_runtime.store.files import MAX_COMPARED, have_same_bytes, open_regular
 from cellstack_runtime.store.session import STATE_FILE
 
@@ -78,10 +79,11 @@ class Component:
         """The layer in which it was written last."""
         return self.name.partition("/")[0]
 
-    def has_same_content(self, other: Component) -> bool:
+    def has_same_content(self, other: Component, effort: Effort) -> bool:
         """Return whether the values are the same, as far as bytes can tell.
 
-        Buffers count as different when only one of them is a patch to another, or they are larger than 256 MiB.
+        Buffers count as different when only one of them is a patch to another, or they are larger than 256 MiB or
+        beyond `effort`.
         """
         if self.name == other.name or (self.digest, self.buffers) == (other.digest, other.buffers):
             return True  # a component is never written to again
@@ -91,7 +93,7 @@ class Component:
         differing = [(a, b) for a, b in pairs if a != b]
         if sum(a.at.size for a, _ in differing) > MAX_COMPARED or any(a.patch or b.patch for a, b in differing):
             return False
-        return all(have_same_bytes(self._place(a.at), other._place(b.at)) for a, b in differing)
+        return all(have_same_bytes(self._place(a.at), other._place(b.at), effort) for a, b in differing)
 
     def _place(self, extent: Extent) -> tuple[str, int, int]:
         return f"{self.root}/{extent.file}", extent.offset, extent.size
@@ -105,9 +107,9 @@ class Variable:
     type: str
     component: Component
 
-    def is_same(self, other: Variable) -> bool:
-        """Return whether type and content are the same, as far as bytes can tell."""
-        return self.type == other.type and self.component.has_same_content(other.component)
+    def is_same(self, other: Variable, effort: Effort | None = None) -> bool:
+        """Return whether type and content are the same, as far as bytes can tell with this effort."""
+        return self.type == other.type and self.component.has_same_content(other.component, effort or Effort())
 
 
 @dataclass(frozen=True, slots=True)

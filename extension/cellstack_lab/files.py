@@ -12,11 +12,12 @@ from cellstack_lab.values import text
 from cellstack_runtime.diff import changes_between, changes_of_layer
 from cellstack_runtime.errors import CellstackError, NotFoundError, StoreError, UsageError
 from cellstack_runtime.extract import find
+from cellstack_runtime.store.effort import Effort
 from cellstack_runtime.store.files import open_regular
 from cellstack_runtime.store.variables import RESULT, NotCarried, Variable, Variables, variables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from cellstack_lab.reading import Reader
     from cellstack_runtime.diff import Change
@@ -33,10 +34,11 @@ TYPES = {"file": "file", "directory": "directory", "symlink": "link"}
 
 
 class Files:
-    """Looks into layers for one request."""
+    """Looks into layers for one request. is_stopped: asked often whether anybody still waits for the answer."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, is_stopped: Callable[[], bool] = lambda: False) -> None:
         self._reader = reader
+        self._is_stopped = is_stopped
         self._store = reader.store
 
     def _session(self, layer: Layer, session_id: str | None) -> Session | None:
@@ -56,13 +58,14 @@ class Files:
         variables, error = self._variables(owner, layer_id)
         return {
             **self._reader.layer(layer, owner),
-            **_files(changes_of_layer(self._store, layer)),
+            **_files(changes_of_layer(self._store, layer, Effort(self._is_stopped))),
             "variables": self._list(variables, self._numbers(layer)),
             "variables_error": error,
         }
 
     def diff(self, layer_id: str, first: str, session: str | None = None) -> dict[str, Any]:
         """Return what is different in a layer from `first`, a layer's id or "image"."""
+        effort = Effort(self._is_stopped)
         layer = self._store.layer(layer_id)
         owner = self._session(layer, session)
         before = None if first == IMAGE else first
@@ -71,8 +74,8 @@ class Files:
         return {
             "from": first,
             "to": layer_id,
-            **_files(changes_between(self._store, self._image(layer), before, layer_id)),
-            "variables": self._changed(old, new, self._numbers(layer)),
+            **_files(changes_between(self._store, self._image(layer), before, layer_id, effort)),
+            "variables": self._changed(old, new, self._numbers(layer), effort),
             "variables_error": new_error or old_error,
         }
 
@@ -103,11 +106,11 @@ class Files:
         names = sorted(name for name in {*found.saved, *found.not_carried} if not RESULT.fullmatch(name))
         return [_variable(found, name, numbers) for name in names[:MAX_VARIABLES]]
 
-    def _changed(self, old: Variables, new: Variables, numbers: dict[str, int]) -> list[dict[str, Any]]:
+    def _changed(self, old: Variables, new: Variables, numbers: dict[str, int], effort: Effort) -> list[dict[str, Any]]:
         changed = []
         for name in sorted(name for name in {*old.saved, *new.saved} if not RESULT.fullmatch(name)):
             before, after = old.saved.get(name), new.saved.get(name)
-            if before is None or after is None or not before.is_same(after):
+            if before is None or after is None or not before.is_same(after, effort):
                 kind = "A" if before is None else "D" if after is None else "C"
                 changed.append({**_variable(old if after is None else new, name, numbers), "kind": KINDS[kind]})
         return changed[:MAX_VARIABLES]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from http.client import responses
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,10 @@ from cellstack_runtime.errors import CellstackError, GrantError, NotFoundError, 
 from cellstack_runtime.store.uses import remove_unused_image
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from types import TracebackType
+
+    Run = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
 API = "/cellstack/api"
 CHUNK = 1 << 20  # bytes of a download that are in memory
@@ -50,11 +54,26 @@ class Handler(APIHandler):
         service: Service = self.settings[SETTING]
         return service
 
-    def answer(self, value: Any) -> None:
+    def initialize(self) -> None:
+        """Have somebody who waits for the answer."""
+        self.gone = threading.Event()
+
+    def on_connection_close(self) -> None:
+        """End what nobody waits for any more."""
+        super().on_connection_close()
+        self.gone.set()
+
+    async def answer(self, run: Run, function: Callable[..., Any], *args: Any) -> None:
+        """Send as JSON what a function returns that `run` calls."""
+        self.send(await run(lambda: _json(function(*args))))
+
+    def send(self, data: bytes) -> None:
         """Send JSON."""
-        self.set_header("Content-Type", "application/json; charset=utf-8")
         self.set_header("X-Content-Type-Options", "nosniff")
-        self.finish(json.dumps(value))
+        self.finish(data)
+
+    def compute_etag(self) -> None:
+        """Have none: it takes a while for large answers, and browsers never ask whether one has changed."""
 
     def query(self, name: str) -> dict[str, str]:
         """Return the arguments behind the route's "?" that `name` has in the schemas, checked.
@@ -99,6 +118,11 @@ class Handler(APIHandler):
             super().log_exception(typ, value, tb)
 
 
+def _json(value: Any) -> bytes:
+    """Return what is sent, quicker to write than with escapes; texts of records may have halves of characters."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
 def checked(kind: str, value: str) -> str:
     """Return an id of a "session", "layer", "image" or "container"; NotFoundError when it cannot be one."""
     if not validation.validator("requests.json", f"{kind}_id").is_valid(value):
@@ -114,11 +138,10 @@ class Info(Handler):
     async def get(self) -> None:
         """Send it."""
         reader = await self.service.reader()
-        size = await self.service.disk_bytes()
-        self.answer({**await self.service.run(_info, reader.store.home), "disk_bytes": size})
+        await self.answer(self.service.run, _info, reader.store.home, await self.service.disk_bytes())
 
 
-def _info(home: str) -> dict[str, Any]:
+def _info(home: str, disk_bytes: int) -> dict[str, Any]:
     support = cgroups.detect()
     usable = any(found.writable for found in support.controllers.values())
     return {
@@ -128,6 +151,7 @@ def _info(home: str) -> dict[str, Any]:
         "cgroup": f"v{support.version}" if usable else None,
         "userns": probe.user_namespaces(),
         "pressure": cgroups.pressure_of(support),
+        "disk_bytes": disk_bytes,
     }
 
 
@@ -139,7 +163,7 @@ class Sessions(Handler):
     async def get(self) -> None:
         """Send them."""
         reader = await self.service.reader()
-        self.answer(await self.service.run(reader.sessions))
+        await self.answer(self.service.run, reader.sessions)
 
 
 class SessionLayers(Handler):
@@ -150,7 +174,7 @@ class SessionLayers(Handler):
     async def get(self, session_id: str) -> None:
         """Send them."""
         reader = await self.service.reader()
-        self.answer(await self.service.run(reader.layers, checked("session", session_id)))
+        await self.answer(self.service.run, reader.layers, checked("session", session_id))
 
 
 class Images(Handler):
@@ -161,7 +185,7 @@ class Images(Handler):
     async def get(self) -> None:
         """Send them."""
         reader = await self.service.reader()
-        self.answer(await self.service.run(reader.images))
+        await self.answer(self.service.run, reader.images)
 
 
 class Image(Handler):
@@ -172,14 +196,15 @@ class Image(Handler):
     async def get(self, image_id: str) -> None:
         """Send it with its history."""
         reader = await self.service.reader()
-        self.answer(await self.service.run(reader.image_history, checked("image", image_id)))
+        await self.answer(self.service.run, reader.image_history, checked("image", image_id))
 
     @web.authenticated
     @authorized
     async def delete(self, image_id: str) -> None:
         """Remove it, if nothing uses it."""
         reader = await self.service.reader()
-        await self.service.run(remove_unused_image, reader.store, checked("image", image_id))
+        name = checked("image", image_id)
+        await self.service.wait_for(f"remove image {name[:12]}", remove_unused_image, reader.store, name)
         self.done()
 
 
@@ -191,8 +216,8 @@ class Layer(Handler):
     async def get(self, layer_id: str) -> None:
         """Send it with its files and variables."""
         query = self.query("layer_query")
-        files = await self.service.files()
-        self.answer(await self.service.run(files.layer, checked("layer", layer_id), query.get("session")))
+        files = await self.service.files(self.gone)
+        await self.answer(self.service.compare, files.layer, checked("layer", layer_id), query.get("session"))
 
 
 class LayerDiff(Handler):
@@ -203,9 +228,9 @@ class LayerDiff(Handler):
     async def get(self, layer_id: str) -> None:
         """Send it."""
         query = self.query("diff_query")
-        files = await self.service.files()
+        files = await self.service.files(self.gone)
         name = checked("layer", layer_id)
-        self.answer(await self.service.run(files.diff, name, query["from"], query.get("session")))
+        await self.answer(self.service.compare, files.diff, name, query["from"], query.get("session"))
 
 
 class LayerFile(Handler):
@@ -216,9 +241,9 @@ class LayerFile(Handler):
     async def get(self, layer_id: str) -> None:
         """Send it as it is and as it was."""
         query = self.query("file_query")
-        files = await self.service.files()
+        files = await self.service.files(self.gone)
         name = checked("layer", layer_id)
-        self.answer(await self.service.run(files.content, name, query["path"], query.get("from")))
+        await self.answer(self.service.run, files.content, name, query["path"], query.get("from"))
 
 
 class LayerDownload(Handler):
@@ -229,7 +254,7 @@ class LayerDownload(Handler):
     async def get(self, layer_id: str) -> None:
         """Send it piece by piece, as fast as it is taken."""
         query = self.query("file_query")
-        files = await self.service.files()
+        files = await self.service.files(self.gone)
         file, name = await self.service.run(files.open, checked("layer", layer_id), query["path"])
         with file:
             self.set_header("Content-Type", "application/octet-stream")
@@ -251,7 +276,7 @@ class Containers(Handler):
     async def get(self) -> None:
         """Send them."""
         containers = await self.service.containers()
-        self.answer(await self.service.run(containers.containers))
+        await self.answer(self.service.run, containers.containers)
 
 
 class Container(Handler):
@@ -262,7 +287,7 @@ class Container(Handler):
     async def get(self, container_id: str) -> None:
         """Send it with its processes and namespaces."""
         containers = await self.service.containers()
-        self.answer(await self.service.run(containers.details, checked("container", container_id)))
+        await self.answer(self.service.run, containers.details, checked("container", container_id))
 
 
 class ContainerMetrics(Handler):
@@ -273,7 +298,7 @@ class ContainerMetrics(Handler):
     async def get(self, container_id: str) -> None:
         """Send it."""
         containers = await self.service.containers()
-        self.answer(await self.service.run(containers.metrics, checked("container", container_id)))
+        await self.answer(self.service.run, containers.metrics, checked("container", container_id))
 
 
 class ContainerAction(Handler):
@@ -284,7 +309,8 @@ class ContainerAction(Handler):
     async def post(self, container_id: str, action: str) -> None:
         """Do it; answer when it is done."""
         containers = await self.service.containers()
-        await self.service.run(containers.act, checked("container", container_id), action)
+        name = checked("container", container_id)
+        await self.service.wait_for(f"{action} container {name}", containers.act, name, action)
         self.done()
 
 
@@ -303,7 +329,7 @@ class ContainerTerminal(Handler):
             raise web.HTTPError(501, "this Jupyter server has no terminals: jupyter_server_terminals is missing or off")
         containers = await self.service.containers()
         command = await self.service.run(containers.shell, checked("container", container_id))
-        self.answer({"name": manager.create(shell_command=command)["name"]})
+        self.send(_json({"name": manager.create(shell_command=command)["name"]}))
 
 
 class ContainerLimits(Handler):
@@ -316,7 +342,8 @@ class ContainerLimits(Handler):
         changes = self.body("limits")
         containers = await self.service.containers()
         name = checked("container", container_id)
-        self.answer(await self.service.run(containers.change_limits, name, changes))
+        what = f"change the limits of container {name}"
+        self.send(await self.service.wait_for(what, lambda: _json(containers.change_limits(name, changes))))
 
 
 def handlers() -> list[tuple[str, type[web.RequestHandler]]]:

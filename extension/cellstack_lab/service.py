@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from cellstack_lab.containers import Containers
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 AUTH_RESOURCE = "cellstack"  # what an authorizer is asked about
 SETTING = "cellstack_lab"  # among the settings of the web application
-THREADS = 8  # most of them wait: for the disk, or for a container that is asked to stop
+THREADS = 8  # most of them wait for the disk
+COMPARING = 2  # of what may read much, at once
+WAITING = 16  # of what waits for brokers, at once
 MEASURED_SECONDS = 60.0
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,6 +47,10 @@ class Service:
         self.events = events
         self.log = log
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cellstack")
+        self._comparing = ThreadPoolExecutor(COMPARING, thread_name_prefix="cellstack-compare")
+        self._waiting = asyncio.Semaphore(WAITING)
+        self._awaited: set[str] = set()
+        self._ends = threading.Event()
         self._opening = asyncio.Lock()
         self._opened: tuple[Store, int] | None = None  # and the inode of its record of itself
         self._measuring: asyncio.Future[int] | None = None
@@ -53,6 +60,21 @@ class Service:
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call what may wait for the disk in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
+
+    async def compare(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call what may read very much in a thread of those that leave the others alone."""
+        return await asyncio.get_running_loop().run_in_executor(self._comparing, lambda: function(*args, **kwargs))
+
+    async def wait_for(self, what: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call what waits for another process. CellstackError when somebody waits for the same already."""
+        if what in self._awaited:
+            raise CellstackError(f"{what}: somebody has asked for it already", hint="Wait until it is done")
+        self._awaited.add(what)
+        try:
+            async with self._waiting:
+                return await _apart(lambda: function(*args, **kwargs))
+        finally:
+            self._awaited.discard(what)
 
     async def _store(self) -> Store:
         """Return the store. StoreError when it cannot be opened or has gone, which the next call tries again."""
@@ -74,7 +96,7 @@ class Service:
         now = asyncio.get_running_loop().time()
         if self._measuring is None or (self._measuring.done() and now - self._measured_at > MEASURED_SECONDS):
             home = (await self._store()).home
-            self._measuring, self._measured_at = asyncio.ensure_future(self.run(disk_bytes, [home])), now
+            self._measuring, self._measured_at = asyncio.ensure_future(_apart(lambda: disk_bytes([home]))), now
         return await asyncio.shield(self._measuring)
 
     async def reader(self) -> Reader:
@@ -82,9 +104,9 @@ class Service:
         store = await self._store()
         return Reader(store.home, self._root, self.kernel_ids())
 
-    async def files(self) -> Files:
-        """Return what looks into layers for one request."""
-        return Files(await self.reader())
+    async def files(self, gone: threading.Event) -> Files:
+        """Return what looks into layers for one request, until `gone` is set."""
+        return Files(await self.reader(), lambda: gone.is_set() or self._ends.is_set())
 
     async def containers(self) -> Containers:
         """Return what reads containers, and changes them, for one request."""
@@ -100,9 +122,26 @@ class Service:
         return found
 
     async def close(self) -> None:
-        """End what watches, and let go of the threads."""
+        """End what watches and compares, and let go of the threads, which the interpreter waits for."""
+        self._ends.set()
         await self.hub.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._comparing):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def _apart(function: Callable[[], T]) -> T:
+    """Call what may wait for long, and changes nothing here, in a thread that the interpreter does not wait for."""
+    done: Future[T] = Future()
+    done.set_running_or_notify_cancel()  # it cannot be cancelled
+
+    def work() -> None:
+        try:
+            done.set_result(function())
+        except BaseException as error:  # noqa: BLE001  it is raised to who waits
+            done.set_exception(error)
+
+    threading.Thread(target=work, name="cellstack-wait", daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 def _open(before: tuple[Store, int] | None) -> tuple[Store, int]:

@@ -96,6 +96,13 @@ def notebook(
     return next(session.id for session in Store.open(str(store)).sessions() if session.id not in before)
 
 
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a store of the test's own, which the server opens."""
+    monkeypatch.setenv("CELLSTACK_HOME", str(tmp_path / "own"))
+    return Store.open()
+
+
 class Kernel:
     """A kernel whose client waits in a thread of its own, while the server answers in the loop."""
 

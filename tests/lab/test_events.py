@@ -336,13 +336,6 @@ async def _frame(reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(size)
 
 
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Return a store of the test's own, which the server opens."""
-    monkeypatch.setenv("CELLSTACK_HOME", str(tmp_path / "own"))
-    return Store.open()
-
-
 async def _closed(socket: Socket) -> tuple[int, str]:
     """Return the code and the reason with which the server closes the websocket."""
     async with asyncio.timeout(60):

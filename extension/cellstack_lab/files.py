@@ -154,7 +154,7 @@ class Files:
         Links on the way are followed within the stack, and a link itself is not followed at all.
         """
         try:
-            found, _ = find(self._store, image, layer_id, path)
+            found, _ = find(self._store, image, layer_id, path, Effort(self._is_stopped))
         except NotFoundError:
             return None
         mode = found.status.st_mode

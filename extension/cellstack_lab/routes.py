@@ -243,7 +243,7 @@ class LayerFile(Handler):
         query = self.query("file_query")
         files = await self.service.files(self.gone)
         name = checked("layer", layer_id)
-        await self.answer(self.service.run, files.content, name, query["path"], query.get("from"))
+        await self.answer(self.service.compare, files.content, name, query["path"], query.get("from"))
 
 
 class LayerDownload(Handler):
@@ -255,7 +255,7 @@ class LayerDownload(Handler):
         """Send it piece by piece, as fast as it is taken."""
         query = self.query("file_query")
         files = await self.service.files(self.gone)
-        file, name = await self.service.run(files.open, checked("layer", layer_id), query["path"])
+        file, name = await self.service.compare(files.open, checked("layer", layer_id), query["path"])
         with file:
             self.set_header("Content-Type", "application/octet-stream")
             self.set_header("X-Content-Type-Options", "nosniff")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from cellstack_runtime.diff import Below, look, merged_names
 from cellstack_runtime.errors import CellstackError, NotFoundError
+from cellstack_runtime.store.effort import Effort
+from cellstack_runtime.store.records import PARTS
 
 if TYPE_CHECKING:
     from cellstack_runtime.store import Image, Store
@@ -52,19 +54,28 @@ def copy_out(store: Store, image: Image, head: str | None, path: str, target: st
     return count
 
 
-def find(store: Store, image: Image, head: str | None, path: str) -> tuple[Below, str]:
-    """Return what the stack has at `path`, and its name; links on the way are followed within the stack."""
-    roots = {part: tuple(store.lowers(image, head, part)) for part in ("root", "work")}
-    pending = [part for part in path.split("/") if part not in ("", ".")]
-    resolved: list[str] = []
+def find(store: Store, image: Image, head: str | None, path: str, effort: Effort | None = None) -> tuple[Below, str]:
+    """Return what the stack has at `path`, and its name; links on the way are followed within the stack.
+
+    NotFoundError when there is nothing, StoppedError when `effort` is stopped.
+    """
+    effort = effort or Effort()
+    root, work = (tuple(store.lowers(image, head, part)) for part in PARTS)
+    pending = _names(path)
+    passed: list[tuple[Below, str]] = []  # from the root down to where the rest of the path begins
     hops = 0
-    found: Below | None = None
     while pending:
-        name = pending.pop(0)
+        effort.go_on()
+        name = pending.pop()
         if name == "..":
-            resolved = resolved[:-1]
+            if passed and not passed[-1][0].folders:
+                raise NotFoundError(f"{path!r} goes on below a file")
+            del passed[-1:]
             continue
-        found = _at(roots, [*resolved, name])
+        if not passed and name == "work" and work:
+            found: Below | None = Below(work[0], os.lstat(work[0]), work)
+        else:
+            found = look(passed[-1][0].folders if passed else root, name)
         if found is None:
             raise NotFoundError(
                 f"no {path!r} in this layer", hint="Files of the notebook's folder that no cell changed are on the host"
@@ -74,27 +85,19 @@ def find(store: Store, image: Image, head: str | None, path: str) -> tuple[Below
             if hops > MAX_LINKS:
                 raise NotFoundError(f"{path!r} passes too many symbolic links")
             link = os.readlink(found.path)
-            pending[:0] = [part for part in link.split("/") if part not in ("", ".")]
-            resolved = [] if link.startswith("/") else resolved
+            pending += _names(link)
+            if link.startswith("/"):
+                passed.clear()
         else:
-            resolved.append(name)
-    if found is None or not resolved:
+            passed.append((found, name))
+    if not passed:
         raise NotFoundError(f"{path!r} names no file or folder")
-    return found, resolved[-1]
+    return passed[-1]
 
 
-def _at(roots: dict[str, tuple[str, ...]], parts: list[str]) -> Below | None:
-    folders = roots["root"]
-    below = None
-    if parts[0] == "work" and roots["work"]:
-        folders, parts = roots["work"], parts[1:]
-        below = Below(folders[0], os.lstat(folders[0]), folders)
-    for name in parts:
-        below = look(folders, name)
-        if below is None:
-            return None
-        folders = below.folders
-    return below
+def _names(path: str) -> list[str]:
+    """Return the names in a path, the last one first."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
 
 
 def has_hidden(found: Below) -> bool:

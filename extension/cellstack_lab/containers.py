@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ORDER = ("running", "paused", "waiting")
 MAX_PROCESSES = 1_000
+WHOLE = ("memory", "pids")
 EXEC = ("-P", "-m", "cellstack_runtime.cli.joining")
 SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 ACTIONS: dict[str, Callable[[Container], None]] = {
@@ -115,4 +116,6 @@ class Containers:
 
     def change_limits(self, container_id: str, changes: dict[str, Any]) -> dict[str, Any]:
         """Change limits of a container; return the CONTAINER."""
-        return self.container(live.change_limits(self.find(container_id), self.home, changes))
+        # JSON has one kind of numbers: 1e9 bytes are as whole as 1000000000.
+        wanted = {name: int(limit) if name in WHOLE and limit is not None else limit for name, limit in changes.items()}
+        return self.container(live.change_limits(self.find(container_id), self.home, wanted))

@@ -95,6 +95,11 @@ async def test_limits_change_at_once_and_not_above_the_ceiling(api: Api, program
     assert (changed["limits"]["memory"], changed["limits"]["pids"]) == (64 << 20, 20)
     metrics = await api.ask("GET containers/<id>/metrics", container.id)
     assert (metrics["memory"]["limit"], metrics["pids"]["limit"]) == (64 << 20, 20)
+    changed = await api.ask("PATCH containers/<id>/limits", container.id, body={"memory": 6.4e7, "pids": 64.0})
+    assert [(type(changed["limits"][name]), changed["limits"][name]) for name in ("memory", "pids")] == [
+        (int, 64_000_000),
+        (int, 64),
+    ]
     body = json.dumps({"memory": 6 << 20})
     grown = program("python3", "-c", "x = bytearray(100 << 20); import time; time.sleep(300)")
     async with asyncio.timeout(60):
@@ -114,7 +119,18 @@ async def test_limits_change_at_once_and_not_above_the_ceiling(api: Api, program
 
 @pytest.mark.parametrize(
     "body",
-    ["", "[]", "{}", '{"memory": 1}', '{"memory": "1g"}', '{"cpus": -1}', '{"cpus": NaN}', '{"x": 1}', "{" * 5000],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"memory": 1}',
+        '{"memory": "1g"}',
+        '{"cpus": -1}',
+        '{"cpus": NaN}',
+        '{"memory": 6.4e7, "pids": 1.5}',
+        '{"x": 1}',
+        "{" * 5000,
+    ],
 )
 async def test_limits_that_are_none_are_refused(api: Api, program: Program, body: str) -> None:
     container = program("sleep", "300")

@@ -8,7 +8,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cellstack_lab.values import text
+from cellstack_lab.values import MAX_PATH, text
+from cellstack_lab.values import path as shown
 from cellstack_runtime.diff import changes_between, changes_of_layer
 from cellstack_runtime.errors import CellstackError, NotFoundError, StoreError, UsageError
 from cellstack_runtime.extract import find
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 MAX_FILES = 2_000
 MAX_VARIABLES = 2_000
 MAX_SHARED = 20  # names beside a variable's own
-MAX_PATH = 4096
 MAX_TEXT = 1 << 20  # bytes
 IMAGE = "image"
 KINDS = {"A": "added", "C": "changed", "D": "deleted"}
@@ -124,9 +124,7 @@ class Files:
         before = layer.parent if first is None else None if first == IMAGE else first
         new, old = self._opened(image, layer_id, path), self._opened(image, before, path)
         if new is None and old is None:
-            raise NotFoundError(
-                f"no {path!r} in this layer", hint="Files of the notebook's folder that no cell changed are on the host"
-            )
+            raise _missing(path)
         with new or _nothing() as after_file, old or _nothing() as before_file:
             after, is_cut = _text(after_file)
             earlier, was_cut = _text(before_file)
@@ -145,7 +143,7 @@ class Files:
         layer = self._store.layer(layer_id)
         file = self._opened(self._image(layer), layer_id, path)
         if file is None:
-            raise NotFoundError(f"no {path!r} in this layer")
+            raise _missing(path)
         return file, os.path.basename(path.rstrip("/"))
 
     def _opened(self, image: Image, layer_id: str | None, path: str) -> BinaryIO | None:
@@ -167,6 +165,13 @@ class Files:
             raise CellstackError(f"{path!r} cannot be read: {error.strerror}") from None
 
 
+def _missing(path: str) -> NotFoundError:
+    hint = "Files of the notebook's folder that no cell changed are on the host"
+    if "\\x" in path:
+        hint = "A name that is not UTF-8, shown with \\x, is brought out with its folder by `cellstack cp` or `%cp`"
+    return NotFoundError(f"no {path!r} in this layer", hint=hint)
+
+
 def _nothing() -> BinaryIO:
     return open(os.devnull, "rb")
 
@@ -179,7 +184,7 @@ def _files(changes: Iterable[Change]) -> dict[str, Any]:
 
 def _file(change: Change) -> dict[str, Any]:
     return {
-        "path": text(change.path, MAX_PATH),
+        "path": shown(change.path),
         "kind": KINDS[change.kind],
         "size": change.size if change.type == "file" and change.kind != "D" else None,
         "type": TYPES.get(change.type, "other"),

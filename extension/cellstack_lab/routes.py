@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -14,6 +15,7 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
+from tornado.iostream import StreamClosedError
 
 from cellstack_lab import validation
 from cellstack_lab.containers import ACTIONS
@@ -81,7 +83,9 @@ class Handler(APIHandler):
         Others are not for us: Jupyter's token, and the time of day that JupyterLab adds to be sent no cached answer.
         """
         known = validation.schema("requests.json")["$defs"][name]["properties"]
-        given = {key: self.get_query_argument(key, strip=False) for key in known if key in self.request.query_arguments}
+        # `get_query_argument` has a space for each control character, which names another file.
+        sent = self.request.query_arguments
+        given = {key: _decoded(key, sent[key][-1]) for key in known if key in sent}
         checked: dict[str, str] = validation.request(name, given)
         return checked
 
@@ -116,6 +120,13 @@ class Handler(APIHandler):
         """Log mistakes, and not what a person is told."""
         if not isinstance(value, CellstackError):
             super().log_exception(typ, value, tb)
+
+
+def _decoded(key: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"{key}: what was sent is not UTF-8") from None
 
 
 def _json(value: Any) -> bytes:
@@ -263,9 +274,11 @@ class LayerDownload(Handler):
                 "Content-Disposition", f"attachment; filename*=UTF-8''{quote(name, safe='', errors='replace')}"
             )
             self.set_header("Content-Length", str(os.fstat(file.fileno()).st_size))
-            while data := await self.service.run(file.read, CHUNK):
-                self.write(data)
-                await self.flush()
+            with contextlib.suppress(StreamClosedError):  # whoever asked has broken off
+                while data := await self.service.run(file.read, CHUNK):
+                    self.write(data)
+                    await self.flush()
+                self.finish(set_content_type="application/octet-stream")
 
 
 class Containers(Handler):

@@ -7,6 +7,7 @@ from typing import Any
 
 MAX_NAME = 500  # characters
 MAX_CODE = 2_000
+MAX_PATH = 4096
 
 
 def text(value: object, most: int = MAX_NAME) -> str:
@@ -15,6 +16,11 @@ def text(value: object, most: int = MAX_NAME) -> str:
         return ""
     cut = value if len(value) <= most else f"{value[: most - 1]}…"
     return cut if cut.isascii() else cut.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent
+
+
+def path(value: str) -> str:
+    r"""Return a path that can be sent: of a name that is not UTF-8, the bytes are as in \xff."""
+    return text(value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"), MAX_PATH)
 
 
 def whole(value: object) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jupyter_server.extension.application import ExtensionApp
 
 from cellstack_lab import validation
-from cellstack_lab.hub import TOLD
+from cellstack_lab.hub import PUBLIC
 from cellstack_lab.routes import handlers
 from cellstack_lab.service import SETTING, Service
 
@@ -20,7 +20,7 @@ class CellstackExtension(ExtensionApp):
         server = self.serverapp
         assert server is not None
         assert server.event_logger is not None
-        for kind in TOLD:
+        for kind in PUBLIC:
             server.event_logger.register_event_schema(validation.schema(f"events/{kind}.json"))
         self.settings[SETTING] = Service(
             root=server.root_dir, kernels=server.kernel_manager, events=server.event_logger, log=self.log

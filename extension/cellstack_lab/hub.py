@@ -1,7 +1,7 @@
 """Tells all browsers what happens: one watch and one reader of metrics for a server, however many there are.
 
-Nothing is watched or read while nobody has subscribed to anything. What happens is told on Jupyter's event bus as well,
-for other extensions; metrics are not, since each browser has all of the bus, whether it shows them or not.
+Nothing is watched or read while nobody has subscribed to anything. Ids and states are told on Jupyter's event bus as
+well, for other extensions; metrics are not, since each browser has all of the bus, whether it shows them or not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstack_lab.clients import RESET
 from cellstack_lab.containers import Containers
+from cellstack_lab.validation import validator
 from cellstack_runtime import live
 from cellstack_runtime.errors import CellstackError
 from cellstack_runtime.metrics import sample
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
     from cellstack_lab.service import Service
     from cellstack_runtime.live import Container
 
-TOLD = ("container", "images", "layer", "session")  # on the server's event bus, too
+# What is on the server's event bus, too, and of what it is about: no code, no names, no paths.
+PUBLIC = {
+    "container": ("id", "session", "status"),
+    "images": (),
+    "layer": ("id", "number", "status"),
+    "session": ("id", "head", "live"),
+}
 SCHEMA = "urn:cellstack:events/{}"
 Event = dict[str, Any]
 
@@ -141,7 +148,7 @@ class Hub:
         await self._adjust()
 
     def _broadcast(self, event: Event) -> None:
-        self._service.events.emit(schema_id=SCHEMA.format(event["type"]), data=event)
+        self._service.events.emit(schema_id=SCHEMA.format(event["type"]), data=_public(event))
         message = json.dumps(event)
         for client in self._clients:
             if _is_wanted(event, client.subscription):
@@ -254,6 +261,15 @@ def _samples(containers: list[Container]) -> list[Event]:
     return found
 
 
+def _public(event: Event) -> Event:
+    """Return what of an event is for all who read the server's event bus: they need not be allowed to see Cellstack."""
+    told = PUBLIC[event["type"]]
+    return {
+        name: {key: value[key] for key in told if key in value} if isinstance(value, dict) else value
+        for name, value in event.items()
+    }
+
+
 def _is_wanted(event: Event, wanted: Subscription) -> bool:
     match event["type"]:
         case "container":
@@ -286,7 +302,7 @@ def _read(reader: Reader, changes: list[Change]) -> _Found:
             with contextlib.suppress(CellstackError):  # removed already, or damaged
                 layer = reader.store.layer(change.name)
                 owner = layer.cell.get("session")
-                if isinstance(owner, str):  # else it is an image's
+                if validator("requests.json", "session_id").is_valid(owner):  # else it is an image's
                     found.layers.append((owner, reader.new_layer(layer)))
         elif change.kind == "session":
             try:

@@ -127,7 +127,7 @@ def read_container(run: str, container_id: str) -> Container | None:
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise CellstackError(f"the record of container {container_id} cannot be read: {error}") from None
-    if not _is_record(data, _TYPES):
+    if not _is_record(data, _TYPES) or data["id"] != container_id:
         raise CellstackError(f"the record of container {container_id} is corrupt")
     return Container(run=run, **{name: data[name] for name in _TYPES})
 

@@ -147,7 +147,7 @@ async def test_what_happens_is_on_the_event_bus_of_the_server(
     async def listener(logger: Any, schema_id: str, data: dict[str, Any]) -> None:  # noqa: ARG001  as it is called
         await told.put((schema_id, data))
 
-    schemas = [module.SCHEMA.format(kind) for kind in module.TOLD]
+    schemas = [module.SCHEMA.format(kind) for kind in module.PUBLIC]
     for schema in schemas:
         jp_serverapp.event_logger.add_listener(schema_id=schema, listener=listener)
     socket = await connect()
@@ -164,6 +164,31 @@ async def test_what_happens_is_on_the_event_bus_of_the_server(
             assert schema == module.SCHEMA.format(data["type"])
             assert schema in schemas
     assert seen[-2:] == ["running", "ended"]
+
+
+async def test_no_code_and_no_paths_are_on_the_event_bus(
+    connect: Connect, write_notebook: Callable[..., Path], tmp_path: Path, jp_serverapp: Any
+) -> None:
+    """Who may read the bus need not be allowed to read Cellstack."""
+    told: list[dict[str, Any]] = []
+
+    async def listener(logger: Any, schema_id: str, data: dict[str, Any]) -> None:  # noqa: ARG001  as it is called
+        told.append(data)
+
+    for kind in module.PUBLIC:
+        jp_serverapp.event_logger.add_listener(schema_id=module.SCHEMA.format(kind), listener=listener)
+    socket = await connect()
+    await socket.subscribe(sessions="all", containers="all")
+    code = "import time; time.sleep(0.5); secret = 'hidden'"
+    running = asyncio.create_task(_execute(write_notebook(tmp_path / "private.ipynb", code)))
+    layer = await socket.until(lambda one: one["type"] == "layer")
+    await socket.until(lambda one: one["type"] == "session" and not one["session"]["live"])
+    await running
+    assert layer["layer"]["code"] == code
+    assert {"container", "layer", "session"} <= {one["type"] for one in told}
+    said = json.dumps(told)
+    assert layer["layer"]["id"] in said
+    assert [text for text in ("secret", "hidden", "time.sleep", "private", str(tmp_path)) if text in said] == []
 
 
 async def test_a_tag_that_somebody_sets_or_removes_is_told(connect: Connect) -> None:

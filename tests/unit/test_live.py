@@ -83,7 +83,9 @@ def test_a_container_is_found_by_the_beginning_of_its_id(own: Store, lock: int) 
             live.find_container(own.home, name)
 
 
-@pytest.mark.parametrize("damage", [{"pid": "1"}, {"status": "new"}, {"cgroups": {"": 5}}, {"namespaces": {}}])
+@pytest.mark.parametrize(
+    "damage", [{"pid": "1"}, {"id": "b" * 12}, {"status": "new"}, {"cgroups": {"": 5}}, {"namespaces": {}}]
+)
 def test_a_record_that_is_none_is_said_to_be_corrupt(own: Store, lock: int, damage: dict[str, Any]) -> None:
     del lock
     write_record(own, "a" * 12, **damage)

@@ -14,6 +14,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from cellstack_lab import validation
 from cellstack_lab.clients import Client, Subscription
+from cellstack_lab.errors import Errors
 from cellstack_lab.service import AUTH_RESOURCE, SETTING, Service
 from cellstack_runtime.errors import CellstackError, UsageError
 
@@ -23,7 +24,7 @@ MAX_REASON = 100  # characters; the frame has room for 123 bytes
 SUBSCRIBED = json.dumps({"type": "subscribed"})
 
 
-class Events(WebSocketMixin, WebSocketHandler, JupyterHandler):
+class Events(Errors, WebSocketMixin, WebSocketHandler, JupyterHandler):
     """Sends what happens; takes subscriptions."""
 
     auth_resource = AUTH_RESOURCE
@@ -40,6 +41,8 @@ class Events(WebSocketMixin, WebSocketHandler, JupyterHandler):
         allowed = self.authorizer.is_authorized(self, self.current_user, "read", self.auth_resource)
         if not await ensure_async(allowed):
             raise web.HTTPError(403)
+        if self.request.headers.get("Upgrade", "").lower() != "websocket":
+            raise web.HTTPError(400, "events are told on a websocket")
         await super().get(*args, **kwargs)
 
     def open(self, *args: Any, **kwargs: Any) -> None:

@@ -302,7 +302,8 @@ def _read(reader: Reader, changes: list[Change]) -> _Found:
             with contextlib.suppress(CellstackError):  # removed already, or damaged
                 layer = reader.store.layer(change.name)
                 owner = layer.cell.get("session")
-                if validator("requests.json", "session_id").is_valid(owner):  # else it is an image's
+                # An image's layers have none.
+                if isinstance(owner, str) and validator("requests.json", "session_id").is_valid(owner):
                     found.layers.append((owner, reader.new_layer(layer)))
         elif change.kind == "session":
             try:

@@ -27,7 +27,7 @@ class Reader:
 
     def __init__(self, home: str, root: str, kernels: Mapping[str, str]) -> None:
         self.store = Store(home)  # a new one sees what others have removed meanwhile
-        self._root = os.path.realpath(root)
+        self._named, self._root = (path.rstrip("/") for path in (os.path.abspath(root), os.path.realpath(root)))
         self._kernels = kernels
 
     # -- sessions ----------------------------------------------------------------------------------------------
@@ -53,9 +53,10 @@ class Reader:
         """Return where a session's notebook is in the server's folder; None when it is not there."""
         if session.notebook is None:
             return None
-        path = os.path.realpath(session.notebook)
-        root = self._root.rstrip("/") + "/"
-        return text(path[len(root) :], 4096) if path.startswith(root) else None
+        for path, root in ((session.notebook, self._named), (os.path.realpath(session.notebook), self._root)):
+            if path.startswith(f"{root}/"):  # as it is named: a link in the server's folder may lead out of it
+                return text(path[len(root) + 1 :], 4096)
+        return None
 
     def layers(self, session_id: str) -> dict[str, Any]:
         """Return the layers of a session, oldest first, and what they stand on."""

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import threading
-from http.client import responses
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,15 +18,15 @@ from tornado.iostream import StreamClosedError
 
 from cellstack_lab import validation
 from cellstack_lab.containers import ACTIONS
+from cellstack_lab.errors import Errors
 from cellstack_lab.events import Events
-from cellstack_lab.service import AUTH_RESOURCE, SETTING, GoneError, Service
+from cellstack_lab.service import AUTH_RESOURCE, SETTING, Service
 from cellstack_runtime import cgroups, probe
-from cellstack_runtime.errors import CellstackError, GrantError, NotFoundError, StoreError, UsageError
+from cellstack_runtime.errors import NotFoundError, UsageError
 from cellstack_runtime.store.uses import remove_unused_image
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from types import TracebackType
 
     Run = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
@@ -36,17 +35,10 @@ CHUNK = 1 << 20  # bytes of a download that are in memory
 MAX_BODY = 1 << 12  # bytes
 TERMINALS = "terminals"  # what Jupyter asks an authorizer about terminals
 ID = r"([^/]*)"  # anything, so that a wrong one gets an answer of ours
-STATUS: dict[type[CellstackError], int] = {
-    NotFoundError: 404,
-    UsageError: 400,
-    GrantError: 403,
-    GoneError: 503,
-    StoreError: 500,
-}
 
 
-class Handler(APIHandler):
-    """Answers in JSON, also what went wrong: {"message", "hint"}."""
+class Handler(Errors, APIHandler):
+    """Answers in JSON."""
 
     auth_resource = AUTH_RESOURCE
 
@@ -100,26 +92,6 @@ class Handler(APIHandler):
         """Say that what was asked for is done."""
         self.set_status(204)
         self.finish()
-
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Send the sentence of an error, and what can be done about it."""
-        error: tuple[type[BaseException], BaseException, TracebackType] | None = kwargs.get("exc_info")
-        message, hint = responses.get(status_code, "error"), None
-        if error is not None and isinstance(error[1], CellstackError):
-            status_code = next((code for kind, code in STATUS.items() if isinstance(error[1], kind)), 409)
-            self.set_status(status_code)
-            message, hint = error[1].message, error[1].hint
-        elif error is not None and isinstance(error[1], web.HTTPError):
-            message = error[1].log_message or message
-        self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(json.dumps({"message": message, "hint": hint}))
-
-    def log_exception(
-        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        """Log mistakes, and not what a person is told."""
-        if not isinstance(value, CellstackError):
-            super().log_exception(typ, value, tb)
 
 
 def _decoded(key: str, value: bytes) -> str:
@@ -359,6 +331,17 @@ class ContainerLimits(Handler):
         self.send(await self.service.wait_for(what, lambda: _json(containers.change_limits(name, changes))))
 
 
+class Unknown(Handler):
+    """All else."""
+
+    @web.authenticated
+    async def get(self) -> None:
+        """Say that there is nothing."""
+        raise web.HTTPError(404, "there is no such route")
+
+    head = post = put = patch = delete = get
+
+
 def handlers() -> list[tuple[str, type[web.RequestHandler]]]:
     """Return the routes, without the base URL."""
     return [
@@ -378,4 +361,5 @@ def handlers() -> list[tuple[str, type[web.RequestHandler]]]:
         (f"{API}/containers/{ID}/terminal", ContainerTerminal),
         (f"{API}/containers/{ID}/limits", ContainerLimits),
         (f"{API}/events", Events),
+        (f"{API}(?:/.*)?", Unknown),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,8 +13,6 @@ from tests.lab.conftest import CELLS, HOSTILE, install_kernel
 from cellstack_runtime.store import Store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.lab.conftest import Api
 
 
@@ -175,6 +174,33 @@ async def test_a_notebook_in_the_servers_folder_has_its_kernel(
     await jp_fetch("api/kernels", session["kernel_id"], method="DELETE")
     gone = await socket.until(lambda one: one["type"] == "session" and not one["session"]["live"])
     assert gone["session"]["id"] == session["id"]
+
+
+async def test_a_notebook_below_a_link_in_the_servers_folder_is_known(
+    api: Api, own: Store, jp_root_dir: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (jp_root_dir / "link").symlink_to(tmp_path / "elsewhere")
+    for path in (jp_root_dir / "link" / "a.ipynb", jp_root_dir / "b.ipynb", tmp_path / "elsewhere" / "c.ipynb"):
+        own.create_session(str(path), "0" * 64).release()
+    sessions = (await api.ask("GET sessions"))["sessions"]
+    assert {one["notebook"] for one in sessions} == {"link/a.ipynb", "b.ipynb", None}
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[" * 100_000, b"\0"])
+async def test_damaged_records_of_the_store_keep_nobody_from_the_others(api: Api, own: Store, text: bytes) -> None:
+    image = own.put_image([], {}, "2026-01-01T00:00:00.000000Z")
+    sessions = [own.create_session(None, image.id) for _ in range(2)]
+    for session in sessions:
+        session.release()
+    for tag in ("good:1", "bad:1"):
+        own.tag(image.id, tag)
+    for name in (f"sessions/{sessions[0].id}/session.json", "tags/bad/1"):
+        Path(own.home, name).write_bytes(text)
+    assert [one["id"] for one in (await api.ask("GET sessions"))["sessions"]] == [sessions[1].id]
+    assert [one["tags"] for one in (await api.ask("GET images"))["images"]] == [["good:1"]]
+    code, said = await api.refused(f"sessions/{sessions[0].id}/layers")
+    assert (code, "is corrupt" in said) == (500, True)
 
 
 async def test_what_a_route_does_not_know_behind_its_question_mark_is_left_alone(api: Api, notebook: str) -> None:

@@ -14,6 +14,8 @@ from cellstack_lab.routes import handlers
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from tests.lab.conftest import Api
+
     Fetch = Callable[..., Awaitable[Any]]
 
 ID = "0" * 12
@@ -51,7 +53,7 @@ class Nobody(Authorizer):
 
 
 def test_every_route_is_in_this_file() -> None:
-    assert len(handlers()) == len(READS) + 4
+    assert len(handlers()) == len(READS) + 4 + 1, "and what is no route"
 
 
 @pytest.mark.parametrize(("method", "place"), EVERYTHING)
@@ -65,6 +67,38 @@ async def test_without_a_token_nothing_is_answered(jp_fetch: Fetch, method: str,
             allow_nonstandard_methods=True,
         )
     assert caught.value.code == 403
+
+
+@pytest.mark.parametrize("place", ["", "nosuch", "sessions/", f"containers/{ID}/explode", "events/more"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_what_is_no_route_is_said_in_json(api: Api, method: str, place: str) -> None:
+    refused = await api.refused(place, method=method, allow_nonstandard_methods=True)
+    assert refused == (404, "there is no such route")
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "known"),
+    [
+        ("PUT", "sessions", "GET, OPTIONS"),
+        ("GET", f"containers/{ID}/kill", "POST, OPTIONS"),
+        ("POST", f"images/{'0' * 64}", "GET, DELETE, OPTIONS"),
+        ("OPTIONS", "events", "GET"),
+    ],
+)
+async def test_what_a_route_cannot_do_is_said_with_what_it_can(
+    jp_fetch: Fetch, method: str, place: str, known: str
+) -> None:
+    answer = await jp_fetch("cellstack/api", place, method=method, allow_nonstandard_methods=True, raise_error=False)
+    assert (answer.code, answer.headers["Allow"]) == (405, known)
+    assert json.loads(answer.body) == {"message": "Method Not Allowed", "hint": None}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "token wrong"}])
+async def test_who_may_not_read_events_is_told_so_in_json(jp_fetch: Fetch, headers: dict[str, str]) -> None:
+    answer = await jp_fetch("cellstack/api/events", headers=headers, raise_error=False)
+    assert json.loads(answer.body).keys() == {"message", "hint"}
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.code == (403 if headers else 400)
 
 
 @pytest.mark.parametrize(("method", "place"), WRITES)

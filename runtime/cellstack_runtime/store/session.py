@@ -119,7 +119,7 @@ def load_session(path: str) -> Session:
             kernel=_optional(data.get("kernel")),
             ended=_optional(data.get("ended")),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"session {session_id} is corrupt: {error}") from error
 
 

@@ -498,7 +498,7 @@ def _check_version(path: str) -> None:
             f"the store {os.path.dirname(path)} cannot be read: {error.strerror}",
             hint="Set CELLSTACK_HOME to a directory of your own",
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path} is corrupt: {error}", hint="Set CELLSTACK_HOME to use another store") from error
     if version > VERSION:
         raise StoreError(

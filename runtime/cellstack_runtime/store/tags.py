@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from cellstack_runtime.errors import UsageError
+from cellstack_runtime.errors import StoreError, UsageError
 from cellstack_runtime.store.files import write_atomic
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # Names and tags as in the OCI distribution specification; a first part with a port is a registry's host.
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _NAME = re.compile(rf"(?:[A-Za-z0-9.-]+(?::\d+)?/)?{_PART}(?:/{_PART})*")
+_IMAGE = re.compile(r"[0-9a-f]{64}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
@@ -43,12 +45,17 @@ class Tags:
         return f"{self.path}/{quote(name, safe='')}/{tag}"
 
     def get(self, reference: str) -> str | None:
-        """Return the id of the image tagged `reference`, None when there is none."""
+        """Return the id of the image tagged `reference`, None when there is none; StoreError when it is damaged."""
         try:
             with open(self._file(reference), encoding="utf-8") as file:
-                return file.read().strip()
+                image_id = file.read().strip()
         except FileNotFoundError:
             return None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"tag {reference} cannot be read: {error}") from None
+        if not _IMAGE.fullmatch(image_id):
+            raise StoreError(f"tag {reference} is corrupt: it has no image's id", hint="Set it anew, or remove it")
+        return image_id
 
     def set(self, reference: str, image_id: str) -> None:
         """Let `reference` name the image."""
@@ -65,9 +72,10 @@ class Tags:
         return True
 
     def items(self) -> Iterator[tuple[str, str]]:
-        """Yield ("name:tag", image id) of every tag."""
+        """Yield ("name:tag", image id) of every tag that can be read."""
         for quoted in os.listdir(self.path):
             name = unquote(quoted)
             for tag in os.listdir(f"{self.path}/{quoted}"):
-                if _TAG.fullmatch(tag) and (image_id := self.get(f"{name}:{tag}")) is not None:
-                    yield f"{name}:{tag}", image_id
+                with contextlib.suppress(StoreError, UsageError):  # damaged, or no name
+                    if _TAG.fullmatch(tag) and (image_id := self.get(f"{name}:{tag}")) is not None:
+                        yield f"{name}:{tag}", image_id

@@ -89,7 +89,7 @@ class Service:
             try:
                 await self.run((await self._store()).move_notebooks, before, after)
             except (CellstackError, OSError) as error:
-                self.log.error("layers of %s do not follow it to %s: %s", before, after, error)
+                self.log.warning("layers of %s do not follow it to %s: %s", before, after, error)
 
     async def disk_bytes(self) -> int:
         """Return the bytes on disk of the store; they are added up anew once a minute at most."""

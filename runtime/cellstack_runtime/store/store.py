@@ -60,7 +60,7 @@ class Store:
     @staticmethod
     def is_there() -> bool:
         """Return whether this person has a store."""
-        return os.path.exists(f"{_default_home()}/store.json")
+        return os.path.exists(f"{_default_home()}/{RECORD}")
 
     @classmethod
     def open(cls, home: str | None = None) -> Store:

@@ -716,6 +716,7 @@ def test_how_a_client_speaks_tls_is_carried_and_a_server_is_not(nb: Notebook) ->
     assert ran.not_carried == {"server": "ssl.SSLContext"}
 
 
-def test_a_database_that_cannot_be_opened_again_says_why(nb: Notebook) -> None:
-    ran = nb.run("import sqlite3\nc = sqlite3.connect('f.db')\nc.create_function('twice', 1, lambda x: 2 * x)")
+def test_a_database_that_cannot_be_opened_again_says_why(nb: Notebook, tmp_path: Path) -> None:
+    connect = f"sqlite3.connect({str(tmp_path / 'f.db')!r})"
+    ran = nb.run(f"import sqlite3\nc = {connect}\nc.create_function('twice', 1, lambda x: 2 * x)")
     assert "functions as of create_function" in ran.not_carried["c"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cellstack_lab.reading import Reader
-    from cellstack_runtime.live import Container
+    from cellstack_runtime.live import Container, Ended
 
 ORDER = ("running", "paused", "waiting")
 MAX_PROCESSES = 1_000
@@ -42,9 +42,9 @@ class Containers:
     def containers(self) -> dict[str, Any]:
         """Return all containers that exist, those that run first, and after them those that ended last."""
         found = sorted(live.live_containers(self.home), key=lambda one: ORDER.index(one.status))
-        ended = [one.container for one in live.ended_containers(self.home)]
         known = {one.id for one in found}  # one may end between the two looks
-        return {"containers": [self.container(one) for one in (*found, *(one for one in ended if one.id not in known))]}
+        ended = [one for one in live.ended_containers(self.home) if one.container.id not in known]
+        return {"containers": [*map(self.container, found), *map(self.ended, ended)]}
 
     def find(self, container_id: str) -> Container:
         """Return a container that exists; NotFoundError."""
@@ -73,6 +73,11 @@ class Containers:
             "cgroup": container.cgroup,
             "pid": container.pid,
         }
+
+    def ended(self, ended: Ended) -> dict[str, Any]:
+        """Return a CONTAINER that has ended."""
+        exit_ = {"reason": ended.reason, "code": ended.code}
+        return {**self.container(ended.container), "ended": ended.ended, "exit": exit_}
 
     def details(self, container_id: str) -> dict[str, Any]:
         """Return a CONTAINER with its processes and namespaces."""

@@ -20,7 +20,7 @@ from cellstack_runtime.metrics import sample
 from cellstack_runtime.watch import Change, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Collection, Coroutine
 
     from cellstack_lab.clients import Client, Subscription
     from cellstack_lab.reading import Reader
@@ -188,10 +188,14 @@ class Hub:
         reader = await self._service.reader()
         found = await self._service.run(_read, reader, changes)
         dead = {change.name for change in changes if change.kind == "run"} - found.live
-        for name, (container, event) in list(self._known.items()):
-            if name in found.gone or container.run.rpartition("/")[2] in dead:
-                del self._known[name]
-                self._broadcast({"type": "container", "container": {**event, "status": "ended"}})
+        gone = {
+            name: self._known.pop(name)[1]
+            for name, (container, _) in list(self._known.items())
+            if name in found.gone or container.run.rpartition("/")[2] in dead
+        }
+        ended = await self._service.run(_ended, reader, gone) if gone else {}
+        for name, event in gone.items():
+            self._broadcast({"type": "container", "container": ended.get(name, {**event, "status": "ended"})})
         for container, event in found.containers:
             if self._known.get(container.id, (None, None))[1] != event:
                 self._known[container.id] = (container, event)
@@ -280,6 +284,12 @@ def _is_wanted(event: Event, wanted: Subscription) -> bool:
         case "session":
             return wanted.has_session(event["session"]["id"])
     return bool(wanted.sessions)  # images are of no session, and layers say how they are called
+
+
+def _ended(reader: Reader, names: Collection[str]) -> dict[str, Event]:
+    """Return those of the containers `names` of which it is known how they ended; in a thread."""
+    found = live.ended_containers(reader.store.home)
+    return {one.container.id: Containers(reader).ended(one) for one in found if one.container.id in names}
 
 
 class _Found:

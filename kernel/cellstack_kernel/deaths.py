@@ -54,7 +54,7 @@ def cause(
 
 
 def _raise(option: str, limits: Limits, notebooks: Limits | None) -> str:
-    name = option.split("=")[0]
+    name = option.split("=", maxsplit=1)[0]
     is_own = notebooks is not None and getattr(limits, name) != getattr(notebooks, name)
     return f". Raise it with {'%%container' if is_own else '%limits'} {option}"
 

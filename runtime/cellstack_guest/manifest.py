@@ -35,7 +35,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
+    from collections.abc import Iterable
+    from collections.abc import Set as AbstractSet
 
 VERSION = 2
 MANIFEST, PICKLES, BUFFERS = "manifest", "pickles", "buffers"
@@ -84,24 +85,24 @@ class Components:
         if borrows:
             self.borrows[name] = borrows
 
-    def drop(self, names: Set[str]) -> None:
+    def drop(self, names: AbstractSet[str]) -> None:
         """Take components away."""
         self._forget(names)
         if names:
             self.owners = {key: owner for key, owner in self.owners.items() if owner not in names}
 
-    def drop_keys(self, keys: Set[str]) -> None:
+    def drop_keys(self, keys: AbstractSet[str]) -> None:
         """Take keys away, and with its last one each component."""
         names = {self.owners.pop(key) for key in keys & self.owners.keys()}
         if names:
             self._forget(names - set(self.owners.values()))
 
-    def _forget(self, names: Set[str]) -> None:
+    def _forget(self, names: AbstractSet[str]) -> None:
         for parts in (self.texts, self.needs, self.borrows):
             for name in names & parts.keys():
                 del parts[name]
 
-    def keys(self, names: Set[str]) -> dict[str, list[str]]:
+    def keys(self, names: AbstractSet[str]) -> dict[str, list[str]]:
         """Return the keys of components."""
         found: dict[str, list[str]] = {name: [] for name in names}
         for key, owner in self.owners.items():

@@ -93,7 +93,7 @@ class Control:
         container = self._broker.containers.get(str(message.get("id")))
         if container is None:
             raise ContainerError("it has ended")
-        if container.outside.started is None and not container.program:
+        if container.outside.started is None and container.zygote is not None:
             raise ContainerError("it waits for the next cell and runs nothing")
         return container
 

@@ -201,8 +201,8 @@ class Notebook:
             tops = sorted({path.partition("/")[0] for path in left_out})
             names = ", ".join(printable(name) for name in tops[:5]) + (", …" if len(tops) > 5 else "")
             text = (
-                f"{self.workspace.context.folder} has so many directories that cells do not see {len(left_out)} of them, in "
-                f"{names}. Move the notebook to a folder of its own to have all\n"
+                f"{self.workspace.context.folder} has too many directories: cells do not see {len(left_out)} of them, "
+                f"in {names}. Move the notebook to a folder of its own to have all\n"
             )
             front.publish("stream", {"name": "stderr", "text": text})
 

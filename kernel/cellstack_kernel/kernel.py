@@ -252,16 +252,15 @@ class CellstackKernel(Kernel):
         self._record.set({})
         parent, ident = self.get_parent(SHELL), self._parent_ident[SHELL]
         front = ShellFront(self, parent, ident)
-        if silent:
+        if silent or not code.strip():
             store_history = False
         # The base class has counted every request that is not silent; those that leave no history do not count.
         number = self.execution_count + silent
-        counts = store_history and bool(code.strip())
-        if not silent and not counts:
+        if not silent and not store_history:
             self.execution_count -= 1
         count = self.execution_count
         empty = {"status": "ok", "execution_count": count, "payload": [], "user_expressions": {}}
-        if not code.strip():
+        if not code.strip() and not user_expressions:
             return empty
         request = Request(
             code=code,

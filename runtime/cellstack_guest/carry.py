@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Carried", "Carrier"]
 
 _TARGETS = ("targets", "unregister_target")  # of the manager of comms
-_NOT_THE_USERS = ("__builtins__", "__warningregistry__")
+_NOT_THE_USERS = ("__builtins__", "__loader__", "__spec__", "__warningregistry__")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.core import debugger
@@ -33,7 +34,7 @@ from cellstack_guest import adapters, api, calls, comms, debug, failures, hints,
 from cellstack_guest.carry import Carried, Carrier
 from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
 from cellstack_guest.imports import Environs, environment
-from cellstack_guest.outputs import Nowhere, Outputs, Stream, flush_before_children
+from cellstack_guest.outputs import Nowhere, Outputs, Stream, flush_before_children, flush_c
 from cellstack_guest.preferences import Observer
 from cellstack_guest.reducers import is_iterating
 from cellstack_guest.shell import Static, ZMQInteractiveShell, error_content, make_shell
@@ -117,6 +118,8 @@ class Cell:
         baseline, self.baseline = self.baseline, None  # what was imported just now is none of its changes
         self.rehearse(WARM_UP)
         self.baseline = baseline
+        if (process := sys.modules.get("multiprocessing.process")) is not None:
+            process.ORIGINAL_DIR = patches.FOLDER  # type: ignore[attr-defined]  # what spawned children have for "" in sys.path
         self.preferences.learn()  # of the magics that running has loaded
         self.known = frozenset(sys.modules)
 
@@ -239,6 +242,7 @@ class Cell:
                     _ignore_interrupts()
         except BaseException as error:  # noqa: BLE001  the reply must not be lost
             content = self._report(error)
+        flush_c()
         if os.getpid() != self._pid:
             os._exit(0)  # a child of the cell's own os.fork has nothing to say to the host
         if debugging and self._bridge is not None and not request.get("keep"):
@@ -539,7 +543,9 @@ def warm(make_carrier: MakeCarrier = Carrier, preload: Sequence[str] = ()) -> Ce
     if "" not in sys.path:
         sys.path.insert(_first_of_site(), "")
     sys.modules["cellstack"] = api
-    cell = Cell(make_shell(outputs), outputs, make_carrier)
+    shell = make_shell(outputs)
+    shell.history_manager.dir_hist[:] = [Path(patches.FOLDER)]  # `_dh`, which %cd - goes back to
+    cell = Cell(shell, outputs, make_carrier)
     cell.take_in([(preload, {})])
     return cell
 

@@ -123,7 +123,7 @@ def handle(message: protocol.Message, buffers: list[bytes], *, sole: bool = Fals
         "msg_type": kind,
         "content": content,
         "metadata": message.get("metadata") or {},
-        "buffers": buffers,
+        "buffers": [memoryview(buffer) for buffer in buffers],  # as they come from ZeroMQ
     }
     getattr(manager, kind)(None, None, envelope)
     return True

@@ -268,7 +268,9 @@ class Kernel:
         if "shell" in self.parents:
             content = {name: request.get(name) for name in ("silent", "store_history", "user_expressions")}
             content["code"] = request.get("typed") or request.get("code")
-            self.parents["shell"] |= {"content": content, "parent_header": {}, "metadata": {}}
+            header = self.parents["shell"].get("header", {})
+            names = {name: header.get(name) for name in ("msg_id", "msg_type")}
+            self.parents["shell"] |= {"content": content, "parent_header": {}, "metadata": {}, "buffers": [], **names}
 
     @property
     def execution_count(self) -> int:

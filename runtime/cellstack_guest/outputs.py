@@ -14,8 +14,10 @@ from __future__ import annotations
 import _thread
 import base64
 import contextlib
+import ctypes
 import datetime as dt
 import fcntl
+import functools
 import io
 import numbers
 import os
@@ -37,6 +39,8 @@ FRAME_CHARACTERS = 2**20
 PIPE_SECONDS = 0.1
 MAX_PIECES = 512  # of one sendmsg; the kernel takes 1024
 DESCRIPTORS = {"stdout": 1, "stderr": 2}
+
+_libc = ctypes.CDLL(None)
 
 Piece = bytes | memoryview
 # Text of one stream, or a finished frame.
@@ -301,21 +305,26 @@ def flush_before_children(outputs: Outputs) -> None:
     Without it `print("a"); subprocess.run(["echo", "b"])` would show b before a: they take different ways.
     """
 
-    def flushing(start: Callable[..., Any]) -> Callable[..., Any]:
+    def flushing(module: str, start: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(start)
         def flush_and_start(*args: Any, **kwargs: Any) -> Any:
             outputs.before_child()
             return start(*args, **kwargs)
 
-        flush_and_start.__name__ = start.__name__
-        flush_and_start.__doc__ = start.__doc__
+        flush_and_start.__module__ = module  # where pickle finds it by its name
         return flush_and_start
 
     starting = [(os, "system"), (os, "posix_spawn"), (os, "posix_spawnp"), (subprocess, "_fork_exec")]
     ending = [(os, "_exit"), (os, "abort"), (os, "kill")]  # what was printed is not to be lost with the process
     for module, name in starting + ending:
         if hasattr(module, name):  # the last is private to CPython's subprocess
-            setattr(module, name, flushing(getattr(module, name)))
+            setattr(module, name, flushing(module.__name__, getattr(module, name)))
     os.register_at_fork(before=outputs.before_fork)
+
+
+def flush_c() -> None:
+    """Write what libraries have printed by C's own means and left in its buffer, which `os._exit` would drop."""
+    _libc.fflush(ctypes.c_void_p.in_dll(_libc, "stdout"))
 
 
 _CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (

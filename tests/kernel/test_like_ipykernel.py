@@ -26,13 +26,25 @@ REQUESTS: list[tuple[str, dict[str, Any]]] = [
     ("import sys\nprint('err', file=sys.stderr)", {}),
     ("?len", {}),
     ("get_ipython().set_next_input('next')", {}),
+    ("", {"user_expressions": {"length": "len(x)"}}),
+    ("import os, pickle\nfrom os import system\nrun = {'by': system}", {}),
+    ("run['by'] is os.system, pickle.loads(pickle.dumps(os.system)) is os.system, system('true')", {}),
+    ("open('squares.py', 'w').write('def sq(x): return x * x')\nimport squares\nimport multiprocessing", {}),
+    ("with multiprocessing.get_context('spawn').Pool(1) as pool:\n    print(pool.map(squares.sq, [3]))", {}),
+    ("%cd -q /tmp", {}),
+    ("%cd -q -", {}),
+    ("os.path.exists('squares.py'), len(_dh)", {}),
+    ("%run -m squares", {}),
+    ("sq(5)", {}),
+    ("parent = get_ipython().parent_header\nparent['msg_type'], parent['buffers']", {}),
 ]
 
 
 def answers(kernel: str, folder: str) -> list[Any]:
     """Return what a kernel says to each request, without what differs from run to run. folder: for IPython's files."""
     manager = KernelManager(kernel_name=kernel)
-    manager.start_kernel(env={**os.environ, "IPYTHONDIR": folder})  # a history that nobody else writes
+    env = {**os.environ, "IPYTHONDIR": folder}  # a history that nobody else writes
+    manager.start_kernel(env=env, cwd=folder)
     client = manager.client()
     client.start_channels()
     try:
@@ -67,6 +79,14 @@ def answer(client: Any, code: str, options: dict[str, Any]) -> Any:
     return code, reply["status"], reply["execution_count"], reply.get("ename"), expressions, payload, outputs
 
 
+def folder(parent: Path, name: str) -> str:
+    made = parent / name
+    made.mkdir()
+    return str(made)
+
+
 def test_requests_are_answered_as_by_ipykernel(tmp_path: Path) -> None:
-    for ours, theirs in zip(*(answers(kernel, str(tmp_path)) for kernel in ("cellstack", "python3")), strict=True):
+    for ours, theirs in zip(
+        *(answers(kernel, folder(tmp_path, kernel)) for kernel in ("cellstack", "python3")), strict=True
+    ):
         assert ours == theirs

@@ -848,3 +848,7 @@ def test_hooks_see_what_is_displayed_and_may_keep_it(notebook: Cells) -> None:
 def test_the_event_loop_that_there_is_can_be_chosen(notebook: Cells) -> None:
     assert notebook.run("%gui asyncio").content["status"] == "ok"
     assert "no display" in notebook.run("%gui qt").stderr
+
+
+def test_what_c_has_left_in_its_buffer_is_shown(notebook: Cells) -> None:
+    assert notebook.run("import ctypes\nctypes.CDLL(None).printf(b'by C');").text["stdout"] == "by C"

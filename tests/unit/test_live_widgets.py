@@ -125,7 +125,7 @@ def test_an_anywidget_gets_messages_and_answers_them(notebook: Cells) -> None:
         "    _esm = 'export default { render() {} }'\n"
         "    value = traitlets.Int(0).tag(sync=True)\n"
         "counter = Counter()\n"
-        "counter.on_msg(lambda self, content, buffers: self.send({'got': content, 'bytes': len(buffers[0])}))\n"
+        "counter.on_msg(lambda self, content, buffers: self.send({'got': content, 'bytes': buffers[0].nbytes}))\n"
         "counter"
     )
     comm = comm_of(run, "AnyModel")

@@ -168,6 +168,26 @@ describe('layers', () => {
     expect(moved()).toBeGreaterThan(0);
   });
 
+  it('say whose they are when a copied cell leads to one, and when they are there no more', async () => {
+    const { api, model } = await show(api => {
+      api.allLayers = [layer(1, null)];
+      api.session = { ...SESSION, head: id(1) };
+    });
+    const contents = { files: [], files_total: 0, variables: [], variables_error: null };
+    api.layer = async name => {
+      if (name === id(9)) {
+        throw new Error('no layer');
+      }
+      return { ...layer(8, null), ...contents, sessions: [SESSION.id] };
+    };
+    act(() => model.select({ layer: id(8) }));
+    await act(settled);
+    expect(screen.getByText('This layer is of work/a.ipynb')).toBeTruthy();
+    act(() => model.select({ layer: id(9) }));
+    await act(settled);
+    expect(screen.getByText('This layer is there no more')).toBeTruthy();
+  });
+
   it('are chosen to be compared by their first line of code', async () => {
     const { model } = await show(api => {
       api.allLayers = [layer(1, null, { code: `\n${'long '.repeat(20)}\nx` }), layer(2, 1)];

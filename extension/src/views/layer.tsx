@@ -31,7 +31,7 @@ export function LayerDetails(props: { id: string }): React.ReactElement {
   const [page, setPage] = React.useState<Page>('files');
   const layer = data?.layers.find(entry => entry.id === props.id);
   if (!layer) {
-    return <Empty title={trans.__('This layer is there no more')} />;
+    return <NoLayer id={props.id} />;
   }
   const shown = against === null ? detail : diff;
   const contents: IContents | null = shown.data;
@@ -71,6 +71,34 @@ export function LayerDetails(props: { id: string }): React.ReactElement {
         )}
       </TabPanel>
     </div>
+  );
+}
+
+/** A layer that the notebook in front does not have: a copy of a notebook keeps the lines of the original's runs. */
+function NoLayer(props: { id: string }): React.ReactElement {
+  const { model, trans } = useCellstack();
+  const { data, loading } = useStore(model.layer);
+  const sessions = useStore(model.sessions).data ?? [];
+  if (data?.id !== props.id) {
+    return loading ? (
+      <Loading label={trans.__('Loading the layer')} />
+    ) : (
+      <Empty title={trans.__('This layer is there no more')} />
+    );
+  }
+  const owner = sessions.find(session => data.sessions.includes(session.id));
+  return (
+    <Empty
+      title={
+        owner?.notebook
+          ? trans.__('This layer is of %1', owner.notebook)
+          : trans.__('This layer is of another notebook')
+      }
+    >
+      {trans.__(
+        'A run there made it, and the cell was copied. Tag it there to use it here as an image, or run the cell.'
+      )}
+    </Empty>
   );
 }
 

@@ -213,7 +213,7 @@ function usage(facts, samples) {
     h(
       'div',
       { class: 'csv-charts' },
-      chart(facts.running ? 'Memory' : 'Memory at its peak', column(1), {
+      chart(facts.running ? 'Memory' : 'Memory, peak', column(1), {
         limit: limits.memory,
         least: 16 * MIB,
         value: facts.memory,
@@ -225,7 +225,7 @@ function usage(facts, samples) {
         value: facts.running ? percent : mean,
         format: value => `${Math.round(value)} %`
       }),
-      chart(facts.running ? 'Processes' : 'Processes, most seen', processes, {
+      chart(facts.running ? 'Processes' : 'Processes, peak', processes, {
         limit: limits.pids,
         least: 4,
         value: facts.pids ?? (processes.length ? Math.max(...processes.map(([, count]) => count)) : null),

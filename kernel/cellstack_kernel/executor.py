@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 AHEAD = "cellstack_guest.ahead"  # what zygotes import where completions are asked for
 QUESTION_SECONDS = 10.0  # for a completion or an inspection
 LIVE_SECONDS = 2.0  # without a message, after which what widgets have changed becomes a layer
+PATIENCE_SECONDS = 2.0  # for what callbacks have started, when a cell comes
 MAX_CODE = 2**15  # characters in a layer's record; a message to the broker has a limit, and records are read often
 MAX_COMMS = 20_000  # that are known; of more, the oldest are forgotten
 CELLS = ("execute", "shell")  # kinds of requests
@@ -37,7 +38,7 @@ class Executor:
 
     keeps: whether following cells share a container, which is `kept` between them; they make one layer when it ends.
     live: the container in which widgets react between cells. It ends before the next cell runs, or when nothing has
-    come for some time, and is a layer then if they have changed anything.
+    come for some time and no thread or task of theirs is left, and is a layer then if they have changed anything.
     comms: (target, container of the cell that has opened it or used it last) of each comm that is open.
 
     A cell of a subshell starts from head as every cell does. What it leaves becomes head if head is still where it
@@ -51,6 +52,8 @@ class Executor:
         self.live: Kept | None = None
         self._living = asyncio.Lock()
         self._rest: asyncio.TimerHandle | None = None
+        self._listening: asyncio.Task[None] | None = None
+        self._told_by: FrontEnd = Nobody()  # whose message was the last to a container in which widgets react
         self._lost = ""  # what has to be said of a container that was live and has died
         self.comms: dict[str, tuple[str, CellContainer]] = {}
         self.runs: list[Run] = []
@@ -112,7 +115,7 @@ class Executor:
         That is in the container that cells share, or in one of its own, which is kept for further messages.
         """
         async with self._living:
-            self._stay()
+            await self._stay()
             await self.workspace.settled()
             shared = self.kept or self.live
             request = Request(_REACTION, kind="event", parent=letter.parent)
@@ -135,16 +138,41 @@ class Executor:
                 finished = await container.discard()
                 self._killed(request, container, finished, front, None)
                 return
+            self._told_by = front
+            if reply["busy"]:
+                self._listening = asyncio.create_task(self._listen(request, container, front))
             await container.so_far()
             if shared is None:
                 self.live = Kept(container, 0, {"number": None, "code": _REACTION, "status": "ok"})
-            if self.live is not None:
-                self._rest = asyncio.get_running_loop().call_later(LIVE_SECONDS, self._settle)
+            if not reply["busy"]:
+                self._rest_soon()
 
-    def _stay(self) -> None:
+    async def _listen(self, request: Request, container: CellContainer, front: FrontEnd) -> None:
+        """Forward what threads and tasks of callbacks put out, until they are over or this is cancelled."""
+        try:
+            while (arrived := await container.receive()) is not None:
+                message = checked(arrived[0])
+                if message["type"] == "rest":
+                    self._rest_soon()
+                    return
+                await self._forward(message, arrived[1], container, front, request)
+            container.put_back([None])
+        except FrameError:
+            container.kill("protocol")
+        self._settle()  # finds that it has died
+
+    def _rest_soon(self) -> None:
+        self._rest = asyncio.get_running_loop().call_later(LIVE_SECONDS, self._settle)
+
+    async def _stay(self) -> None:
+        """Have the container in which widgets react neither end by itself nor be listened to."""
         if self._rest is not None:
             self._rest.cancel()
             self._rest = None
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait({self._listening})
+            self._listening = None
 
     def _settle(self) -> None:
         self._rest = None
@@ -153,7 +181,7 @@ class Executor:
     async def settle(self) -> None:
         """End the container in which widgets react, if there is one, and make a layer of what they have changed."""
         async with self._living:
-            self._stay()
+            await self._stay()
             live, self.live = self.live, None
             if live is None:
                 return
@@ -161,10 +189,11 @@ class Executor:
             reply, before = None, self.state()
             run = Run(Request("", kind="end"), live.container)
             self.runs.append(run)
-            live.container.send({**self._frame(run.request, live.container, before), "keep": False})
+            frame = self._frame(run.request, live.container, before)
+            live.container.send({**frame, "keep": False, "patience": PATIENCE_SECONDS})
             await self._answered()
             try:
-                reply = await self._reply(run, live.container, before, Nobody())
+                reply = await self._reply(run, live.container, before, self._told_by)
             except FrameError:
                 live.container.kill("protocol")
             finally:
@@ -270,6 +299,8 @@ class Executor:
                     for letter in run.letters:
                         letter.taken = letter.number in reply["taken"] and run.request.commit
                     return reply
+                if message["type"] == "rest":
+                    continue  # what it tells of is asked for in the reply
                 if message["type"] == "debug":
                     if self.debugger is not None and run.request.main:
                         self.debugger.received(container, message["message"])
@@ -489,7 +520,8 @@ class Executor:
             await asyncio.wait({self._question})
 
     def _in_use(self, container: CellContainer) -> bool:
-        return any(run.container is container for run in self.runs)
+        listening = self._listening is not None and not self._listening.done()
+        return listening or any(run.container is container for run in self.runs)
 
 
 async def _ask(message: Message, container: CellContainer, front: FrontEnd) -> None:

@@ -185,5 +185,13 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "notice": {"text": _text},
     "debug": {"message": _object},
     "answer": {"content": _content},
-    "reply": {"content": _content, "state": _layer, "carried": _carried, "modules": _modules, "taken": _integers},
+    "rest": {},
+    "reply": {
+        "content": _content,
+        "state": _layer,
+        "carried": _carried,
+        "modules": _modules,
+        "taken": _integers,
+        "busy": bool,
+    },
 }

@@ -21,16 +21,16 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.core import debugger
+from IPython.core.async_helpers import get_asyncio_loop
 from IPython.core.completer import provisionalcompleter, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
-from cellstack_guest import adapters, api, calls, comms, debug, failures, hints, names, patches, programs
+from cellstack_guest import adapters, api, calls, comms, debug, failures, hints, leftovers, names, patches, programs
 from cellstack_guest.carry import Carried, Carrier
 from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
 from cellstack_guest.imports import Environs, environment
@@ -58,8 +58,6 @@ REHEARSAL = ("print(1)\n1+1", "x = [1]\nx")
 REST_SECONDS = 0.002
 MAX_MODULES = 1000
 MAX_NOTICE = 500  # characters: names that people give may be long
-POOL_PREFIXES = ("ThreadPoolExecutor", "asyncio_")
-POOL_THREAD = "_ExecutorManagerThread"  # of a ProcessPoolExecutor
 QUESTIONS = ("complete", "inspect", "is_complete")
 LOOK_SECONDS = 8.0
 PIPE_BYTES = 2**16
@@ -89,6 +87,7 @@ class Cell:
         self.baseline: Baseline | None = None
         self._pid = 0
         self._kept = False  # whether what ran before is still here, and nothing of it saved
+        self._busy = False  # whether callbacks have left something that runs on until the next request
         # The temporary folder of this root, for rehearsals that come after a change of the root.
         self.scratch = os.open(tempfile.gettempdir(), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._carrier: Carrier
@@ -142,7 +141,7 @@ class Cell:
         self._serves = True
         keep = True
         while keep:
-            message, _ = self._inbox.receive()
+            message = self._next()
             if self._kept and message["type"] in QUESTIONS:
                 reply = {"type": "answer", "content": self._look_aside(message)}
             else:
@@ -150,6 +149,26 @@ class Cell:
             hold_interrupts()  # before the host knows that it may ask for the next
             self.outputs.send(reply)
             keep = self._kept = bool(message.get("keep"))
+
+    def _next(self) -> Message:
+        """Wait for the next request; what callbacks have left runs on meanwhile, and the host is told of its end."""
+        while True:
+            if self._busy and not self._inbox.has_frames:
+                try:
+                    with self.shell.builtin_trap:
+                        leftovers.run_on(until=self._inbox.sock)
+                except BaseException as error:  # noqa: BLE001  a task's own SystemExit
+                    self._report(error)
+                    continue
+                if os.getpid() != self._pid:
+                    os._exit(0)  # a child of a task's own os.fork
+                self._busy = leftovers.are_there()
+                if not self._busy:
+                    self.outputs.send({"type": "rest"})
+            message, _ = self._inbox.receive()
+            # A comm message that no callback has waited for is going to come once more, with a request.
+            if message["type"] != "comm":
+                return message
 
     def rehearse(self, cells: Sequence[str]) -> None:
         """Run `cells` as `serve` would, to no effect: frames go nowhere, variables to a folder that is removed.
@@ -193,8 +212,10 @@ class Cell:
                 return self._execute(request, out_dir, self._run_python)
             case "shell":
                 return self._execute(request, out_dir, self._run_shell)
-            case "end" | "event":
+            case "event":
                 return self._execute(request, out_dir, _nothing)
+            case "end":
+                return self._execute(request, out_dir, self._end)
             case "complete":
                 content = self._look(request, request["code"], complete)
             case "inspect":
@@ -230,7 +251,8 @@ class Cell:
                         self._loaded = [*self._loaded, *self._carrier.load_all()]
                 loaded = True
                 with self.shell.builtin_trap:
-                    self._inbox.take(request.get("letters") or 0)
+                    if letters := request.get("letters"):
+                        leftovers.call_on_loop(lambda: self._inbox.take(letters))
                 if request.get("debug"):
                     self._debug(request["debug"])
                     debugging = True
@@ -250,9 +272,10 @@ class Cell:
         carried: Carried | None = None
         if loaded and request.get("keep"):
             carried = Carried(request.get("state"), [], self._loaded, {})
+            self._busy = request["type"] == "event" and leftovers.are_there()
         elif loaded:
             self.preferences.save(self._carrier.extra)
-            shell.notices += _ended_threads()
+            shell.notices += leftovers.ended_threads()
             _flush_files(self._namespace)
             carried = self._save(request, out_dir)
         shell.notices += self._carrier.notices
@@ -267,6 +290,7 @@ class Cell:
             "carried": {"saved": carried.saved, "loaded": carried.loaded, "not_carried": carried.not_carried},
             "modules": self._imported() if self._serves else [],
             "taken": self._inbox.taken,
+            "busy": self._busy,
         }
 
     def _imported(self) -> list[dict[str, Any]]:
@@ -362,6 +386,14 @@ class Cell:
         content["payload"] = shell.payload_manager.read_payload()
         shell.payload_manager.clear_payload()
         return content
+
+    def _end(self, request: Message) -> Message:
+        """Give what callbacks have left a little time, and tell of what it was not enough for."""
+        if self._busy:
+            with self.shell.builtin_trap:
+                leftovers.run_on(request.get("patience") or 0)
+            self.shell.notices += leftovers.ended_tasks(leftovers.tasks(get_asyncio_loop()))
+        return _nothing(request)
 
     def _run_shell(self, request: Message) -> Message:
         shell, code, count = self.shell, request["code"], self.shell.execution_count
@@ -606,19 +638,6 @@ def _plain_error(error: BaseException) -> Message:
     content = error_content(error)
     line = f"{content['ename']}: {content['evalue']}" if content["evalue"] else content["ename"]
     return {**content, "traceback": [line, *getattr(error, "__notes__", ())]}
-
-
-def _ended_threads() -> list[str]:
-    """Tell of the cell's own threads that end with it; idle workers of a pool are nobody's loss."""
-    left = [
-        thread.name
-        for thread in threading.enumerate()
-        if thread is not threading.main_thread()
-        and not thread.daemon
-        and not thread.name.startswith(POOL_PREFIXES)
-        and type(thread).__qualname__ != POOL_THREAD
-    ]
-    return [f"thread {name!r} was still running and ended with the cell" for name in left]
 
 
 def _flush_files(namespace: dict[str, Any]) -> None:

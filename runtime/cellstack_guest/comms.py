@@ -51,6 +51,11 @@ class Inbox:
             self._feed(0)
         return self._frames.popleft()
 
+    @property
+    def has_frames(self) -> bool:
+        """Whether `receive` has something to return at once."""
+        return bool(self._frames)
+
     def take(self, count: int) -> None:
         """Handle as many comm messages, which are on their way."""
         with self._lock:

@@ -32,7 +32,9 @@ Cell to host
                    when it was given up
     notice         text: one line for the person, shown on stderr
     reply          content (of the Jupyter reply), state (layer id of the state after this cell, null if none),
-                   carried {"saved": [...], "loaded": [...], "not_carried": {name: why}}; the last frame of a run
+                   carried {"saved": [...], "loaded": [...], "not_carried": {name: why}}, busy (whether callbacks have
+                   left threads, tasks or timers that run on); the last frame of a run, unless it is busy
+    rest           what ran on after a reply that was busy is over
 """
 
 from __future__ import annotations

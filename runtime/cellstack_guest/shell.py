@@ -31,7 +31,7 @@ from traitlets import Any as AnyTrait
 from traitlets import CBool, Instance, Type, default, observe
 from traitlets.config import Config
 
-from cellstack_guest import comms, hints, names, programs, registries, stand_ins
+from cellstack_guest import comms, hints, leftovers, names, programs, registries, stand_ins
 from cellstack_guest.frontend import (
     CellCompiler,
     CellDisplayHook,
@@ -385,9 +385,7 @@ class ZMQInteractiveShell(InteractiveShell):
             if before is signal.default_int_handler:
                 signal.signal(signal.SIGINT, before)
             left = sum(not other.done() for other in asyncio.all_tasks(loop) if other is not task)
-            if left:
-                plural = "s were" if left > 1 else " was"
-                self.notices.append(f"{left} asyncio task{plural} still running and ended with the cell")
+            self.notices += leftovers.ended_tasks(left)
 
     def _interrupt_loop(
         self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any], number: int, frame: types.FrameType | None

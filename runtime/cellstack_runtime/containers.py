@@ -165,7 +165,7 @@ class CellContainer:
             await self._arrived.wait()
         return self._frames.popleft()
 
-    def put_back(self, frames: Sequence[tuple[Message, list[bytes]]]) -> None:
+    def put_back(self, frames: Sequence[tuple[Message, list[bytes]] | None]) -> None:
         """Have these received again, before all others."""
         self._frames.extendleft(reversed(frames))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,20 +39,36 @@ class FrontEnd:
 
     def click(self, button: str) -> str:
         """Click a button; return what is printed, once it has reacted."""
-        return self._send(button, {"method": "custom", "content": {"event": "click"}})
+        return self._send(button, CLICK)
 
     def _send(self, widget: str, data: dict[str, Any]) -> str:
+        self.post(widget, data)
+        return self._hear()
+
+    def post(self, widget: str, data: dict[str, Any]) -> None:
+        """Send a message, and wait for nothing."""
         client = self._kernel.client
+        self._sent = client.session.msg("comm_msg", {"comm_id": widget, "data": data})
+        client.shell_channel.send(self._sent)
+
+    def hear(self, text: str) -> str:
+        """Return what the last message's reaction shows from now on, up to `text`: prints, and descriptions in <>."""
+        return self._hear(text)
+
+    def _hear(self, text: str | None = None) -> str:
         said = ""
-        sent = client.session.msg("comm_msg", {"comm_id": widget, "data": data})
-        client.shell_channel.send(sent)
         while True:
-            message = client.get_iopub_msg(timeout=PATIENCE)
+            message = self._kernel.client.get_iopub_msg(timeout=PATIENCE)
             content = message["content"]
-            if message["parent_header"].get("msg_id") == sent["header"]["msg_id"]:
+            if message["parent_header"].get("msg_id") == self._sent["header"]["msg_id"]:
                 said += str(content.get("text", content.get("evalue", "")))
-                if content.get("execution_state") == "idle":
+                state = content.get("data", {}).get("state", {}) if message["msg_type"] == "comm_msg" else {}
+                said += f"<{state['description']}>" if "description" in state else ""
+                if content.get("execution_state") == "idle" if text is None else text in said:
                     return said
+
+
+CLICK = {"method": "custom", "content": {"event": "click"}}
 
 
 def test_a_widget_has_the_value_that_it_was_given_between_cells(kernel: Running) -> None:
@@ -133,3 +150,65 @@ def test_what_a_subshell_leaves_does_not_go_over_what_widgets_have_changed(kerne
     assert "beside the notebook's" in said
     assert kernel.run("print(total, 'beside' in globals())")[1] == ["1 False\n"]
     assert front.click(button) == "total 2\n"
+
+
+def test_tasks_that_a_callback_has_made_go_on_and_what_they_show_belongs_to_the_message(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import asyncio, ipywidgets")
+    kernel.run("async def later(b):\n    await asyncio.sleep(3)\n    b.description = 'TASK'\n    print('task')")
+    react = "button.on_click(lambda b: asyncio.create_task(later(b)))"
+    button = front.show(f"button = ipywidgets.Button()\n{react}\nbutton")
+    assert front.click(button) == ""
+    assert front.hear("task\n") == "<TASK>task\n"
+    assert kernel.run("print(button.description)")[1] == ["TASK\n"]
+
+
+def test_threads_that_a_callback_has_started_go_on_and_what_they_show_belongs_to_the_message(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import ipywidgets, threading, time")
+    kernel.run(
+        "def work(b):\n    for i in range(8):\n        time.sleep(.5)\n"
+        "        b.description = str(i)\n        print('w', i)"
+    )
+    react = "button.on_click(lambda b: threading.Thread(target=work, args=(b,)).start())"
+    button = front.show(f"button = ipywidgets.Button()\n{react}\nbutton")
+    assert front.click(button) == ""
+    assert front.hear("w 7\n") == "".join(f"<{i}>w {i}\n" for i in range(8))
+    assert kernel.run("print(button.description)")[1] == ["7\n"]
+
+
+def test_a_cell_gives_a_thread_of_a_callback_a_little_time(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import ipywidgets, threading, time")
+    kernel.run("def work(b, seconds):\n    time.sleep(seconds)\n    b.description = f'after {seconds}'")
+    react = "button.on_click(lambda b: threading.Thread(target=work, args=(b, seconds), name='mine').start())"
+    button = front.show(f"button = ipywidgets.Button()\n{react}\nseconds = .5\nbutton")
+    front.click(button)
+    assert kernel.run("print(button.description)\nseconds = 60")[1] == ["after 0.5\n"]
+    front.click(button)
+    kernel.client.execute("print('goes on')")
+    assert front.hear("cell") == "thread 'mine' was still running and ended with the cell\n"
+    assert kernel.run("print(button.description)")[1] == ["after 0.5\n"]
+
+
+def test_clicks_do_not_wait_for_threads_of_those_before_them(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import ipywidgets, threading, time\nclicks = []")
+    react = "button.on_click(lambda b: (clicks.append(1), threading.Thread(target=time.sleep, args=(60,)).start()))"
+    button = front.show(f"button = ipywidgets.Button()\n{react}\nbutton")
+    began = time.monotonic()
+    for _ in range(5):
+        front.click(button)
+    assert time.monotonic() - began < 30
+    assert kernel.run("print(len(clicks))")[1] == ["5\n"]
+
+
+def test_clicks_that_come_while_a_callback_runs_are_all_had(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import ipywidgets, time\nclicks = []")
+    react = "button.on_click(lambda b: (time.sleep(.5), clicks.append(1), print(len(clicks))))"
+    button = front.show(f"button = ipywidgets.Button()\n{react}\nbutton")
+    for _ in range(3):
+        front.post(button, CLICK)
+    assert front.hear("3\n") == "3\n"
+    assert kernel.run("print(len(clicks))")[1] == ["3\n"]

@@ -26,7 +26,7 @@ from cellstack_runtime.limits import Limits
 from cellstack_runtime.store import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
 LAYER = "b" * 32
 REPLY = {"type": "reply", "content": {"status": "ok"}, "state": LAYER, "carried": {}, "modules": [], "taken": []}
@@ -69,7 +69,9 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         )
         | values,
         "taken": st.lists(st.integers(), max_size=2) | values,
+        "busy": st.booleans() | values,
     },
+    "rest": {},
 }
 
 
@@ -108,6 +110,9 @@ class Container:
     async def receive(self) -> tuple[dict[str, Any], list[bytes]] | None:
         return self.arriving.pop(0) if self.arriving else None
 
+    def put_back(self, frames: Sequence[None]) -> None:
+        """Nothing but its end, which comes again anyhow."""
+
     def kill(self, reason: str) -> None:
         self.killed = self.killed or reason
 
@@ -137,6 +142,7 @@ class Workspace:
         self.head: str | None = None
         self.limits = Limits()
         self.learned: list[dict[str, Any]] = []
+        self.chores: list[asyncio.Future[None]] = []
         self.zygotes = self
 
     def learn(self, groups: Sequence[dict[str, Any]]) -> None:
@@ -160,6 +166,9 @@ class Workspace:
 
     def on_change(self) -> None:
         pass
+
+    def chore(self, work: Coroutine[Any, Any, None]) -> None:
+        self.chores.append(asyncio.ensure_future(work))
 
 
 class Front:
@@ -230,7 +239,7 @@ def test_a_container_of_widgets_that_sends_what_is_no_message_is_ended(sent: lis
 
         async def tell(runs: Executor = runs) -> None:
             await runs.tell(Letter("comm_msg", {"comm_id": "comm-1", "data": {}}), Front())
-            runs._stay()
+            await runs._stay()
 
         asyncio.run(tell())
         assert runs.runs == []

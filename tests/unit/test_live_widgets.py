@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,14 +22,76 @@ def comm_of(run: Run, model: str) -> str:
     return str(comm)
 
 
+def message(comm: str, **data: Any) -> dict[str, Any]:
+    """Return a comm message."""
+    content = {"comm_id": comm, "data": {"method": "update", "buffer_paths": [], **data}}
+    return {"type": "comm", "msg_type": "comm_msg", "content": content, "number": 7}
+
+
 def tell(notebook: Cells, comm: str, *buffers: bytes, **data: Any) -> Run:
     """Give a comm message to the process of its own that reacts to it."""
     run = notebook.start("event", code="", comms=[comm], letters=1)
-    content = {"comm_id": comm, "data": {"method": "update", "buffer_paths": [], **data}}
-    run.send({"type": "comm", "msg_type": "comm_msg", "content": content, "number": 7}, buffers)
+    run.send(message(comm, **data), buffers)
     notebook.finish(run)
     assert run.reply["taken"] == [7]
     return run
+
+
+class Live:
+    """A process that reacts to clicks on a button, `b` of the cell `code`, until it is ended."""
+
+    def __init__(self, notebook: Cells, callback: str) -> None:
+        notebook.run("import asyncio, threading, time, ipywidgets as w")
+        shown = notebook.run(f"{callback}\nb = w.Button()\nb.on_click(callback)\nb")
+        self._notebook, self._button = notebook, comm_of(shown, "ButtonModel")
+        self._click = message(self._button, method="custom", content={"event": "click"})
+        self._event: dict[str, Any] = {"code": "", "comms": [self._button], "letters": 1, "keep": True}
+        self.run = notebook.start("event", **self._event)
+        self.run.send(self._click)
+        self.run.until("reply")
+
+    def click_again(self) -> None:
+        """Click; return once the callback has run."""
+        self.run.frames.clear()
+        self.run.send({**self._event, "type": "event", "state": self._notebook.state})
+        self.run.send(self._click)
+        self.run.until("reply")
+
+    def offer(self) -> None:
+        """Send a click that comes while something else is done."""
+        self.run.send(self._click)
+
+    @property
+    def said(self) -> list[str]:
+        """What has been printed up to now, and the states that the front end was sent."""
+        updates = [each["content"]["data"].get("state", {}) for each in self.run.all("comm")]
+        return [self.run.stdout, *(each["description"] for each in updates if "description" in each)]
+
+    def end(self, *, patience: float = 0) -> Run:
+        """End it, with as many seconds for what its callbacks have left."""
+        self.run.frames.clear()
+        layer = max(os.listdir(self._notebook.root), key=lambda name: int(name.removeprefix("layer")))
+        self.run.send({"type": "end", "code": "", "state": self._notebook.state, "layer": layer, "patience": patience})
+        return self._notebook.finish(self.run)
+
+
+LATER = """
+async def later(b, text):
+    await asyncio.sleep(.2)
+    b.description = text
+    print(text)
+"""
+TASKS = {
+    "create_task": "asyncio.create_task(later(b, 'T'))",
+    "ensure_future": "asyncio.ensure_future(later(b, 'T'))",
+    "get_event_loop": "asyncio.get_event_loop().create_task(later(b, 'T'))",
+}
+THREAD = """
+def work(b, seconds):
+    time.sleep(seconds)
+    b.description = 'T'
+    print('T')
+"""
 
 
 def test_a_callback_runs_and_what_it_changes_is_kept(notebook: Cells) -> None:
@@ -155,3 +218,89 @@ def test_the_manifest_says_what_comms_were_opened_for(notebook: Cells) -> None:
     assert set(targets.values()) == {"jupyter.widget"}
     after = notebook.run("t.close(); u.close()\ndel t, u")
     assert comm_of(run, "TextModel") not in str(manifest.read(notebook.root, after.reply["state"])["comms"])
+
+
+@pytest.mark.parametrize("how", TASKS)
+def test_a_task_that_a_callback_has_made_goes_on_after_it(notebook: Cells, how: str) -> None:
+    live = Live(notebook, f"{LATER}\ndef callback(b):\n    {TASKS[how]}")
+    assert live.run.reply["busy"]
+    live.run.until("rest")
+    assert live.said == ["T\n", "T"]
+    assert live.end().notices == []
+    assert notebook.run("b.description").result == "'T'"
+
+
+def test_a_call_that_a_callback_puts_off_comes_and_one_that_is_cancelled_does_not(notebook: Cells) -> None:
+    live = Live(
+        notebook,
+        "timers = []\ndef callback(b):\n    for timer in timers:\n        timer.cancel()\n"
+        "    timers[:] = [asyncio.get_running_loop().call_later(.3, print, f'after {b.description}')]\n"
+        "    b.description += 'x'",
+    )
+    live.click_again()
+    live.click_again()
+    live.run.until("rest")
+    assert live.run.stdout == "after xx\n"
+    live.end()
+
+
+def test_a_task_that_fails_or_exits_ends_nothing_else(notebook: Cells) -> None:
+    live = Live(
+        notebook,
+        f"{LATER}\nasync def fail():\n    fails\nasync def leave():\n    raise SystemExit\ndef callback(b):\n"
+        "    for each in (fail(), leave(), later(b, 'T')):\n        asyncio.create_task(each)",
+    )
+    live.run.until("rest")
+    assert live.run.stdout == "T\n"
+    assert "NameError" in live.run.stderr
+    assert [each["ename"] for each in live.run.all("error")] == ["SystemExit"]
+    live.end()
+
+
+def test_a_thread_that_a_callback_has_started_goes_on_after_it(notebook: Cells) -> None:
+    live = Live(notebook, f"{THREAD}\ndef callback(b):\n    threading.Thread(target=work, args=(b, .3)).start()")
+    assert live.run.reply["busy"]
+    live.run.until("rest")
+    assert live.said == ["T\n", "T"]
+    live.end()
+    assert notebook.run("b.description").result == "'T'"
+
+
+def test_callbacks_run_while_a_thread_of_another_does(notebook: Cells) -> None:
+    live = Live(
+        notebook,
+        f"{THREAD}\ndef callback(b):\n    print('clicked')\n    if threading.active_count() == 1:\n"
+        "        threading.Thread(target=work, args=(b, .5)).start()",
+    )
+    live.click_again()
+    assert live.run.stdout == "clicked\n"
+    live.run.until("rest")
+    assert live.run.stdout == "clicked\nT\n"
+    live.end()
+
+
+def test_what_callbacks_have_left_gets_a_little_time_at_the_end(notebook: Cells) -> None:
+    live = Live(notebook, f"{LATER}\ndef callback(b):\n    asyncio.create_task(later(b, 'T'))")
+    ended = live.end(patience=10)
+    assert (ended.stdout, ended.notices) == ("T\n", [])
+    assert notebook.run("b.description").result == "'T'"
+
+
+def test_what_takes_longer_ends_and_it_is_said(notebook: Cells) -> None:
+    live = Live(
+        notebook,
+        f"{THREAD}\ndef callback(b):\n    asyncio.create_task(asyncio.sleep(60))\n"
+        "    threading.Thread(target=work, args=(b, 60), name='mine').start()",
+    )
+    assert live.end(patience=0.2).notices == [
+        "1 asyncio task was still running and ended with the cell",
+        "thread 'mine' was still running and ended with the cell",
+    ]
+
+
+def test_a_message_that_comes_while_a_callback_runs_is_left_for_later(notebook: Cells) -> None:
+    live = Live(notebook, "clicks = []\ndef callback(b):\n    clicks.append(1)")
+    live.offer()
+    live.click_again()
+    live.end()
+    assert notebook.run("clicks").result == "[1, 1]"

@@ -13,10 +13,11 @@ import struct
 import subprocess
 import termios
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 GRACE_SECONDS = 1.0
 MAX_ARGUMENT = 100_000  # bytes; the kernel takes 128 KiB for one argument
@@ -55,7 +56,7 @@ def run_on_terminal(command: str, show: Callable[[str], object]) -> int:
     """Run `command` on a terminal of its own, as people expect of `!command`; give its output to `show`.
 
     Returns its status, negative for a signal. A container without terminals gives it a pipe instead.
-    KeyboardInterrupt reaches the command and everything it started, then the caller.
+    KeyboardInterrupt ends the command and everything it started, and no more: the caller goes on, as in IPython.
     """
     reader, writer = _terminal()
     try:
@@ -69,6 +70,23 @@ def run_on_terminal(command: str, show: Callable[[str], object]) -> int:
         return _show_output(process, reader, show)
     finally:
         os.close(reader)
+
+
+@contextlib.contextmanager
+def sharing_interrupts() -> Iterator[None]:
+    """Have an interrupt reach the programs of this process' group as well, as it does those of other kernels."""
+    before = signal.signal(signal.SIGINT, _interrupt_group)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt_group(_number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # this process has it already
+    os.killpg(0, signal.SIGINT)
+    signal.signal(signal.SIGINT, _interrupt_group)
+    raise KeyboardInterrupt
 
 
 def _terminal() -> tuple[int, int]:
@@ -111,9 +129,10 @@ def _show_output(process: subprocess.Popen[bytes], reader: int, show: Callable[[
         _show_available(reader, decoder, show)
         status = process.wait()
     except KeyboardInterrupt:
+        show("^C\r\n")  # what a terminal says to the key
         _interrupt(process)
         _show_available(reader, decoder, show)
-        raise
+        status = process.wait()
     finally:
         os.close(died)
     return status if status <= 128 else 128 - status

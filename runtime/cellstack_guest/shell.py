@@ -67,6 +67,8 @@ _AWAITING = re.compile(r"\b(?:await|async)\b")
 # Work in ipykernel because it runs every cell inside an event loop.
 _NEEDS_LOOP = re.compile(r"\b(?:create_task|ensure_future|get_running_loop|current_task)\s*\(")
 _STARTS_LOOP = re.compile(r"\basyncio\.run\(|\brun_until_complete\(|\brun_forever\(")
+# A script is interrupted by IPython alone, and waits for the program that it has started.
+_SCRIPT = re.compile(r"\s*get_ipython\(\)\.run_cell_magic\('(?:script|sh|bash|perl|ruby|python[23]?|pypy)'")
 _NETWORK_PROGRAMS = re.compile(r"\b(?:pip3?|conda|mamba|uv|curl|wget|git|apt|apt-get|npm)\b")
 
 
@@ -350,7 +352,8 @@ class ZMQInteractiveShell(InteractiveShell):
         try:
             runner = self._run_on_loop if failed is None and self._needs_loop(transformed) else _pseudo_sync_runner
             try:
-                result = runner(coroutine)
+                with programs.sharing_interrupts() if _SCRIPT.match(transformed) else contextlib.nullcontext():
+                    result = runner(coroutine)
             except BaseException as error:  # noqa: BLE001  an interrupt between the person's code and ours
                 result = ExecutionResult(None)
                 result.error_in_exec = error

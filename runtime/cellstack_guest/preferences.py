@@ -56,10 +56,10 @@ class Observer:
         if saved is None:
             return
         shell = self._shell
-        for key, value in saved["traits"].items():
-            self._set_trait(key, value)
         for section, values in saved["config"].items():  # of what is made later, as matplotlib's backend
             shell.config[section].update(values)
+        for key, value in saved["traits"].items():
+            self._set_trait(key, value)
         attributes = saved["attributes"]
         if attributes["mode"] != self._fresh["mode"]:
             shell.InteractiveTB.set_mode(attributes["mode"])
@@ -78,7 +78,7 @@ class Observer:
         config = _plain_config(self._shell.config)
         config = {section: values for section, values in config.items() if values != self._config.get(section)}
         shell = self._shell
-        traits = {**saved["traits"], **dict(self._changed_traits())}
+        traits = {**dict(self._configured(saved["traits"])), **dict(self._changed_traits(saved["traits"]))}
         extensions = dict(saved["extensions"])
         for name in shell.extension_manager.loaded - self._extensions - extensions.keys():
             extensions[name] = name not in _ON_DEMAND and self._count_hooks() != self._hooks
@@ -106,7 +106,15 @@ class Observer:
     def _note(self, change: Any) -> None:
         self._changed.add((type(change.owner).__name__, change.name))
 
-    def _changed_traits(self) -> Iterator[tuple[str, Any]]:
+    def _configured(self, traits: Preferences) -> Iterator[tuple[str, Any]]:
+        """Yield traits of earlier cells; of what this one has not made it may have changed the value by `%config`."""
+        made = {type(configurable).__name__ for configurable in self._configurables()}
+        for key, value in traits.items():
+            owner, name = key.split(".")
+            yield key, value if owner in made else self._shell.config[owner].get(name, value)
+
+    def _changed_traits(self, saved: Preferences) -> Iterator[tuple[str, Any]]:
+        """Yield what was set by this cell, and of what was made in it also what is its default again."""
         late = self._shell.configurables[self._known :]
         if not self._changed and not late:
             return
@@ -114,7 +122,11 @@ class Observer:
         found = [(owners[owner], name) for owner, name in self._changed if owner in owners]
         for owner in late:
             names = owner.trait_names(config=True)
-            found += [(owner, name) for name in names if getattr(owner, name) != owner.trait_defaults(name)]
+            found += [
+                (owner, name)
+                for name in names
+                if getattr(owner, name) != owner.trait_defaults(name) or f"{type(owner).__name__}.{name}" in saved
+            ]
         for owner, name in found:
             value = getattr(owner, name)
             if _is_plain(value):

@@ -379,11 +379,24 @@ def test_shell_lines_and_script_magics(notebook: Cells) -> None:
     assert notebook.run("files = !echo one two\nfiles").result == "['one two']"
 
 
-def test_a_shell_line_can_be_interrupted(notebook: Cells) -> None:
-    run = notebook.start(code="!echo go; sleep 60")
+def test_an_interrupt_ends_a_shell_line_and_the_cell_goes_on(notebook: Cells) -> None:
+    run = notebook.start(code="!echo go; sleep 60; echo never\n_exit_code")
     run.until("stream")
     run.interrupt()
-    assert notebook.finish(run).content["ename"] == "KeyboardInterrupt"
+    run = notebook.finish(run)
+    assert run.content["status"] == "ok"
+    assert (run.stdout, run.result) == ("go\r\n^C\r\n", "-2")
+
+
+@pytest.mark.parametrize("code", ["%%bash\n", "%%script bash\n"])
+def test_an_interrupt_reaches_what_a_script_has_started(notebook: Cells, code: str) -> None:
+    run = notebook.start(code=f"{code}echo go\nsleep 60\necho never")
+    run.until("stream")
+    run.interrupt()
+    run = notebook.finish(run)
+    assert run.stdout == "go\nProcess was interrupted.\n"
+    assert run.content["ename"] == "CalledProcessError"
+    assert "died with <Signals.SIGINT: 2>" in run.content["evalue"]
 
 
 def test_shell_cells(notebook: Cells) -> None:
@@ -579,6 +592,16 @@ def test_figures_are_shown_at_the_end(notebook: Cells) -> None:
     run = notebook.run("plt.figure()\nplt.plot([2, 1])\nplt.show()\nprint('after')")
     assert [frame["type"] for frame in run.frames[:-1]] == ["display_data", "stream"]
     assert notebook.run("%matplotlib inline").content["status"] == "ok"
+
+
+def test_a_figure_that_stays_open_is_shown_under_the_cell_that_draws_it_alone(notebook: Cells) -> None:
+    pytest.importorskip("matplotlib")
+    notebook.run("import matplotlib.pyplot as plt\n%config InlineBackend.close_figures = False")
+    assert len(notebook.run("figure = plt.figure(); plt.plot([1]);").all("display_data")) == 1
+    for code in ("1", "plt.gcf() is figure", "%config InlineBackend.close_figures = True"):
+        assert not notebook.run(code).all("display_data")
+    assert len(notebook.run("plt.figure();").all("display_data")) == 2  # and closes both
+    assert notebook.run("plt.get_fignums()").result == "[]"
 
 
 def test_libraries_take_the_shell_for_a_notebook(notebook: Cells) -> None:

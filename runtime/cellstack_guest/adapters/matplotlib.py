@@ -66,11 +66,20 @@ def set_figure(figure: Any, state: tuple[dict[str, Any], Any]) -> None:
     """Fill a figure, and open it under its number if it was open and that is free."""
     attributes, number = state
     figure.__setstate__(attributes)
+    _take_off_drawing_list(figure)
     registry = module("matplotlib._pylab_helpers").Gcf if number is not None else None
     if registry is not None and number not in registry.figs:
         manager = registry.figs.pop(figure.canvas.manager.num)
         manager.num = number
         registry._set_new_active_manager(manager)  # noqa: SLF001
+
+
+def _take_off_drawing_list(figure: Any) -> None:
+    """Have the inline backend not show a figure again for having been opened again."""
+    inline = sys.modules.get("matplotlib_inline.backend_inline")
+    if inline is not None and figure in (listed := inline.show._to_draw):  # noqa: SLF001
+        listed.remove(figure)
+        inline.show._draw_called = bool(listed)  # noqa: SLF001
 
 
 def reduce_callbacks(registry: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a person has set in the shell itself: `%config`, `%xmode`, `%precision`, `%load_ext`.
+"""What a person has set in the shell itself: `%config`, `%xmode`, `%precision`, `%load_ext`, `%logstart`.
 
 It travels in `Carrier.extra` and is there only once something differs from a fresh shell.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from IPython.utils.ipstruct import Struct
 from traitlets import TraitError
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Observer:
         shell.compile.flags |= attributes["flags"]
         shell.history_manager.dir_hist[:] = attributes["visited"] or shell.history_manager.dir_hist
         shell.dir_stack[:] = attributes["stack"]
+        shell.meta.update({name: Struct(values) for name, values in attributes["meta"].items()})
+        if attributes["log"] is not None:
+            self._go_on_logging(attributes["log"])
         for name, always in saved["extensions"].items():
             if always or "%" in code:
                 self._load_extension(name)
@@ -97,7 +101,23 @@ class Observer:
             "flags": shell.compile.flags,  # `from __future__ import …` holds for all later cells
             "visited": [os.fspath(path) for path in visited] if len(visited) > 1 else [],
             "stack": list(shell.dir_stack),
+            "meta": {  # by which `%doctest_mode` is switched off again
+                name: dict(values)
+                for name, values in shell.meta.items()
+                if isinstance(values, dict) and _is_plain(dict(values))
+            },
+            "log": _of_log(shell.logger),
         }
+
+    def _go_on_logging(self, attributes: Preferences) -> None:
+        """Open the file of `%logstart` again; that it cannot be is told."""
+        logger, name = self._shell.logger, attributes["opened"]
+        try:
+            logger.logfile = open(name, "a", encoding="utf-8")  # noqa: SIM115  closed by `%logstop`
+        except OSError as error:
+            self._shell.notices.append(f"logging to {name} has ended: {error}")
+        else:
+            vars(logger).update(attributes["logger"])
 
     def _configurables(self) -> Iterator[Any]:
         yield from self._shell.configurables
@@ -160,6 +180,14 @@ class Observer:
             len(shell.input_transformers_post),
             len(manager.cleanup_transforms) + len(manager.line_transforms) + len(manager.token_transformers),
         )
+
+
+def _of_log(logger: Any) -> Preferences | None:
+    if logger.logfile is None:
+        return None
+    # By its descriptor: its name is relative to where the cell was then.
+    opened = os.readlink(f"/proc/self/fd/{logger.logfile.fileno()}").removesuffix(" (deleted)")
+    return {"opened": opened, "logger": {name: value for name, value in vars(logger).items() if name != "logfile"}}
 
 
 def _plain_config(config: Any) -> dict[str, dict[str, Any]]:

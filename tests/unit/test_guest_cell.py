@@ -639,6 +639,39 @@ def test_what_was_set_in_the_shell_holds_in_later_cells(notebook: Cells) -> None
     assert notebook.run("greet you").stdout == "hello you\r\n"
 
 
+def test_doctest_mode_is_switched_on_and_off(notebook: Cells) -> None:
+    shown = notebook.run("list(range(100))").result
+    assert "mode is: ON" in notebook.run("%doctest_mode").stdout
+    assert "\n" not in str(notebook.run("list(range(100))").result)
+    assert "mode is: OFF" in notebook.run("%doctest_mode").stdout
+    assert notebook.run("list(range(100))").result == shown
+    assert "mode is: ON" in notebook.run("%doctest_mode").stdout
+
+
+def test_a_log_goes_on_until_it_is_stopped(notebook: Cells) -> None:
+    notebook.run("%logstart -o log.py")
+    notebook.run("import os\nos.mkdir('elsewhere')\nos.chdir('elsewhere')")
+    notebook.run("%logoff")
+    notebook.run("'not written'")
+    notebook.run("%logon")
+    notebook.run("6 * 7")
+    notebook.run("%logstop")
+    notebook.run("'not written either'")
+    log = (Path(notebook.folder) / "log.py").read_text()
+    assert "6 * 7\n#[Out]# 42\n" in log
+    assert "not written" not in log
+    assert notebook.run("%logstop").stdout == "Logging hadn't been started.\n"
+
+
+def test_a_log_that_cannot_be_opened_again_is_told(notebook: Cells) -> None:
+    notebook.run("import os\nos.mkdir('gone')\n%logstart gone/log.py")
+    notebook.run("import shutil\nshutil.rmtree('gone')")
+    run = notebook.run("1")
+    assert run.result == "1"
+    assert "log.py has ended" in run.notices[0]
+    assert not notebook.run("2").notices
+
+
 def test_magics_and_extensions_of_a_notebook_hold_in_later_cells(notebook: Cells) -> None:
     notebook.run(
         "from IPython.core.magic import register_line_magic\nfactor = 2\n"

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.core import debugger
 from IPython.core.async_helpers import get_asyncio_loop
-from IPython.core.completer import provisionalcompleter, rectify_completions
+from IPython.core.completer import Completion, provisionalcompleter, rectify_completions
 from IPython.utils.tokenutil import token_at_cursor
 
 from cellstack_guest import adapters, api, calls, comms, debug, failures, hints, leftovers, names, patches, programs
@@ -42,6 +42,7 @@ from cellstack_guest.shell import Static, ZMQInteractiveShell, error_content, ma
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from types import FrameType
 
     from cellstack_guest.baseline import Baseline
 
@@ -60,6 +61,7 @@ MAX_MODULES = 1000
 MAX_NOTICE = 500  # characters: names that people give may be long
 QUESTIONS = ("complete", "inspect", "is_complete")
 LOOK_SECONDS = 8.0
+JEDI_SECONDS = 3.0  # then the host has some left for an answer without jedi
 PIPE_BYTES = 2**16
 TYPES_KEY = "_jupyter_types_experimental"
 
@@ -487,7 +489,9 @@ class Cell:
                 self._reach(request, text)
             carried = self._carrier.names()
             if not self._kept:
-                History(self.shell).restore(self._carrier.extra, carried)
+                history = History(self.shell)
+                history.restore(self._carrier.extra, carried)
+                history.restore_typed(request["code"])
             return answer(self.shell, request | {"carried": carried})
         except BaseException as error:  # noqa: BLE001  the reply must not be lost
             return {"status": "error", **_plain_error(error)}
@@ -523,8 +527,29 @@ def complete(shell: ZMQInteractiveShell, request: Message) -> Message:
     for name in request["carried"]:
         shell.user_ns.setdefault(name, None)  # known by name; what it is was not loaded
     code, cursor = request["code"], _cursor(request)
-    with provisionalcompleter():
-        found = list(rectify_completions(code, shell.Completer.completions(code, cursor)))
+    late: list[int] = []
+
+    def give_up(number: int, _frame: FrameType | None) -> None:
+        late.append(number)
+        raise KeyboardInterrupt
+
+    def completions() -> list[Completion]:
+        with provisionalcompleter():
+            return list(rectify_completions(code, shell.Completer.completions(code, cursor)))
+
+    found: list[Completion] = []
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, JEDI_SECONDS)
+    try:
+        with shell.outputs.muted(), contextlib.suppress(KeyboardInterrupt):  # IPython shows what ends jedi, and goes on
+            found = completions()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    if late:
+        # Reading what pandas says of its types takes jedi many seconds; IPython looks at the objects.
+        shell.Completer.use_jedi = False
+        found = completions()
     types = [
         {"start": item.start, "end": item.end, "text": item.text, "type": item.type, "signature": item.signature}
         for item in found

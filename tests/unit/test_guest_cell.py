@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import signal
@@ -10,9 +11,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from IPython.core.completer import Completion
 from tests.guest_cells import RUNTIME, Cells, Run
+
+from cellstack_guest import cell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -524,6 +533,37 @@ def test_completion(notebook: Cells) -> None:
     (kind,) = reply["metadata"]["_jupyter_types_experimental"]
     assert {"start", "end", "text", "type", "signature"} == set(kind)
     assert "zip" in notebook.ask("complete", code="zi", cursor_pos=2)["matches"]
+
+
+def test_completion_knows_what_was_typed(notebook: Cells) -> None:
+    notebook.run("1")
+    assert set(notebook.ask("complete", code="_i")["matches"]) == {"_i", "_ii", "_iii", "_i1", "_ih"}
+
+
+def test_completion_of_a_method_of_the_notebooks(notebook: Cells) -> None:
+    notebook.run("class C:\n    def method(self, a, b=2): pass\nc = C()")
+    assert {"a=", "b="} <= set(notebook.ask("complete", code="c.method(")["matches"])
+    (kind,) = notebook.ask("complete", code="c.")["metadata"]["_jupyter_types_experimental"]
+    assert (kind["text"], kind["type"], kind["signature"]) == ("method", "function", "(a, b=2)")
+
+
+class SlowJedi:
+    """What completes in a shell whose jedi reads for a minute."""
+
+    use_jedi = True
+
+    def completions(self, _code: str, cursor: int) -> Iterator[Completion]:
+        if self.use_jedi:
+            time.sleep(60)
+        yield Completion(0, cursor, "from_the_objects")
+
+
+def test_completion_that_takes_jedi_too_long_is_answered_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cell, "JEDI_SECONDS", 0.1)
+    outputs = SimpleNamespace(muted=contextlib.nullcontext)
+    shell: Any = SimpleNamespace(user_ns={}, Completer=SlowJedi(), outputs=outputs)
+    reply = cell.complete(shell, {"code": "fr", "carried": []})
+    assert (reply["status"], reply["matches"]) == ("ok", ["from_the_objects"])
 
 
 def test_inspection(notebook: Cells) -> None:

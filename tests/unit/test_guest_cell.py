@@ -399,7 +399,7 @@ def test_an_interrupt_ends_a_shell_line_and_the_cell_goes_on(notebook: Cells) ->
 
 @pytest.mark.parametrize("code", ["%%bash\n", "%%script bash\n"])
 def test_an_interrupt_reaches_what_a_script_has_started(notebook: Cells, code: str) -> None:
-    run = notebook.start(code=f"{code}echo go\nsleep 60\necho never")
+    run = notebook.start(code=f"{code}(sleep 0.5; echo go) &\nsleep 60\necho never")  # says so when it has started
     run.until("stream")
     run.interrupt()
     run = notebook.finish(run)

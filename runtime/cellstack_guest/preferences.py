@@ -68,8 +68,8 @@ class Observer:
         shell.compile.flags |= attributes["flags"]
         shell.history_manager.dir_hist[:] = attributes["visited"] or shell.history_manager.dir_hist
         shell.dir_stack[:] = attributes["stack"]
-        shell.meta.update({name: Struct(values) for name, values in attributes["meta"].items()})
-        if attributes["log"] is not None:
+        shell.meta.update({name: Struct(values) for name, values in attributes.get("meta", {}).items()})
+        if attributes.get("log") is not None:
             self._go_on_logging(attributes["log"])
         for name, always in saved["extensions"].items():
             if always or "%" in code:

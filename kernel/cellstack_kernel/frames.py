@@ -177,7 +177,7 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "stream": {"name": _stream, "text": _text},
     "display_data": {"data": _object, "metadata": _object, "transient": _transient},
     "update_display_data": {"data": _object, "metadata": _object, "transient": _transient},
-    "execute_result": {"data": _object, "metadata": _object, "execution_count": _integer},
+    "execute_result": {"data": _object, "metadata": _object, "execution_count": _integer, "transient": _transient},
     "clear_output": {"wait": bool},
     "error": {"ename": _text, "evalue": _text, "traceback": _texts},
     "comm": {"msg_type": _comm_type, "content": _comm_content, "metadata": _object},

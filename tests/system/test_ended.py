@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FACTS: dict[str, Any] = {
     "id": "0" * 12, "image": "0" * 64, "session": "0" * 12, "created": "2026-01-01T00:00:00.000+00:00", "started": None,
-    "status": "ended", "command": ["cell", "1"], "parent": None, "limits": {}, "enforced_by": {}, "namespaces": {},
-    "cgroup": None, "cgroups": {}, "pid": 1, "reason": "finished", "code": 0,
+    "status": "ended", "command": ["cell", "1"], "parent": None, "limits": {}, "enforced_by": {},
+    "namespaces": {"pid": 1}, "cgroup": None, "cgroups": {}, "pid": 1, "reason": "finished", "code": 0,
 }  # fmt: skip
 
 

@@ -68,8 +68,9 @@ async def test_a_layer_is_told_of_after_its_cell_and_then_where_head_is(
     second = await socket.until(lambda one: one["type"] == "layer")
     assert (second["session"], second["layer"]["parent"]) == (event["session"], event["layer"]["id"])
     moved = await socket.until(lambda one: one["type"] == "session" and one["session"]["head"] == second["head"])
-    assert moved["session"]["live"]
-    ended = await socket.until(lambda one: one["type"] == "session" and not one["session"]["live"])
+    ended = moved
+    if moved["session"]["live"]:  # else both have happened before the one was told
+        ended = await socket.until(lambda one: one["type"] == "session" and not one["session"]["live"])
     assert (ended["session"]["id"], ended["session"]["head"]) == (event["session"], second["head"])
     await running
 
@@ -445,7 +446,7 @@ async def test_a_store_that_goes_is_missed_and_one_that_comes_is_shown(api: Api,
     away = f"{own.home}.away"
     os.rename(own.home, away)
     code, why = await _closed(socket)
-    assert (code, "is gone" in why) == (1011, True)
+    assert (code, why[:10]) == (1011, "the store "), "its path may leave no room for the rest"
     for place in ("sessions", "images", "containers", f"layers/{'0' * 32}"):
         status, said = await api.refused(place)
         assert (status, f"the store {own.home} is gone" in said) == (503, True)

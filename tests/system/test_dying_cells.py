@@ -63,7 +63,7 @@ class Way:
 
 
 WAYS = {
-    "memory": Way("bytearray(2**29)", "oom", (r"\b64 MiB\b", "%%container memory=128m"), "SIGKILL", "memory=64m"),
+    "memory": Way("bytearray(2**29)", "oom", (r"\b64 MiB\b", "memory=128m"), "SIGKILL", "memory=64m"),
     "segfault": Way("import ctypes; ctypes.string_at(0)", "signal", ("SIGSEGV",), "SIGSEGV"),
     "exit": Way("import os; os._exit(3)", "finished", (r"exit code 3\b",)),
     "kill": Way("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "signal", ("SIGKILL",), "SIGKILL"),
@@ -79,7 +79,7 @@ WAYS = {
     "memory of a child": Way(
         "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'len(bytearray(2**29))'], check=True)",
         "oom",
-        (r"\b64 MiB\b", "%%container memory=128m"),
+        (r"\b64 MiB\b", "memory=128m"),
         "SIGKILL",
         "memory=64m",
     ),

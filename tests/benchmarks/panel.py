@@ -174,7 +174,7 @@ def running_containers(store: Store) -> Iterator[None]:
                 "parent": None,
                 "limits": Limits().as_json(),
                 "enforced_by": {},
-                "namespaces": {},
+                "namespaces": {"pid": number},
                 "cgroup": None,
                 "cgroups": {},
                 "pid": process.pid,

@@ -28,6 +28,7 @@ MAX_FILES = 2_000
 MAX_VARIABLES = 2_000
 MAX_SHARED = 20  # names beside a variable's own
 MAX_TEXT = 1 << 20  # bytes
+MAX_COMPARED, MAX_SECONDS = 1 << 30, 5.0  # bytes, of one answer
 IMAGE = "image"
 KINDS = {"A": "added", "C": "changed", "D": "deleted"}
 TYPES = {"file": "file", "directory": "directory", "symlink": "link"}
@@ -40,6 +41,9 @@ class Files:
         self._reader = reader
         self._is_stopped = is_stopped
         self._store = reader.store
+
+    def _effort(self) -> Effort:
+        return Effort(self._is_stopped, most=MAX_COMPARED, seconds=MAX_SECONDS)
 
     def _session(self, layer: Layer, session_id: str | None) -> Session | None:
         """Return the session that is asked for, else the one that made the layer, if it is still there."""
@@ -58,14 +62,14 @@ class Files:
         variables, error = self._variables(owner, layer_id)
         return {
             **self._reader.layer(layer, owner),
-            **_files(changes_of_layer(self._store, layer, Effort(self._is_stopped))),
+            **_files(changes_of_layer(self._store, layer, self._effort())),
             "variables": self._list(variables, self._numbers(layer)),
             "variables_error": error,
         }
 
     def diff(self, layer_id: str, first: str, session: str | None = None) -> dict[str, Any]:
         """Return what is different in a layer from `first`, a layer's id or "image"."""
-        effort = Effort(self._is_stopped)
+        effort = self._effort()
         layer = self._store.layer(layer_id)
         owner = self._session(layer, session)
         before = None if first == IMAGE else first
@@ -152,7 +156,7 @@ class Files:
         Links on the way are followed within the stack, and a link itself is not followed at all.
         """
         try:
-            found, _ = find(self._store, image, layer_id, path, Effort(self._is_stopped))
+            found, _ = find(self._store, image, layer_id, path, self._effort())
         except NotFoundError:
             return None
         mode = found.status.st_mode

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellstack_runtime.diff import Change, changes_between, changes_of, changes_of_layer, count
-from cellstack_runtime.store import Changes, Image, Layer, Store, effort, files
+from cellstack_runtime.store import Changes, Image, Layer, Store, files
 from cellstack_runtime.store.effort import Effort, StoppedError
 from cellstack_runtime.store.marks import make_opaque, make_whiteout
 
@@ -208,16 +208,18 @@ def test_squashed_layers_are_what_they_were(tmp_path: Path) -> None:
     ] == before  # fmt: skip
 
 
-def test_what_is_more_than_a_person_waits_for_is_told_as_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("most", "seconds", "changed"), [(300, 60, []), (250, 60, ["/c"]), (300, 0, ["/a", "/b", "/c"])]
+)
+def test_what_is_beyond_an_effort_is_told_as_changed(
+    tmp_path: Path, most: int, seconds: float, changed: list[str]
 ) -> None:
     stack = Stack(tmp_path, {})
     first, last = (stack.cell(None, dict.fromkeys("abc", "x" * 100)) for _ in range(2))
     assert stack.shown(first, last) == []
-    monkeypatch.setattr(effort, "MAX_BYTES", 250)
-    assert stack.shown(first, last) == ["C /c"]
-    monkeypatch.setattr(effort, "MAX_SECONDS", 0.0)
-    assert stack.shown(first, last) == ["C /a", "C /b", "C /c"]
+    effort = Effort(most=most, seconds=seconds)
+    found = changes_between(stack.store, stack.image, str(first), str(last), effort)
+    assert [change.path for change in found] == changed
 
 
 def test_a_comparison_ends_when_nobody_waits_for_it(tmp_path: Path) -> None:

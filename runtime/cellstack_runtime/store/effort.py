@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,6 @@ from cellstack_runtime.errors import CellstackError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-MAX_BYTES = 1 << 30
-MAX_SECONDS = 5.0
 
 
 class StoppedError(CellstackError):
@@ -21,9 +19,11 @@ class StoppedError(CellstackError):
 class Effort:
     """Bytes that may be compared, from now on for some seconds. is_stopped: asked often whether anybody still waits."""
 
-    def __init__(self, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        self._bytes = MAX_BYTES
-        self._until = time.monotonic() + MAX_SECONDS
+    def __init__(
+        self, is_stopped: Callable[[], bool] = lambda: False, *, most: float = math.inf, seconds: float = math.inf
+    ) -> None:
+        self._bytes = most
+        self._until = time.monotonic() + seconds
         self._is_stopped = is_stopped
 
     def go_on(self) -> None:

@@ -84,8 +84,11 @@ export function addCommands(
     isEnabled: () => cellLayer() !== null,
     isVisible: isOfUse,
     execute: () => {
+      const layer = cellLayer();
       show();
-      model.select({ tab: 'layers', layer: cellLayer(), against: null });
+      if (layer !== null) {
+        model.showLayer(layer);
+      }
     },
     describedBy: NO_ARGS
   });

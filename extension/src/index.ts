@@ -111,7 +111,7 @@ function activate(
     render: line => cellLineWidget(context, line),
     showLayer: layer => {
       show();
-      model.select({ tab: 'layers', layer, against: null });
+      model.showLayer(layer);
     },
     showContainer: container => {
       show();

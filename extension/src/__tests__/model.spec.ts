@@ -227,6 +227,26 @@ describe('the selection', () => {
     await model.refresh();
     expect(model.selection.value.layer).toBeNull();
   });
+
+  it('keeps a layer of another notebook that a line shows, until another notebook is in front', async () => {
+    const { api, front, model, events } = await bench(api => {
+      api.session = { ...SESSION, kernel_id: 'another', notebook: 'x.ipynb' };
+    });
+    expect(model.session.value).toBeNull();
+    model.showLayer(id(9)); // before the kernel of the notebook, a copy, has its session
+    api.session = SESSION;
+    events.tell({ type: 'session', session: SESSION });
+    await settled();
+    await model.refresh();
+    expect(model.selection.value.layer).toBe(id(9));
+    const { current } = front;
+    front.bring({ ...current!, path: 'work/b.ipynb', kernelId: 'kernel-2' });
+    await settled();
+    front.bring(current!);
+    await settled();
+    expect(model.session.value?.id).toBe(SESSION.id);
+    expect(model.selection.value.layer).toBeNull();
+  });
 });
 
 describe('a server that does not answer', () => {

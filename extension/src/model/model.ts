@@ -138,6 +138,12 @@ export class Model implements IDisposable {
     }
   }
 
+  /** Select a layer that a line shows, which stays selected where the notebook in front does not have it. */
+  showLayer(layer: string): void {
+    this._shown = layer;
+    this.select({ tab: 'layers', layer, against: null });
+  }
+
   /** Select what was selected before a reload; what is there no more is left out when its list comes. */
   restore(selection: Partial<ISelection>): void {
     this.select({ ...NOTHING_SELECTED, ...selection });
@@ -198,7 +204,7 @@ export class Model implements IDisposable {
     if (data) {
       const known = new Set(data.layers.map(entry => entry.id));
       this.select({
-        layer: layer !== null && known.has(layer) ? layer : null,
+        layer: layer !== null && (known.has(layer) || layer === this._shown) ? layer : null,
         against: against !== null && (known.has(against) || against === FROM_IMAGE) ? against : null
       });
       this._loadLayer();
@@ -267,6 +273,9 @@ export class Model implements IDisposable {
     this._session.set(found);
     if (found?.id !== before?.id) {
       this._layers.clear();
+      if (before) {
+        this._shown = null; // by a line of the notebook that was in front
+      }
       this._loadLayer();
       if (found) {
         void this._loadLayers(found.id);
@@ -374,5 +383,6 @@ export class Model implements IDisposable {
   private _notebook = new Store<IFrontNotebook | null>(null);
   private _selection = new Store<ISelection>(NOTHING_SELECTED);
   private _session = new Store<ISession | null>(null);
+  private _shown: string | null = null;
   private _sessions = new Fetched<ISession[]>();
 }

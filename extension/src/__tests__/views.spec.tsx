@@ -1,4 +1,4 @@
-import { act, cleanup, fireEvent, render, screen } from '@testing-library/react';
+import { act, cleanup, fireEvent, render, screen, waitFor } from '@testing-library/react';
 import * as React from 'react';
 
 import { ApiError } from '../api/client';
@@ -127,6 +127,30 @@ describe('layers', () => {
     const rows = screen.getAllByRole('option');
     expect(rows.length).toBeLessThan(40);
     expect(rows[0].getAttribute('aria-setsize')).toBe('1000');
+  });
+
+  it('are scrolled with elements that stay where they are in the page, until the list rests', async () => {
+    await show(api => {
+      api.allLayers = Array.from({ length: 1000 }, (_, i) => layer(i + 1, i || null));
+    });
+    const list = screen.getByRole('listbox', { name: /Layers/ });
+    const places = (): number[] =>
+      screen.getAllByRole('option').map(row => Number(row.getAttribute('aria-posinset')));
+    const inOrder = (): number[] => [...places()].sort((a, b) => a - b);
+    const scroll = (top: number): void => {
+      list.scrollTop = top;
+      fireEvent.scroll(list);
+    };
+    scroll(5000);
+    await waitFor(() => expect(places()).toEqual(inOrder()));
+    const before = screen.getAllByRole('option');
+    scroll(5083);
+    scroll(5286);
+    const after = screen.getAllByRole('option');
+    expect(new Set(after)).toEqual(new Set(before)); // filled anew
+    expect(places()).not.toEqual(inOrder());
+    await waitFor(() => expect(places()).toEqual(inOrder()));
+    expect(inOrder()[0]).toBeGreaterThan(100);
   });
 
   it('show names that look like markup as text', async () => {

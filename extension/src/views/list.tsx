@@ -37,11 +37,20 @@ export function VirtualList<T>(props: {
   const { followed = null, handle } = props;
   const id = React.useId();
   const scroller = React.useRef<HTMLDivElement>(null);
+  // Rows that leave at one end are those that come at the other, so there are always as many: elements are filled anew,
+  // which costs less than new ones.
+  const slots = React.useRef(1);
   const virtualizer = useVirtualizer({
     count: items.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowHeight,
-    overscan: OVERSCAN
+    overscan: OVERSCAN,
+    rangeExtractor: ({ startIndex, endIndex, overscan, count }) => {
+      slots.current = Math.max(slots.current, endIndex - startIndex + 1 + 2 * overscan);
+      const last = Math.min(count, Math.max(0, startIndex - overscan) + slots.current);
+      const first = Math.max(0, last - slots.current);
+      return Array.from({ length: last - first }, (_, n) => first + n);
+    }
   });
   const indexOf = (key: string | null): number =>
     key === null ? -1 : items.findIndex(item => keyOf(item) === key);
@@ -95,10 +104,13 @@ export function VirtualList<T>(props: {
       onSelect(items[Math.min(items.length - 1, Math.max(0, targets[event.key]))]);
     }
   };
-  const rows = virtualizer.getVirtualItems();
-  // Rows that leave at one end are those that come at the other: elements are filled anew, which costs less than new ones.
-  const slots = React.useRef(1);
-  slots.current = Math.max(slots.current, rows.length);
+  const rows = virtualizer
+    .getVirtualItems()
+    .map(row => ({ ...row, slot: row.index % slots.current }));
+  if (virtualizer.isScrolling) {
+    // An element that changes its place in the page costs what a new one does: all come into order when the list rests.
+    rows.sort((a, b) => a.slot - b.slot);
+  }
   const optionId = (index: number): string => `${id}-${index}`;
   return (
     <div
@@ -115,19 +127,19 @@ export function VirtualList<T>(props: {
         className="cs-List-content"
         style={{ height: virtualizer.getTotalSize() }}
       >
-        {rows.map(({ index, start }) => {
+        {rows.map(({ index, slot, start }) => {
           const item = items[index];
           const isSelected = index === position;
           return (
             <div
-              key={index % slots.current}
+              key={slot}
               id={optionId(index)}
               role="option"
               aria-selected={isSelected}
               aria-setsize={items.length}
               aria-posinset={index + 1}
               className="cs-List-row"
-              style={{ height: rowHeight, transform: `translateY(${start}px)` }}
+              style={{ height: rowHeight, top: start }}
               onClick={() => onSelect(item)}
               onDoubleClick={onOpen && (() => onOpen(item))}
             >

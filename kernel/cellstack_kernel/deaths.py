@@ -53,10 +53,15 @@ def cause(
     return name, f"{what}. {unchanged}{hint}"
 
 
-def _raise(option: str, limits: Limits, notebooks: Limits | None) -> str:
-    name = option.split("=", maxsplit=1)[0]
+def magic_of(name: str, limits: Limits, notebooks: Limits | None) -> str:
+    """Return the magic that sets the limit of a cell that is called `name`; notebooks: as `cause` has it."""
     is_own = notebooks is not None and getattr(limits, name) != getattr(notebooks, name)
-    return f". Raise it with {'%%container' if is_own else '%limits'} {option}"
+    return "%%container" if is_own else "%limits"
+
+
+def _raise(option: str, limits: Limits, notebooks: Limits | None) -> str:
+    magic = magic_of(option.split("=", maxsplit=1)[0], limits, notebooks)
+    return f". Raise it with {magic} {option}"
 
 
 def _double(limit: int) -> str:

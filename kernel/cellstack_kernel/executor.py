@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from cellstack_kernel.deaths import UNCHANGED, cause
+from cellstack_kernel.deaths import UNCHANGED, cause, magic_of
 from cellstack_kernel.frames import FrameError, checked
 from cellstack_kernel.records import cell_record
 from cellstack_kernel.runs import InterruptError, Kept, Nobody, Outcome, Request, Run
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cellstack_kernel.letters import Letter
     from cellstack_kernel.runs import FrontEnd
     from cellstack_runtime.containers import CellContainer, Finished
+    from cellstack_runtime.limits import Limits
     from cellstack_runtime.workspace import Workspace
 
 AHEAD = "cellstack_guest.ahead"  # what zygotes import where completions are asked for
@@ -414,8 +415,16 @@ class Executor:
             "layer_info": {
                 "layer": container.layer,
                 "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},
+                "magics": {
+                    name: magic_of(name, container.limits, self._notebooks_limits(request))
+                    for name in ("memory", "pids")
+                },
             },
         }
+
+    def _notebooks_limits(self, request: Request) -> Limits | None:
+        """Return the limits of the notebook; None where the cell has none of its own."""
+        return None if request.limits is None else self.workspace.limits
 
     async def _forward(
         self,
@@ -455,11 +464,10 @@ class Executor:
         if self.kept is not None and self.kept.container is container:
             kept, self.kept = self.kept, None
             unchanged = f"Files and variables are as they were before cell [{kept.first}], the first in its container"
-        notebooks = self.workspace.limits if request.limits is not None else None
         name, sentence = (
             ("CellKilled", f"{why}. {unchanged}")
             if why
-            else cause(container.limits, finished, unchanged=unchanged, notebooks=notebooks)
+            else cause(container.limits, finished, unchanged=unchanged, notebooks=self._notebooks_limits(request))
         )
         error = {"ename": name, "evalue": sentence, "traceback": [f"\x1b[31m{name}\x1b[39m: {sentence}"]}
         if not request.silent:

@@ -121,7 +121,8 @@ class Baseline:
         seen: set[int] = set()
         for part in (*self._parts, *self._later):
             then = part.marks | part.before | part.taken
-            for number, place, change in part.table.changed(then, part.taken):
+            # Those that were something else, too: one that is as it was at first looks untouched.
+            for number, place, change in part.table.changed(then, then):
                 if id(place.obj) not in seen:  # a later table may have it again
                     seen.add(id(place.obj))
                     known = then[number] if number in then else part.table.parts(number)

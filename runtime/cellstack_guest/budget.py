@@ -10,7 +10,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest.hints import format_size, memory_hint
+from cellstack_guest.hints import Limits, format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,14 +30,13 @@ class OverBudgetError(Exception):
 class Budget:
     """What there is for saving, from now on.
 
-    memory: the bytes that the cell's processes may use, None for any; enforced_by: by what they are held to it.
-    free: bytes that are free on the disk that is written to.
+    limits: what the cell may use. free: bytes that are free on the disk that is written to.
     """
 
-    def __init__(self, memory: int | None = None, enforced_by: str | None = None, *, free: float = math.inf) -> None:
+    def __init__(self, limits: Limits, *, free: float = math.inf) -> None:
         self._began = time.monotonic()
         self._deadline = self._began + SECONDS
-        self._memory, self._enforced_by = memory, enforced_by
+        self._limits = limits
         self._disk = free // DISK_SHARE
 
     @property
@@ -62,21 +61,22 @@ class Budget:
 
         Raises OverBudgetError when none are.
         """
-        if self._memory is None:
+        memory = self._limits.memory
+        if memory is None:
             return math.inf
         more += SLACK
         # No less than what counts: pages shared with the zygote are among them. Other processes are rare, and small.
         used = resident()
-        if used + more > self._memory:
+        if used + more > memory:
             used = held()
-        if used + more > self._memory:
+        if used + more > memory:
             raise OverBudgetError(self.no_memory())
-        return self._memory - used - more
+        return memory - used - more
 
     def no_memory(self) -> str:
         """Return what to say of a value that there was not enough memory for."""
         what = "saving it takes more memory than is left"
-        return what if self._memory is None else f"{what}; {memory_hint(self._memory, self._enforced_by)}"
+        return what if self._limits.memory is None else f"{what}; {self._limits.memory_hint()}"
 
     def take_disk(self, size: int) -> None:
         """Take down that so many bytes are going to be written. OverBudgetError when there is no room for them."""

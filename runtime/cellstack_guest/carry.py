@@ -16,6 +16,7 @@ from cellstack_guest.ambient import Ambient
 from cellstack_guest.baseline import is_delta
 from cellstack_guest.budget import Budget
 from cellstack_guest.definitions import ClassState, Registry
+from cellstack_guest.hints import Limits
 from cellstack_guest.loader import Loader, LoadError
 from cellstack_guest.manifest import CLASS, PROVIDE, LayerWriter
 from cellstack_guest.modules import COMPANIONS, Modules
@@ -69,7 +70,7 @@ class Carrier:
     ) -> None:
         self.extra: dict[str, Any] = {}
         self.cell = ""
-        self.memory: tuple[int | None, str | None] = None, None  # the cell's limit in bytes, and what enforces it
+        self.limits = Limits()
         self.notices: list[str] = []
         self._namespace = namespace
         self._root = state_root
@@ -236,7 +237,7 @@ class Carrier:
     def _end(self, layer: str, writer: LayerWriter) -> Carried:
         self.modules.end()
         values, gone = self._values()
-        budget = Budget(*self.memory, free=writer.free)
+        budget = Budget(self.limits, free=writer.free)
         saver = Saver(self._loader, self._registry, writer, layer, budget)
         with settings.undisturbed(), budget.interruptible():
             outcome = saver.save(values, gone)

@@ -239,7 +239,7 @@ class Cell:
         shell.begin(request, self._inbox, self._carrier.note_for)
         shell.before_statement = self._carrier.modules.before_statement
         info = request.get("layer_info") or {}
-        api.layer, api.limits = info.get("layer"), shell.limits
+        api.layer, api.limits = info.get("layer"), shell.limits.values
         loaded = False
         debugging = False
         try:
@@ -316,7 +316,7 @@ class Cell:
     def _load(self, request: Message) -> None:
         carrier, shell, code, count = self._carrier, self.shell, request["code"], self.shell.execution_count
         carrier.cell = f"[{count}]"
-        carrier.memory = shell.limits.get("memory"), (shell.limits.get("enforced_by") or {}).get("memory")
+        carrier.limits = shell.limits
         carrier.modules.quiet = self.outputs.muted
         carrier.open(request.get("state"))
         self._history = History(shell)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import types
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 NO_NETWORK = "this cell has no network (network=none); this version offers nothing but its own loopback"
 _UNREACHABLE = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH})
@@ -18,10 +18,47 @@ MAX_CHAIN = 32
 _FORKING = frozenset({"fork", "forkpty", "_fork_exec", "fork_exec", "posix_spawn", "posix_spawnp"})
 
 
-def add_hints(error: BaseException, limits: dict[str, Any], note_for: Callable[[str], str | None]) -> None:
+class Limits:
+    """What a cell may use, and how it may use more.
+
+    values: what `cellstack.limits` shows. magics: the one that sets each, `%limits` where it is not said.
+    """
+
+    def __init__(self, values: Mapping[str, Any] | None = None, magics: Mapping[str, str] | None = None) -> None:
+        self.values = dict(values or {})
+        self._magics = magics or {}
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes; None for any."""
+        memory: int | None = self.values.get("memory")
+        return memory
+
+    @property
+    def has_network(self) -> bool:
+        """Whether there is more than the container's own loopback."""
+        return self.values.get("network") != "none"
+
+    def memory_hint(self) -> str:
+        """Return what to say when the memory was not enough."""
+        by = (self.values.get("enforced_by") or {}).get("memory")
+        memory = self.memory or 0
+        held = f"the cell may use {format_size(memory)}{f' (enforced by {by})' if by else ''}"
+        return f"{held}. {self._raise('memory', _option(2 * memory))}"
+
+    def pids_hint(self) -> str:
+        """Return what to say when there were too many processes."""
+        pids = self.values["pids"]
+        return f"the cell may have {pids} processes and threads. {self._raise('pids', str(2 * pids))}"
+
+    def _raise(self, name: str, value: str) -> str:
+        return f"Raise it with {self._magics.get(name, '%limits')} {name}={value}"
+
+
+def add_hints(error: BaseException, limits: Limits, note_for: Callable[[str], str | None]) -> None:
     """Add to `error` the notes that tell why it happened here.
 
-    limits: what `cellstack.limits` shows. note_for: what is known of a variable that could not be carried.
+    note_for: what is known of a variable that could not be carried.
     """
     for hint in _hints(error, limits, note_for):
         if hint not in getattr(error, "__notes__", ()):
@@ -36,18 +73,16 @@ def needs_network(error: BaseException) -> bool:
     )
 
 
-def _hints(error: BaseException, limits: dict[str, Any], note_for: Callable[[str], str | None]) -> Iterator[str]:
+def _hints(error: BaseException, limits: Limits, note_for: Callable[[str], str | None]) -> Iterator[str]:
     if isinstance(error, NameError) and not isinstance(error, UnboundLocalError) and error.name:
         note = note_for(error.name)
         if note:
             yield note
-    memory = limits.get("memory")
-    if memory and isinstance(error, MemoryError):
-        yield memory_hint(memory, (limits.get("enforced_by") or {}).get("memory"))
-    pids = limits.get("pids")
-    if pids and any(_at_pids_limit(below) for below in _chain(error)):
-        yield f"the cell may have {pids} processes and threads. Raise it with %limits pids={2 * pids}"
-    if limits.get("network") == "none" and needs_network(error):
+    if limits.memory and isinstance(error, MemoryError):
+        yield limits.memory_hint()
+    if limits.values.get("pids") and any(_at_pids_limit(below) for below in _chain(error)):
+        yield limits.pids_hint()
+    if not limits.has_network and needs_network(error):
         yield NO_NETWORK
 
 
@@ -66,12 +101,6 @@ def _frames(error: BaseException) -> Iterator[types.FrameType]:
         if traceback.tb_next is None:
             yield traceback.tb_frame
         traceback = traceback.tb_next
-
-
-def memory_hint(memory: int, enforced_by: str | None) -> str:
-    """Return what to say when `memory` bytes were not enough."""
-    by = f" (enforced by {enforced_by})" if enforced_by else ""
-    return f"the cell may use {format_size(memory)}{by}. Raise it with %limits memory={_option(2 * memory)}"
 
 
 def format_size(size: int) -> str:

@@ -107,7 +107,7 @@ class ZMQInteractiveShell(InteractiveShell):
         self.outputs = outputs
         self.inbox: comms.Inbox | None = None
         self.allow_stdin = False
-        self.limits: dict[str, Any] = {}
+        self.limits = hints.Limits()
         self.note_for: Callable[[str], str | None] = lambda _: None
         self.notices: list[str] = []
         self.last_error: dict[str, Any] | None = None
@@ -202,7 +202,7 @@ class ZMQInteractiveShell(InteractiveShell):
             raise OSError("Background processes not supported.")
         status = programs.run_on_terminal(self.var_expand(cmd, depth=1), self._show)
         self.user_ns["_exit_code"] = status
-        if status and self.limits.get("network") == "none" and _NETWORK_PROGRAMS.search(cmd):
+        if status and not self.limits.has_network and _NETWORK_PROGRAMS.search(cmd):
             self.notices.append(hints.NO_NETWORK)
         if status and getattr(self, "system_raise_on_error", False):
             raise CalledProcessError(status, cmd)
@@ -258,7 +258,8 @@ class ZMQInteractiveShell(InteractiveShell):
         self.inbox = inbox
         self.note_for = note_for
         self.allow_stdin = bool(request.get("allow_stdin"))
-        self.limits = (request.get("layer_info") or {}).get("limits") or {}
+        info = request.get("layer_info") or {}
+        self.limits = hints.Limits(info.get("limits"), info.get("magics"))
         self.kernel.begin(request)
         self.execution_count = request.get("execution_count") or 1
         self.notices = []

@@ -357,6 +357,19 @@ def test_a_sequence_that_is_changed_is_carried_with_what_an_import_adds_to_it(li
     assert ".kinds" not in changes(before)
 
 
+def test_what_an_earlier_cell_has_put_and_this_one_takes_away_after_an_import_is_gone(lib: Any) -> None:
+    lib.names.clear()  # the memory of an empty list is that of one that was emptied
+    before = taken()
+    lib.names.append("of an earlier cell")
+    applied = {key: delta for key, delta, _ in before.changes()}
+    before.renew(applied, (), first=True)
+    assert changes(before) == {}
+    lib.names.clear()
+    (key, delta, whole), *others = before.changes()
+    assert (delta.put, delta.gone, whole, others) == ([], [(nodes.PLACE, 0)], False, [])
+    assert baseline.merged(applied[key], delta).put == []
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_what_an_import_takes_over_from_a_changed_module_is_a_change(first: bool, lib: Any, other: ModuleType) -> None:
     before = taken()

@@ -480,6 +480,8 @@ def test_a_memory_error_names_the_limit(notebook: Cells) -> None:
     run = notebook.run("raise MemoryError", layer_info=info)
     expected = "the cell may use 512 MiB (enforced by rlimit). Raise it with %limits memory=1g"
     assert run.traceback.endswith(f"{expected}\n") or run.traceback.endswith(expected)
+    own = notebook.run("raise MemoryError", layer_info={**info, "magics": {"memory": "%%container"}})
+    assert "Raise it with %%container memory=1g" in own.traceback
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import contextlib
 import importlib
 import io
 import itertools
-import json
 import os
 import pdb  # noqa: T100
 import secrets
@@ -21,16 +20,27 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.core import debugger
 from IPython.core.async_helpers import get_asyncio_loop
-from IPython.core.completer import Completion, provisionalcompleter, rectify_completions
-from IPython.utils.tokenutil import token_at_cursor
 
-from cellstack_guest import adapters, api, calls, comms, debug, failures, hints, leftovers, names, patches, programs
+from cellstack_guest import (
+    adapters,
+    api,
+    calls,
+    comms,
+    debug,
+    failures,
+    hints,
+    interrupts,
+    leftovers,
+    looks,
+    names,
+    patches,
+    programs,
+)
 from cellstack_guest.carry import Carried, Carrier
 from cellstack_guest.history import HIDDEN, UNDERSCORES, History, is_result
 from cellstack_guest.imports import Environs, environment
@@ -42,7 +52,6 @@ from cellstack_guest.shell import Static, ZMQInteractiveShell, error_content, ma
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from types import FrameType
 
     from cellstack_guest.baseline import Baseline
 
@@ -59,11 +68,6 @@ REHEARSAL = ("print(1)\n1+1", "x = [1]\nx")
 REST_SECONDS = 0.002
 MAX_MODULES = 1000
 MAX_NOTICE = 500  # characters: names that people give may be long
-QUESTIONS = ("complete", "inspect", "is_complete")
-LOOK_SECONDS = 8.0
-JEDI_SECONDS = 3.0  # then the host has some left for an answer without jedi
-PIPE_BYTES = 2**16
-TYPES_KEY = "_jupyter_types_experimental"
 
 
 class MakeCarrier(Protocol):
@@ -131,7 +135,7 @@ class Cell:
         a request after which there is time for a rehearsal. Raises EOFError
         when the host closes `sock` before it asks for anything.
         """
-        hold_interrupts()
+        interrupts.hold()
         sock.setblocking(True)
         if not _arrives(sock, rest):
             # While nobody waits for an answer. In a row of cells, where somebody does, it would only come on top.
@@ -144,11 +148,11 @@ class Cell:
         keep = True
         while keep:
             message = self._next()
-            if self._kept and message["type"] in QUESTIONS:
+            if self._kept and message["type"] in looks.QUESTIONS:
                 reply = {"type": "answer", "content": self._look_aside(message)}
             else:
                 reply = self._answer(message, out_dir)
-            hold_interrupts()  # before the host knows that it may ask for the next
+            interrupts.hold()  # before the host knows that it may ask for the next
             self.outputs.send(reply)
             keep = self._kept = bool(message.get("keep"))
 
@@ -194,7 +198,7 @@ class Cell:
                 self.outputs.send(reply)
                 state = reply["state"]
         self.outputs.bind(None)
-        if not _interrupts_are_held():  # else this would drop one that waits
+        if not interrupts.are_held():  # else this would drop one that waits
             signal.signal(signal.SIGINT, handler)
         self._namespace.clear()
         self._namespace.update(self._initial[0])
@@ -219,11 +223,11 @@ class Cell:
             case "end":
                 return self._execute(request, out_dir, self._end)
             case "complete":
-                content = self._look(request, request["code"], complete)
+                content = self._look(request, request["code"], looks.complete)
             case "inspect":
-                content = self._look(request, token_at_cursor(request["code"], _cursor(request)), inspect)
+                content = self._look(request, looks.name_at_cursor(request), looks.inspect)
             case "is_complete":
-                content = is_complete(self.shell, request)
+                content = looks.is_complete(self.shell, request)
             case "debug":
                 self._stand_by(request)
                 content = {"status": "ok"}
@@ -263,7 +267,7 @@ class Cell:
                 if debugging and self._bridge is not None and not request.get("keep"):
                     self._bridge.pause()
                 if self._serves:
-                    _ignore_interrupts()
+                    interrupts.ignore()
         except BaseException as error:  # noqa: BLE001  the reply must not be lost
             content = self._report(error)
         flush_c()
@@ -466,21 +470,7 @@ class Cell:
     def _look_aside(self, request: Message) -> Message:
         """Answer a question from this process' variables, in a fork of it; {} when another request comes first."""
         self.outputs.flush()
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reading)
-            with contextlib.suppress(BaseException), open(writing, "wb") as pipe:
-                content = self._answer(request, "")["content"]
-                pipe.write(json.dumps(content).encode("utf-8", "surrogatepass"))
-            os._exit(0)
-        os.close(writing)
-        try:
-            return _read_answer(reading, self._inbox, time.monotonic() + LOOK_SECONDS)
-        finally:
-            os.close(reading)
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+        return looks.aside(lambda: self._answer(request, "")["content"], self._inbox.sock)
 
     def _look(self, request: Message, text: str, answer: Callable[[ZMQInteractiveShell, Message], Message]) -> Message:
         """Answer from the variables that `text` reaches; nothing is saved."""
@@ -497,89 +487,12 @@ class Cell:
             return {"status": "error", **_plain_error(error)}
 
 
-def _read_answer(reading: int, inbox: comms.Inbox, deadline: float) -> Message:
-    poll = select.poll()
-    poll.register(reading, select.POLLIN)
-    poll.register(inbox.sock, select.POLLIN)
-    data = b""
-    while (left := deadline - time.monotonic()) > 0:
-        ready = [fd for fd, _ in poll.poll(left * 1000)]
-        if reading not in ready:
-            break  # another request, or too late
-        piece = os.read(reading, PIPE_BYTES)
-        if not piece:
-            answer: Message = json.loads(data.decode("utf-8", "surrogatepass")) if data else {}
-            return answer
-        data += piece
-    return {}
-
-
 def _nothing(_request: Message) -> Message:
     """Return the content of the reply to a request that has no code of its own.
 
     "event": callbacks have had the comm messages that came with it. "end": what was kept is to be saved.
     """
     return {"status": "ok"}
-
-
-def complete(shell: ZMQInteractiveShell, request: Message) -> Message:
-    """Return the content of a complete_reply."""
-    for name in request["carried"]:
-        shell.user_ns.setdefault(name, None)  # known by name; what it is was not loaded
-    code, cursor = request["code"], _cursor(request)
-    late: list[int] = []
-
-    def give_up(number: int, _frame: FrameType | None) -> None:
-        late.append(number)
-        raise KeyboardInterrupt
-
-    def completions() -> list[Completion]:
-        with provisionalcompleter():
-            return list(rectify_completions(code, shell.Completer.completions(code, cursor)))
-
-    found: list[Completion] = []
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.setitimer(signal.ITIMER_REAL, JEDI_SECONDS)
-    try:
-        with shell.outputs.muted(), contextlib.suppress(KeyboardInterrupt):  # IPython shows what ends jedi, and goes on
-            found = completions()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    if late:
-        # Reading what pandas says of its types takes jedi many seconds; IPython looks at the objects.
-        shell.Completer.use_jedi = False
-        found = completions()
-    types = [
-        {"start": item.start, "end": item.end, "text": item.text, "type": item.type, "signature": item.signature}
-        for item in found
-    ]
-    return {
-        "status": "ok",
-        "matches": [item.text for item in found],
-        "cursor_start": found[0].start if found else cursor,
-        "cursor_end": found[0].end if found else cursor,
-        "metadata": {TYPES_KEY: types},
-    }
-
-
-def inspect(shell: ZMQInteractiveShell, request: Message) -> Message:
-    """Return the content of an inspect_reply."""
-    name = token_at_cursor(request["code"], _cursor(request))
-    try:
-        detail, omitted = request.get("detail_level") or 0, request.get("omit_sections") or ()
-        data = dict(shell.object_inspect_mime(name, detail_level=detail, omit_sections=omitted))
-    except KeyError:
-        return {"status": "ok", "found": False, "data": {}, "metadata": {}}
-    if not shell.enable_html_pager:
-        data.pop("text/html", None)
-    return {"status": "ok", "found": True, "data": data, "metadata": {}}
-
-
-def is_complete(shell: ZMQInteractiveShell, request: Message) -> Message:
-    """Return the content of an is_complete_reply."""
-    status, indent = shell.input_transformer_manager.check_complete(request["code"])
-    return {"status": status, "indent": " " * (indent or 0)} if status == "incomplete" else {"status": status}
 
 
 def warm(make_carrier: MakeCarrier = Carrier, preload: Sequence[str] = ()) -> Cell:
@@ -628,31 +541,6 @@ def _arrives(sock: socket.socket, seconds: float) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
-
-
-def hold_interrupts() -> None:
-    """Have an interrupt wait that comes before a request is looked at: it is for that one."""
-    if not _interrupts_are_held():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # once only: this drops those that wait
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-
-def _interrupts_are_held() -> bool:
-    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-
-
-def _ignore_interrupts() -> None:
-    while True:
-        try:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        except KeyboardInterrupt:  # one that was already on its way
-            continue
-        return
-
-
-def _cursor(request: Message) -> int:
-    cursor = request.get("cursor_pos")
-    return len(request["code"]) if cursor is None else int(cursor)
 
 
 def _error_content(ename: str, evalue: str) -> Message:

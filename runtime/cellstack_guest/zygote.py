@@ -17,7 +17,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from cellstack_guest import baseline, confine, patches, prefault, twins
+from cellstack_guest import baseline, confine, interrupts, patches, prefault, twins
 from cellstack_guest import cell as cells
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def main(channel_fd: int) -> None:
     # One thread while this process imports: the threads of a BLAS would have to survive the fork.
     cell = cells.warm()
     own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    cells.hold_interrupts()  # in the cells, too, which are forks: one may come before theirs has run a line
+    interrupts.hold()  # in the cells, too, which are forks: one may come before theirs has run a line
     while True:  # each round in a process of its own, the successor of the one before
         if settings["preload"]:
             cell.take_in((each["names"], each["environ"]) for each in settings["preload"])

@@ -18,7 +18,7 @@ import pytest
 from IPython.core.completer import Completion
 from tests.guest_cells import RUNTIME, Cells, Run
 
-from cellstack_guest import cell
+from cellstack_guest import looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -561,10 +561,10 @@ class SlowJedi:
 
 
 def test_completion_that_takes_jedi_too_long_is_answered_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cell, "JEDI_SECONDS", 0.1)
+    monkeypatch.setattr(looks, "JEDI_SECONDS", 0.1)
     outputs = SimpleNamespace(muted=contextlib.nullcontext)
     shell: Any = SimpleNamespace(user_ns={}, Completer=SlowJedi(), outputs=outputs)
-    reply = cell.complete(shell, {"code": "fr", "carried": []})
+    reply = looks.complete(shell, {"code": "fr", "carried": []})
     assert (reply["status"], reply["matches"]) == ("ok", ["from_the_objects"])
 
 

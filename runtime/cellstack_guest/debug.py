@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.inputtransformer2 import leading_empty_lines
 
-from cellstack_guest import protocol
+from cellstack_guest import interrupts, protocol
 from cellstack_guest.outputs import jsonable
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ class Bridge:
         for target in (self._from_host, self._from_adapter):
             thread: Any = threading.Thread(target=target, daemon=True)
             thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
-            thread.start()
+            with interrupts.left_to_main():
+                thread.start()
         self._send({"type": "event", "event": LISTENING})
 
     def begin(self) -> None:

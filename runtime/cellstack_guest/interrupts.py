@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def hold() -> None:
@@ -15,6 +20,21 @@ def hold() -> None:
 def are_held() -> bool:
     """Tell whether `hold` holds."""
     return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@contextlib.contextmanager
+def left_to_main() -> Iterator[None]:
+    """Have no signal be for threads that are started meanwhile.
+
+    Linux gives a signal to any thread that is awake. Python's handlers run in the main thread, which may wait for a
+    lock then: only a signal of its own ends that. A thread could block them itself only once it has the interpreter.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def ignore() -> None:

@@ -31,7 +31,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from cellstack_guest import protocol
+from cellstack_guest import interrupts, protocol
 
 FLUSH_SECONDS = 0.03
 FLUSH_CHARACTERS = 8192
@@ -207,7 +207,8 @@ class Outputs:
         self._no_wait.clear()
         try:
             # Not a threading.Thread: it is none of the cell's own threads, and starts in a tenth of the time.
-            _thread.start_new_thread(self._flush_loop, (self._ended,))
+            with interrupts.left_to_main():
+                _thread.start_new_thread(self._flush_loop, (self._ended,))
         except RuntimeError:  # the limit on processes is reached
             self._flushing = False
             self._ended.release()

@@ -25,7 +25,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import cloudpickle
 
-from cellstack_guest import adapters, arrays, caches, definitions, functions, names, nodes, reducers, tracebacks
+from cellstack_guest import (
+    adapters,
+    arrays,
+    caches,
+    definitions,
+    functions,
+    interrupts,
+    names,
+    nodes,
+    reducers,
+    tracebacks,
+)
 from cellstack_guest.baseline import Delta
 from cellstack_guest.budget import OverBudgetError
 from cellstack_guest.reducers import type_name
@@ -446,7 +457,8 @@ def on_deep_stack(call: Callable[[], Any]) -> Any:
     sys.setrecursionlimit(max(limit, _DEEP))
     try:
         thread = threading.Thread(target=run)
-        thread.start()
+        with interrupts.left_to_main():
+            thread.start()
         thread.join()
     finally:
         threading.stack_size(size)

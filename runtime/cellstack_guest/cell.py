@@ -37,7 +37,6 @@ from cellstack_guest import (
     interrupts,
     leftovers,
     looks,
-    names,
     patches,
     programs,
 )
@@ -365,19 +364,16 @@ class Cell:
         silent = bool(request.get("silent"))
         store = bool(request.get("store_history", True)) and not silent
         transformed, failed = shell.finish_transform(code, self._static)
-        if transformed != self._static.text and names.reach_of_source(transformed).everything:
+        if transformed != self._static.text:  # as where a macro stands for more
             with self.outputs.muted():
-                self._carrier.load_all()
+                self._carrier.go_on(transformed)
         typed = request.get("typed") or code
         transformed = "\n" * request.get("skipped", 0) + transformed
         result = shell.run(
             typed, transformed, failed, silent=silent, store_history=store, cell_id=request.get("cell_id")
         )
-        failed_with = result.error_in_exec
-        if store and failed_with is not None and shell.last_error and not isinstance(failed_with, SystemExit):
-            with self.outputs.muted():  # methods of the person's objects run here
-                failure = failures.taken(failed_with, self._namespace, shell.last_error)
-            self._carrier.failure = failure or self._carrier.failure
+        if store:
+            self._take_failure(result.error_in_exec)
         name = shell.compile.get_code_name(typed, transformed, count) if store else None
         self._history.save(self._carrier.extra, count, name)
         if shell.succeeded(result):
@@ -392,6 +388,18 @@ class Cell:
         content["payload"] = shell.payload_manager.read_payload()
         shell.payload_manager.clear_payload()
         return content
+
+    def _take_failure(self, raised: BaseException | None) -> None:
+        """Keep what the cell has failed with, or what it has shown the traceback of, as `%run` does."""
+        shown, content = self.shell.shown_error, self.shell.last_error
+        error = raised if raised is not None else shown
+        if error is None or content is None or isinstance(error, SystemExit):
+            return
+        with self.outputs.muted():  # methods of the person's objects run here
+            failure = failures.taken(error, self._namespace, content)
+            if failure is None and isinstance(error, SyntaxError):
+                failure = failures.without_frames(error, content)
+        self._carrier.failure = failure or self._carrier.failure
 
     def _end(self, request: Message) -> Message:
         """Give what callbacks have left a little time, and tell of what it was not enough for."""

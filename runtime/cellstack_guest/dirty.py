@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import functools
 import mmap
 import os
 import sys
@@ -24,7 +25,9 @@ _FAILED = ctypes.c_void_p(-1).value
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
 _libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_long)
-_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+# A callback of a weak reference is given that: an argument too many, which munmap does not see.
+_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.py_object)
+_releases: list[weakref.ref[ctypes.Array[ctypes.c_char]]] = []  # each is of a mapping that is there, or was
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +74,8 @@ def map_file(path: str, offset: int, size: int) -> tuple[Mapping, memoryview]:
         os.close(descriptor)
     memory = (ctypes.c_char * size).from_address(address)
     setattr(memory, _MAPS, path)
-    release = weakref.finalize(memory, _libc.munmap, address, size)
-    release.atexit = False  # objects that outlive the interpreter's last steps may still point here
+    # From C to C: an interrupt that has come raises in the first Python that runs, and from a callback it goes nowhere.
+    _releases.append(weakref.ref(memory, functools.partial(_libc.munmap, address, size)))
     return Mapping(address, size, weakref.ref(memory)), memoryview(memory).cast("B")
 
 

@@ -133,9 +133,14 @@ def is_debugged(code: str) -> bool:
 
 
 def taken(error: BaseException, namespace: dict[str, Any], shown: dict[str, Any]) -> Failure | None:
-    """Take down an error that was raised by a cell's code; None when it was raised before any of it ran."""
+    """Take down an error that was raised by a cell's code, or by a file that it has run.
+
+    None when it was raised before any of it ran.
+    """
     entries = [*_entries(error.__traceback__)]
     first = next((i for i, entry in enumerate(entries) if entry.tb_frame.f_globals is namespace), None)
+    if first is None:
+        first = next((i for i, entry in enumerate(entries) if not _is_of_shell(entry.tb_frame)), None)
     if first is None:
         return None
     entries = entries[max(0, first - 1) :]  # as IPython has it: with the one that has run the cell
@@ -156,12 +161,26 @@ def taken(error: BaseException, namespace: dict[str, Any], shown: dict[str, Any]
                 if not of_shell or name == "__tracebackhide__"
             }
         module = str(frame.f_globals.get("__name__", ""))
+        if module == _NOTEBOOK and frame.f_globals is not namespace:
+            module = ""  # a file that was run as one of its own
         where = code.co_filename, code.co_name, code.co_firstlineno
         frames.append(Frame(where, entry.tb_lineno or code.co_firstlineno, module, values))
-    pickled = None
+    return Failure(_pickled(error, room), tuple(reversed(frames)), shown)
+
+
+def without_frames(error: BaseException, shown: dict[str, Any]) -> Failure:
+    """Take down an error that no code has raised, as one in the syntax of a cell."""
+    return Failure(_pickled(error, _Room()), (), shown)
+
+
+def _pickled(error: BaseException, room: _Room) -> bytes | None:
     with contextlib.suppress(Exception):  # the person's own class
-        pickled = room.dump(error)
-    return Failure(pickled, tuple(reversed(frames)), shown)
+        return room.dump(error)
+    return None
+
+
+def _is_of_shell(frame: types.FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("IPython", "cellstack_guest")
 
 
 def _entries(traceback: types.TracebackType | None) -> Iterator[types.TracebackType]:

@@ -111,6 +111,7 @@ class ZMQInteractiveShell(InteractiveShell):
         self.note_for: Callable[[str], str | None] = lambda _: None
         self.notices: list[str] = []
         self.last_error: dict[str, Any] | None = None
+        self.shown_error: BaseException | None = None  # what `last_error` says
         self._recalled: tuple[BaseException, str, dict[str, Any]] | None = None
         self.before_statement: Callable[[ast.stmt], None] = lambda _: None
         self._statements: Iterator[ast.stmt] = iter(())
@@ -263,7 +264,7 @@ class ZMQInteractiveShell(InteractiveShell):
         self.kernel.begin(request)
         self.execution_count = request.get("execution_count") or 1
         self.notices = []
-        self.last_error = None
+        self.last_error = self.shown_error = None
         self._broken_display = self._interrupted = False
 
     def forget(self, hidden: dict[str, Any]) -> None:
@@ -281,7 +282,7 @@ class ZMQInteractiveShell(InteractiveShell):
             linecache.cache.pop(name, None)
         self.compile._filename_map.clear()  # noqa: SLF001
         self.last_execution_result = ExecutionResult(None)  # what %xdel looks at
-        self.last_error = self.inbox = None
+        self.last_error = self.shown_error = self.inbox = None
         self.last_execution_succeeded = True
         self.InteractiveTB.tb = self.InteractiveTB.pdb = self._recalled = None
         self.notices = []
@@ -419,6 +420,8 @@ class ZMQInteractiveShell(InteractiveShell):
         if self.displayhook.message is not None:
             self._broken_display = True
         self.last_error = {**error_content(evalue), "ename": etype.__name__, "traceback": list(stb)}
+        if self._recalled is None or evalue is not self._recalled[0]:
+            self.shown_error = evalue
         self.outputs.send({"type": "error", **self.last_error})
 
     def _format_exception_for_storage(self, exception: BaseException, *_: Any, **__: Any) -> dict[str, Any]:

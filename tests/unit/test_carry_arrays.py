@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import collections
+import ctypes
+import functools
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import numpy as np  # noqa: F401 - the cells are forked from this process and find it loaded
@@ -163,6 +167,17 @@ def test_changed_memory_is_found_without_the_page_map(nb: Notebook, monkeypatch:
     assert nb.run("print(big.sum())").state == state
     nb.run("big[99_999] = 4")
     assert nb.show("float(big.sum())") == "4.0"
+
+
+def test_an_interrupt_that_comes_before_memory_is_released_is_raised_after_it(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(bytes(dirty.PAGE))
+    mapping, view = dirty.map_file(str(tmp_path / "f"), 0, dirty.PAGE)
+    views = [view]
+    del view
+    calls = [functools.partial(ctypes.CDLL(None)["raise"], int(signal.SIGINT)), functools.partial(views.clear)]
+    with pytest.raises(KeyboardInterrupt):
+        collections.deque(map(functools.partial.__call__, calls), 0)  # no Python between the two, nor after them
+    assert not mapping.alive
 
 
 def test_dirty_pages_are_those_written_to(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from IPython.utils.path import get_py_filename
 
 from cellstack_guest import failures
 
@@ -47,6 +48,24 @@ def test_a_debugger_finds_the_frames_of_the_cell_that_failed(notebook: Cells) ->
     assert "(7, 'key', True)" in printed
     assert "(10)outer()" in printed
     assert printed.rstrip().endswith("7")
+
+
+def test_a_debugger_finds_what_a_file_has_failed_with_that_a_cell_has_run(notebook: Cells) -> None:
+    notebook.run("open('failing.py', 'w').write('def q():\\n    inner = 5\\n    1 / 0\\nq()')")
+    notebook.run("1 / nosuch")
+    notebook.run("%run failing.py")
+    printed = debug(notebook, "%debug", "p inner", "up")
+    assert "failing.py(3)q()" in printed
+    assert "\n5\n" in printed
+    assert "failing.py(4)<module>()" in printed
+
+
+def test_an_error_that_was_shown_and_not_raised_is_the_last(notebook: Cells) -> None:
+    notebook.run("1 / nosuch")
+    notebook.run("%%capture\nint('x')")
+    assert "invalid literal" in (notebook.run("import sys\nsys.last_value").result or "")
+    notebook.run("x = = 3")
+    assert [error["ename"] for error in notebook.run("%tb").all("error")] == ["SyntaxError"]
 
 
 def test_what_is_large_or_no_pickle_is_named(notebook: Cells) -> None:
@@ -136,6 +155,8 @@ def test_frames_have_the_place_and_the_variables_that_they_had() -> None:
 
 
 def test_an_error_before_any_code_of_the_cell_is_no_failure() -> None:
-    with pytest.raises(ZeroDivisionError) as raised:
-        divmod(1, 0)
-    assert failures.taken(raised.value, {}, {}) is None
+    with pytest.raises(OSError, match="nosuch") as raised:
+        get_py_filename("nosuch")
+    traceback = raised.value.__traceback__
+    assert traceback is not None
+    assert failures.taken(raised.value.with_traceback(traceback.tb_next), {}, {}) is None

@@ -408,6 +408,13 @@ def test_an_interrupt_reaches_what_a_script_has_started(notebook: Cells, code: s
     assert "died with <Signals.SIGINT: 2>" in run.content["evalue"]
 
 
+def test_a_macro_sees_variables_of_earlier_cells(notebook: Cells) -> None:
+    notebook.run("x = 5")
+    notebook.run("print(x)")
+    notebook.run("%macro -q shows 2")
+    assert notebook.run("shows").stdout == "5\n"
+
+
 def test_shell_cells(notebook: Cells) -> None:
     notebook.run("import os\nos.mkdir('sub')\nos.chdir('sub')\nos.environ['COLOUR'] = 'green'")
     run = notebook.shell("basename $PWD; echo $COLOUR; echo oops >&2")

@@ -38,6 +38,8 @@ def cause(
             hint = _raise(f"pids={(limits.pids or 0) * 2}", limits, notebooks)
         case "interrupt":
             what = "cell was killed by the second interrupt"
+        case "shutdown":
+            what = "cell was ended with its kernel"
         case "stop" | "kill":
             what = f"cell was {'stopped' if end.reason == 'stop' else 'killed'} from outside of its notebook"
         case "protocol":

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 AHEAD = "cellstack_guest.ahead"  # what zygotes import where completions are asked for
 QUESTION_SECONDS = 10.0  # for a completion or an inspection
 LIVE_SECONDS = 2.0  # without a message, after which what widgets have changed becomes a layer
+END_SECONDS = 2.0  # for cells that are killed when the kernel ends
 PATIENCE_SECONDS = 2.0  # for what callbacks have started, when a cell comes
 MAX_CODE = 2**15  # characters in a layer's record; a message to the broker has a limit, and records are read often
 MAX_COMMS = 20_000  # that are known; of more, the oldest are forgotten
@@ -58,6 +59,7 @@ class Executor:
         self._lost = ""  # what has to be said of a container that was live and has died
         self.comms: dict[str, tuple[str, CellContainer]] = {}
         self.runs: list[Run] = []
+        self._none_runs = asyncio.Event()
         self.debugger: Debugger | None = None
         self._asking = asyncio.Lock()
         self._question: asyncio.Task[dict[str, Any] | None] | None = None
@@ -84,11 +86,20 @@ class Executor:
             if run.request.main or beside:
                 run.interrupt()
 
-    def kill(self) -> None:
-        """Kill what runs."""
+    async def end(self) -> None:
+        """End what runs, with the kernel, and give it a moment to say so."""
+        self._none_runs.clear()
         for run in self.runs:
             if run.container is not None:
-                run.container.kill("interrupt")
+                run.container.kill("shutdown")
+        if self.runs:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._none_runs.wait(), END_SECONDS)
+
+    def _drop(self, run: Run) -> None:
+        self.runs.remove(run)
+        if not self.runs:
+            self._none_runs.set()
 
     def offer(self, letter: Letter) -> None:
         """Send a comm message to the cell that runs and has the comm, if one does: it may be waiting for it."""
@@ -134,7 +145,7 @@ class Executor:
                 container.kill("protocol")
                 reply = None
             finally:
-                self.runs.remove(run)
+                self._drop(run)
             if reply is None:
                 finished = await container.discard()
                 self._killed(request, container, finished, front, None)
@@ -198,7 +209,7 @@ class Executor:
             except FrameError:
                 live.container.kill("protocol")
             finally:
-                self.runs.remove(run)
+                self._drop(run)
             if reply is None:
                 finished = await live.container.discard()
                 self._lost = cause(live.container.limits, finished, unchanged="What widgets had changed is lost")[1]
@@ -226,7 +237,7 @@ class Executor:
                 raise InterruptError("interrupted before the cell ran", hint=UNCHANGED)
             return await self._run(run, front)
         finally:
-            self.runs.remove(run)
+            self._drop(run)
 
     async def _run(self, run: Run, front: FrontEnd) -> Outcome:
         request, workspace = run.request, self.workspace
@@ -368,7 +379,7 @@ class Executor:
         except FrameError:
             container.kill("protocol")
         finally:
-            self.runs.remove(run)
+            self._drop(run)
         finished = await container.discard()
         _, sentence = cause(container.limits, finished, unchanged=f"What {cells} left is lost")
         raise CellstackError(sentence)

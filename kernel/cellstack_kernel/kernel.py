@@ -486,7 +486,7 @@ class CellstackKernel(Kernel):
         await self.typed.close()
         with contextlib.suppress(CellstackError):
             notebook = await opening
-            notebook.executor.kill()
+            await notebook.executor.end()
             await self.debugger.close()
             await notebook.close(ended)
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from IPython.core.async_helpers import get_asyncio_loop
 
@@ -65,6 +66,45 @@ def call_on_loop(function: Callable[[], None]) -> None:
         function()
     finally:
         asyncio._set_running_loop(None)  # noqa: SLF001
+
+
+class Loan:
+    """The event loop, for code that runs without it and may call what asks for the running one.
+
+    What is started on the loop begins when the code is over, as in ipykernel.
+    """
+
+    _now: ClassVar[Loan | None] = None  # of the code that runs
+
+    def __init__(self) -> None:
+        self.is_used = False
+        self.borrower = os.getpid(), threading.get_ident()
+
+    def __enter__(self) -> Self:
+        Loan._now = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Loan._now = None
+
+    @classmethod
+    def offer(cls) -> None:
+        """Have `asyncio.get_running_loop` return the loop that is lent where none runs."""
+        found = asyncio.get_running_loop
+
+        def get_running_loop() -> asyncio.AbstractEventLoop:
+            try:
+                return found()
+            except RuntimeError:
+                loan = cls._now
+                if loan is None or loan.borrower != (os.getpid(), threading.get_ident()):
+                    raise
+                loan.is_used = True
+                loop: asyncio.AbstractEventLoop = get_asyncio_loop()
+                return loop
+
+        get_running_loop.__module__, get_running_loop.__qualname__ = "asyncio.events", "get_running_loop"
+        asyncio.get_running_loop = asyncio.events.get_running_loop = get_running_loop
 
 
 def run_on(seconds: float = math.inf, *, until: socket.socket | None = None) -> None:

@@ -352,7 +352,7 @@ class ZMQInteractiveShell(InteractiveShell):
         )
         result = None
         try:
-            runner = self._run_on_loop if failed is None and self._needs_loop(transformed) else _pseudo_sync_runner
+            runner = self._run_on_loop if failed is None and self._needs_loop(transformed) else self._run_off_loop
             try:
                 with programs.sharing_interrupts() if _SCRIPT.match(transformed) else contextlib.nullcontext():
                     result = runner(coroutine)
@@ -374,6 +374,15 @@ class ZMQInteractiveShell(InteractiveShell):
         if self.autoawait and _AWAITING.search(transformed) and self.should_run_async("", transformed_cell=transformed):
             return True
         return bool(_NEEDS_LOOP.search(transformed)) and not _STARTS_LOOP.search(transformed)
+
+    def _run_off_loop(self, coroutine: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
+        with leftovers.Loan() as loan:
+            result: ExecutionResult = _pseudo_sync_runner(coroutine)
+        if loan.is_used:
+            loop = get_asyncio_loop()
+            loop.run_until_complete(asyncio.sleep(0))
+            self.notices += leftovers.ended_tasks(leftovers.tasks(loop))
+        return result
 
     def _run_on_loop(self, coroutine: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
         loop = get_asyncio_loop()
@@ -434,6 +443,7 @@ InteractiveShellABC.register(ZMQInteractiveShell)
 
 def make_shell(outputs: Outputs) -> ZMQInteractiveShell:
     """Build the shell of this process; `__main__` becomes the module in which cells run."""
+    leftovers.Loan.offer()
     config = Config()
     config.HistoryManager.enabled = False
     config.HistoryManager.hist_file = ":memory:"

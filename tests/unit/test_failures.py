@@ -156,7 +156,7 @@ def test_frames_have_the_place_and_the_variables_that_they_had() -> None:
 
 def test_an_error_before_any_code_of_the_cell_is_no_failure() -> None:
     with pytest.raises(OSError, match="nosuch") as raised:
-        get_py_filename("nosuch")
+        get_py_filename("nosuch")  # type: ignore[no-untyped-call]
     traceback = raised.value.__traceback__
     assert traceback is not None
     assert failures.taken(raised.value.with_traceback(traceback.tb_next), {}, {}) is None

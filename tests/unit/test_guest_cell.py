@@ -415,6 +415,19 @@ def test_a_macro_sees_variables_of_earlier_cells(notebook: Cells) -> None:
     assert notebook.run("shows").stdout == "5\n"
 
 
+def test_a_function_of_an_earlier_cell_finds_the_event_loop(notebook: Cells) -> None:
+    notebook.run(
+        "import asyncio\nasync def told():\n    print('told')\n"
+        "class Client:\n    def __init__(self):\n        self.loop = asyncio.get_running_loop()\n"
+        "def start():\n    return asyncio.create_task(told())\ndef run():\n    return asyncio.run(told())"
+    )
+    run = notebook.run("start(), Client().loop\nprint('first')")
+    assert (run.content["status"], run.stdout, run.notices) == ("ok", "first\ntold\n", [])
+    assert notebook.run("run()").stdout == "told\n"
+    elsewhere = notebook.run("import threading\nthreading.Thread(target=start).start()")
+    assert "RuntimeError: no running event loop" in elsewhere.stderr
+
+
 def test_shell_cells(notebook: Cells) -> None:
     notebook.run("import os\nos.mkdir('sub')\nos.chdir('sub')\nos.environ['COLOUR'] = 'green'")
     run = notebook.shell("basename $PWD; echo $COLOUR; echo oops >&2")

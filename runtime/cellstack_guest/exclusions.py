@@ -42,7 +42,8 @@ _BELOW = frozenset(
         *("matplotlib.pyplot", "matplotlib._pylab_helpers.Gcf", "pandas._config.config._global_config"),
         *("xarray.core.options.OPTIONS", "IPython.core.magic.magics", "logging._handlers", "logging._handlerList"),
         *("matplotlib.backends.registry.backend_registry", "IPython.core.async_helpers"),
-        *("IPython.core.history.HistoryManager",),
+        *("IPython.core.history.HistoryManager", "matplotlib_inline.config.InlineBackend"),
+        "matplotlib_inline.config.InlineBackendConfig",
         *("torch._library.custom_ops.OPDEF_TO_LIB", "torch._library.simple_registry.singleton", "torch._ops.ops"),
         *("sqlalchemy.event.registry._key_to_collection", "sqlalchemy.event.registry._collection_to_key"),
     }

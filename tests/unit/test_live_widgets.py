@@ -209,6 +209,25 @@ def test_a_figure_of_ipympl_is_drawn_again_by_what_the_front_end_asks(notebook: 
     assert notebook.run("line.get_ydata().tolist()").result == "[1, 2]"
 
 
+def test_a_figure_of_ipympl_that_is_open_goes_on_in_its_canvas(notebook: Cells) -> None:
+    pytest.importorskip("ipympl")
+    notebook.run("%matplotlib widget\nimport matplotlib.pyplot as plt")
+    run = notebook.run("fig, ax = plt.subplots()\nline, = ax.plot([1, 2])\nplt.show()")
+    canvas = comm_of(run, "MPLCanvasModel")
+    for code in ("1 + 1", "ax.set_title('later')\nfig.canvas.draw()", "plt.gcf() is fig, fig.canvas.manager.num"):
+        run = notebook.run(code)
+        assert {each["content"]["comm_id"] for each in run.all("comm")} <= {canvas}
+        assert {each["msg_type"] for each in run.all("comm")} <= {"comm_msg"}
+        assert bool(run.all("comm")) or "draw" not in code
+        assert run.all("display_data") == []
+        assert run.notices == []
+    assert run.result == "(True, 1)"
+    drawn = tell(notebook, canvas, method="custom", content={"type": "draw"})
+    assert any(each["content"]["data"]["method"] == "custom" for each in drawn.all("comm"))
+    closed = notebook.run("plt.close('all')")
+    assert [each["msg_type"] for each in closed.all("comm")] == ["comm_close"]
+
+
 def test_the_manifest_says_what_comms_were_opened_for(notebook: Cells) -> None:
     run = notebook.run("import ipywidgets as w\nt = w.Text()\nt")
     notebook.run("x = 1")

@@ -40,7 +40,7 @@ def _write_rc_params(changes: dict[str, Any]) -> None:
 
 
 # Whose callbacks are connected anew with every canvas.
-_OF_CANVAS = ("matplotlib.backend", "matplotlib._pylab_helpers", "matplotlib_inline.", "ipympl.")
+_OF_CANVAS = ("matplotlib.backend", "matplotlib._pylab_helpers", "matplotlib_inline.")
 
 
 def _read_figures() -> list[Any] | None:
@@ -56,22 +56,34 @@ def _write_figures(figures: list[Any]) -> None:
 
 
 def reduce_figure(figure: Any) -> Any:
-    """Return the reduction of a figure: its own, and the number that it has in pyplot."""
+    """Return the reduction of a figure: its own, its number in pyplot, and its manager where that goes on."""
     state = figure.__getstate__()
-    number = figure.canvas.manager.num if "_restore_to_pylab" in state else None
-    return (object.__new__, (type(figure),), (state, number), None, None, set_figure)
+    manager = figure.canvas.manager if state.pop("_restore_to_pylab", False) else None
+    number = None if manager is None else manager.num
+    live = None
+    if type(manager).__module__.startswith("ipympl."):  # its canvas is a widget, which a browser shows
+        live = manager, figure.canvas
+    return (object.__new__, (type(figure),), (state, number, live), None, None, set_figure)
 
 
-def set_figure(figure: Any, state: tuple[dict[str, Any], Any]) -> None:
+def set_figure(figure: Any, state: tuple[dict[str, Any], Any, tuple[Any, Any] | None]) -> None:
     """Fill a figure, and open it under its number if it was open and that is free."""
-    attributes, number = state
-    figure.__setstate__(attributes)
-    _take_off_drawing_list(figure)
+    attributes, number, live = state
     registry = module("matplotlib._pylab_helpers").Gcf if number is not None else None
-    if registry is not None and number not in registry.figs:
+    if registry is None or number in registry.figs:
+        figure.__setstate__(attributes)
+    elif live is None:
+        figure.__setstate__(attributes | {"_restore_to_pylab": True})
+        _take_off_drawing_list(figure)
         manager = registry.figs.pop(figure.canvas.manager.num)
         manager.num = number
         registry._set_new_active_manager(manager)  # noqa: SLF001
+    else:
+        manager, canvas = live  # which have the figure, and may be still without what they hold
+        figure.__setstate__(attributes)
+        figure.set_canvas(canvas)
+        figure._canvas_callbacks.connect("button_press_event", lambda _: registry.set_active(manager))  # noqa: SLF001
+        registry.figs[number] = manager
 
 
 def _take_off_drawing_list(figure: Any) -> None:

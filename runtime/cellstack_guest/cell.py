@@ -483,11 +483,15 @@ class Cell:
     def _look(self, request: Message, text: str, answer: Callable[[ZMQInteractiveShell, Message], Message]) -> Message:
         """Answer from the variables that `text` reaches; nothing is saved."""
         try:
+            history = History(self.shell)
+            if not self._kept:
+                self._carrier.open(request.get("state"))
             with self.outputs.muted():
-                self._reach(request, text)
+                self._reach(request, "\n".join([text, *history.reach(text, self._carrier.names())]))
             carried = self._carrier.names()
             if not self._kept:
-                history = History(self.shell)
+                with self.outputs.muted(), self._carrier.modules.folders():
+                    self.preferences.restore(self._carrier.extra, request["code"])
                 history.restore(self._carrier.extra, carried)
                 history.restore_typed(request["code"])
             return answer(self.shell, request | {"carried": carried})

@@ -24,7 +24,7 @@ HIDDEN = frozenset({"_i", "_ii", "_iii"})
 _KEY = "inputs:"
 _RESULT = re.compile(r"_([1-9]\d*)")
 _INPUT = re.compile(r"_i\d+")
-_LAST = re.compile(r"(?<!\w)_{1,3}(?!\w)")
+_LAST = re.compile(r"(?<!\w)_{1,3}(?!\w)|%(?:recall|rep)\b")
 _OUT = re.compile(r"\b(?:Out|_oh)\b(?:\[(\d+)\])?")
 
 # number, Python, as typed (None where it is the same), file name; the text of its result, where it has one

@@ -562,6 +562,24 @@ def test_completion_knows_what_was_typed(notebook: Cells) -> None:
     assert set(notebook.ask("complete", code="_i")["matches"]) == {"_i", "_ii", "_iii", "_i1", "_ih"}
 
 
+def test_completion_and_inspection_know_results(notebook: Cells) -> None:
+    notebook.run("{'key of a result': 1}")
+    assert notebook.ask("complete", code="_['key", cursor_pos=6)["matches"]
+    assert "dict" in plain(notebook.ask("inspect", code="_", cursor_pos=1)["data"]["text/plain"])
+    assert "key of a result" in plain(notebook.ask("inspect", code="Out", cursor_pos=3)["data"]["text/plain"])
+
+
+def test_completion_and_inspection_know_magics_of_extensions(notebook: Cells) -> None:
+    notebook.run("%load_ext autoreload")
+    assert "%autoreload" in notebook.ask("complete", code="%autor")["matches"]
+    assert notebook.ask("inspect", code="%autoreload", cursor_pos=5)["found"]
+
+
+def test_recall_offers_the_last_result(notebook: Cells) -> None:
+    notebook.run("3 + 4")
+    assert [each["text"] for each in notebook.run("%recall").content["payload"]] == ["7"]
+
+
 def test_completion_of_a_method_of_the_notebooks(notebook: Cells) -> None:
     notebook.run("class C:\n    def method(self, a, b=2): pass\nc = C()")
     assert {"a=", "b="} <= set(notebook.ask("complete", code="c.method(")["matches"])

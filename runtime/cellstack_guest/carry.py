@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Carried", "Carrier"]
 
-_TARGETS = ("targets", "unregister_target")  # of the manager of comms
+# What a cell needs all of that speaks of one of these: of the manager of comms, of ipywidgets.
+_ALL_OF = (
+    (comms.TARGET, ("targets", "unregister_target")),
+    (comms.KEY, ("close_all", "get_manager_state", "embed_data", "embed_snippet", "embed_minimal_html")),
+)
 _NOT_THE_USERS = ("__builtins__", "__loader__", "__spec__", "__warningregistry__")
 
 
@@ -135,8 +139,9 @@ class Carrier:
         with self.modules.loading():
             self.modules.wait_for(self._owners)
             loaded = self._load(self.names() if reach.everything else reach.names)
-            if not self.modules.words.isdisjoint(_TARGETS):
-                self._load([key for key in self._owners if key.startswith(comms.TARGET)])
+            for prefix, spoken_of in _ALL_OF:
+                if not self.modules.words.isdisjoint(spoken_of):
+                    self._load([key for key in self._owners if key.startswith(prefix)])
             self.modules.put_back_deferred()
             return loaded
 

@@ -37,6 +37,7 @@ _SETTING_UP = frozenset({"matplotlib", "pylab", "config", "load_ext", "reload_ex
 _TESTERS = frozenset({"unittest", "doctest"})
 _PICKLERS = frozenset({"pickle", "cloudpickle", "dill", "joblib", "shelve"})
 _UNPICKLING = frozenset({"load", "loads", "open", "Unpickler"})
+_OF_SHELL = frozenset({"ev", "ex", "user_expressions"})
 _RUN_MAGIC = frozenset({"run_line_magic", "run_cell_magic"})
 _LISTED_IN_TEXT = re.compile(r"\b(?:vars|dir|locals)\(\s*\)")
 # A string that is computed and handed to one of these may name variables.
@@ -225,8 +226,14 @@ def _reaches_everything(node: ast.AST) -> bool:  # noqa: PLR0911 - a table
         case ast.Call(func=ast.Attribute(attr=name), args=[ast.Constant(value=str(magic)), *rest]) if (
             name in _RUN_MAGIC
         ):
-            texts = [text.value for text in rest if isinstance(text, ast.Constant) and isinstance(text.value, str)]
-            return magic in _MAGICS or any(map(_text_reaches_everything, texts))
+            texts = [text.value if isinstance(text, ast.Constant) else "eval" for text in rest]  # that are computed
+            return magic in _MAGICS or any(map(_text_reaches_everything, map(str, texts)))
+        case ast.Call(
+            func=ast.Name(id="__import__") | ast.Attribute(attr="import_module"), args=[ast.Constant(value=name)]
+        ):
+            return bool(name == _MAIN)
+        case ast.Call(func=ast.Attribute(ast.Call(func=ast.Name(id="get_ipython")), name)) if name in _OF_SHELL:
+            return True
         case ast.Call(func=ast.Attribute(attr=name), args=arguments) if name in _EVALUATORS:
             return not all(isinstance(argument, ast.Constant) for argument in arguments)
         case ast.Attribute(value=ast.Name(id=module), attr=name) if module in _PICKLERS:

@@ -209,6 +209,14 @@ def test_a_figure_of_ipympl_is_drawn_again_by_what_the_front_end_asks(notebook: 
     assert notebook.run("line.get_ydata().tolist()").result == "[1, 2]"
 
 
+def test_what_means_all_widgets_means_those_of_earlier_cells(notebook: Cells) -> None:
+    slider = comm_of(notebook.run("import ipywidgets as w\nw.IntSlider()"), "IntSliderModel")
+    assert slider in str(notebook.run("[*w.Widget.get_manager_state()['state']]").result)
+    closed = notebook.run("w.Widget.close_all()").all("comm")
+    assert slider in {each["content"]["comm_id"] for each in closed if each["msg_type"] == "comm_close"}
+    assert notebook.run("w.Widget.get_manager_state()['state']").result == "{}"
+
+
 def test_a_figure_of_ipympl_that_is_open_goes_on_in_its_canvas(notebook: Cells) -> None:
     pytest.importorskip("ipympl")
     notebook.run("%matplotlib widget\nimport matplotlib.pyplot as plt")

@@ -352,7 +352,7 @@ class CellstackKernel(Kernel):
         self,
         hist_access_type: str,
         output: bool,
-        raw: bool,  # noqa: ARG002  the host keeps what was typed
+        raw: bool,
         session: int | None = None,
         start: int | None = None,
         stop: int | None = None,
@@ -362,11 +362,11 @@ class CellstackKernel(Kernel):
     ) -> dict[str, Any]:
         """Return what was typed, in this session (0) and before."""
         if hist_access_type == "range":
-            found = await self.typed.range(session or 0, start or 1, stop, output=output)
+            found = await self.typed.range(session or 0, start or 1, stop, raw=raw, output=output)
         elif hist_access_type == "tail":
-            found = await self.typed.tail(TAIL if n is None else n, output=output)
+            found = await self.typed.tail(TAIL if n is None else n, raw=raw, output=output)
         else:
-            found = await self.typed.search(pattern or "*", n, output=output, unique=unique)
+            found = await self.typed.search(pattern or "*", n, raw=raw, output=output, unique=unique)
         return {"status": "ok", "history": found}
 
     # -- comms, control ----------------------------------------------------------------------------------------

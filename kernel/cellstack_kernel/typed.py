@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.history import HistoryAccessor
+from IPython.core.inputtransformer2 import TransformerManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,23 +37,31 @@ class Typed:
 
     def add(self, number: int, text: str) -> None:
         """Note a cell that is about to run."""
+        text = text.rstrip("\n")
         self.entries.append((number, text))
         self._thread.submit(self._guarded, self._insert, number, text)
 
-    async def range(self, session: int, start: int, stop: int | None, *, output: bool) -> list[Entry]:
-        """Return the cells numbered `start` to before `stop` of a session: 0 is this one, -1 the one before it."""
+    async def range(self, session: int, start: int, stop: int | None, *, raw: bool, output: bool) -> list[Entry]:
+        """Return the cells numbered `start` to before `stop` of a session: 0 is this one, -1 the one before it.
+
+        raw: as typed, else as Python. In this session negative numbers count from the end.
+        """
         if session == 0:
-            found = [(0, number, text) for number, text in self.entries if _within(number, start, stop)]
-            return [(zero, number, (text, None) if output else text) for zero, number, text in found]
-        return await self._ask(lambda: self._range(session, start, stop, output=output))
+            end = self.entries[-1][0] + 1 if self.entries else 1
+            start = start + end if start < 0 else start
+            stop = stop + end if stop is not None and stop < 0 else stop
+            texts = [(number, text) for number, text in self.entries if _within(number, start, stop)]
+            found = [(number, text if raw else _python(text)) for number, text in texts]
+            return [(0, number, (text, None) if output else text) for number, text in found]
+        return await self._ask(lambda: self._range(session, start, stop, raw=raw, output=output))
 
-    async def tail(self, n: int, *, output: bool) -> list[Entry]:
+    async def tail(self, n: int, *, raw: bool, output: bool) -> list[Entry]:
         """Return the last `n` cells of all sessions."""
-        return await self._ask(lambda: self._open().get_tail(n, output=output, include_latest=True))
+        return await self._ask(lambda: self._open().get_tail(n, raw=raw, output=output, include_latest=True))
 
-    async def search(self, pattern: str, n: int | None, *, output: bool, unique: bool) -> list[Entry]:
+    async def search(self, pattern: str, n: int | None, *, raw: bool, output: bool, unique: bool) -> list[Entry]:
         """Return the last `n` cells, of all sessions, that match the glob `pattern`."""
-        return await self._ask(lambda: self._open().search(pattern, output=output, n=n, unique=unique))
+        return await self._ask(lambda: self._open().search(pattern, raw=raw, output=output, n=n, unique=unique))
 
     async def close(self) -> None:
         """Write what is left to write."""
@@ -90,13 +99,14 @@ class Typed:
             if not self._session:
                 begin = "INSERT INTO sessions VALUES (NULL, ?, NULL, NULL, '')"
                 self._session = database.execute(begin, (datetime.now().isoformat(" "),)).lastrowid  # noqa: DTZ005  IPython's form
-            database.execute("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?)", (self._session, number, text, text))
+            row = self._session, number, _python(text), text
+            database.execute("INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?)", row)
 
-    def _range(self, session: int, start: int, stop: int | None, *, output: bool) -> Any:
+    def _range(self, session: int, start: int, stop: int | None, *, raw: bool, output: bool) -> Any:
         if session < 0:
             own = self._session or (self._open().get_last_session_id() or 0) + 1
             session += own
-        return self._open().get_range(session, start, stop, output=output)
+        return self._open().get_range(session, start, stop, raw=raw, output=output)
 
     def _end(self) -> None:
         if self._database is None:
@@ -107,6 +117,14 @@ class Typed:
             with database:
                 database.execute(end, (datetime.now().isoformat(" "), len(self.entries), self._session))  # noqa: DTZ005
         database.close()
+
+
+def _python(text: str) -> str:
+    """Return the Python of a cell as IPython has it without the person's own transformers."""
+    try:
+        return str(TransformerManager().transform_cell(text)).rstrip("\n")  # type: ignore[no-untyped-call]
+    except SyntaxError:
+        return text
 
 
 def _within(number: int, start: int, stop: int | None) -> bool:

@@ -219,8 +219,11 @@ class ZMQInteractiveShell(InteractiveShell):
         """Ask the person; StdinNotImplementedError where the front end cannot."""
         return self._ask("raw_input", str(prompt), password=False)
 
-    def getpass(self, prompt: str = "Password: ", stream: object = None) -> str:  # noqa: ARG002
+    def getpass(self, prompt: str = "", stream: object = None, *, echo_char: object = None) -> str:
         """Ask the person for a secret; StdinNotImplementedError where the front end cannot."""
+        for name, value in (("stream", stream), ("echo_char", echo_char)):
+            if value is not None:
+                warnings.warn(f"The `{name}` parameter of `getpass.getpass` will have no effect", stacklevel=2)
         return self._ask("getpass", prompt, password=True)
 
     def _ask(self, function: str, prompt: str, *, password: bool) -> str:

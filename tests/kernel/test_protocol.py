@@ -148,6 +148,32 @@ def test_history_is_that_of_earlier_kernels_too(kernel: Running, tmp_path: Path)
         again.close()
 
 
+def test_history_counts_from_the_end_and_gives_a_cell_as_python(kernel: Running) -> None:
+    for code in ("1", "%time 2\n", "3"):
+        kernel.run(code)
+
+    def found(**request: Any) -> list[Any]:
+        reply = kernel.client.history(**request, reply=True, timeout=PATIENCE)
+        return [text for *_, text in reply["content"]["history"]]
+
+    assert found(hist_access_type="range", session=0, start=-2) == ["%time 2", "3"]
+    python = "get_ipython().run_line_magic('time', '2')"
+    assert found(hist_access_type="range", session=0, start=2, stop=3, raw=False) == [python]
+    assert found(hist_access_type="tail", n=2, raw=False) == [python, "3"]
+
+
+# -- shutdown ------------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_that_runs_when_the_kernel_is_shut_down_says_so(kernel: Running) -> None:
+    request = start(kernel, "import time\nprint('there')\ntime.sleep(600)")
+    while kernel.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "stream":
+        pass
+    assert control(kernel, "shutdown_request", {"restart": False})["status"] == "ok"
+    reply = reply_to(kernel, request)["content"]
+    assert (reply["ename"], reply["evalue"].split(". ")[0]) == ("CellKilled", "cell was ended with its kernel")
+
+
 # -- usage ---------------------------------------------------------------------------------------------------------
 
 

@@ -41,7 +41,7 @@ class Executor:
     keeps: whether following cells share a container, which is `kept` between them; they make one layer when it ends.
     live: the container in which widgets react between cells. It ends before the next cell runs, or when nothing has
     come for some time and no thread or task of theirs is left, and is a layer then if they have changed anything.
-    comms: (target, container of the cell that has opened it or used it last) of each comm that is open.
+    comms: (target, None once it was closed; container of the cell that has opened it or used it last) of each comm.
 
     A cell of a subshell starts from head as every cell does. What it leaves becomes head if head is still where it
     started and no cell of the notebook runs; else it is a layer beside, which `%checkout` goes to, and it is said so.
@@ -57,7 +57,7 @@ class Executor:
         self._listening: asyncio.Task[None] | None = None
         self._told_by: FrontEnd = Nobody()  # whose message was the last to a container in which widgets react
         self._lost = ""  # what has to be said of a container that was live and has died
-        self.comms: dict[str, tuple[str, CellContainer]] = {}
+        self.comms: dict[str, tuple[str | None, CellContainer]] = {}
         self.runs: list[Run] = []
         self._none_runs = asyncio.Event()
         self.debugger: Debugger | None = None
@@ -119,7 +119,13 @@ class Executor:
         await workspace.settled()
         carried = await asyncio.to_thread(comms_of, workspace.store, workspace.session, workspace.head)
         there = [each.container for each in (*self.runs, self.kept, self.live) if each is not None]
-        return carried | {name: target for name, (target, owner) in self.comms.items() if owner in there}
+        known = carried | {name: target for name, (target, owner) in self.comms.items() if owner in there}
+        return {name: target for name, target in known.items() if target is not None}
+
+    def _note_comm(self, name: str, target: str | None, container: CellContainer) -> None:
+        self.comms[name] = target, container
+        if len(self.comms) > MAX_COMMS:
+            del self.comms[next(iter(self.comms))]
 
     async def tell(self, letter: Letter, front: FrontEnd) -> None:
         """Have what is at the other end of a comm react, while no cell of the notebook runs.
@@ -139,6 +145,8 @@ class Executor:
                 frame = self._frame(request, container, before)
                 container.send({**frame, "keep": True, "comms": letter.comms, "target": letter.target, "letters": 1})
                 run.give(letter)
+                if letter.msg_type in ("comm_open", "comm_close"):
+                    self._note_comm(letter.comm, letter.target, container)
                 await self._answered()
                 reply = await self._reply(run, container, before, front)
             except FrameError:
@@ -453,11 +461,9 @@ class Executor:
         elif kind == "comm":
             content, name = message["content"], message["content"]["comm_id"]
             if message["msg_type"] == "comm_open":
-                self.comms[name] = str(content.get("target_name")), container
-                if len(self.comms) > MAX_COMMS:
-                    del self.comms[next(iter(self.comms))]
+                self._note_comm(name, str(content.get("target_name")), container)
             elif message["msg_type"] == "comm_close":
-                self.comms.pop(name, None)
+                self._note_comm(name, None, container)
             elif (known := self.comms.get(name)) is not None:
                 self.comms[name] = known[0], container
             front.publish(message["msg_type"], content, metadata=message["metadata"], buffers=buffers)

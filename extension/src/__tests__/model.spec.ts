@@ -1,5 +1,5 @@
 import { ApiError } from '../api/client';
-import { IContainer } from '../api/types';
+import { IContainer, ISessionLayers } from '../api/types';
 import { sessionOf } from '../model/lists';
 import { KEPT } from '../model/metrics';
 import { FROM_IMAGE } from '../model/selection';
@@ -63,6 +63,41 @@ describe('news', () => {
     const { data } = model.layers.value;
     expect(data?.head).toBe(id(3));
     expect(data?.layers.filter(entry => entry.on_path).map(entry => entry.number)).toEqual([1, 3]);
+  });
+
+  it('of a head that the cache gave, so that no layer is new, have the layers fetched', async () => {
+    const { api, model, events } = await bench(api => {
+      api.allLayers = three.slice(0, 1);
+      api.session = { ...SESSION, head: id(1) };
+    });
+    api.allLayers = three;
+    api.session = { ...SESSION, head: id(3) };
+    api.calls = [];
+    events.tell({ type: 'session', session: api.session });
+    await settled();
+    expect(model.layers.value.data?.layers).toHaveLength(3);
+    api.calls = [];
+    events.tell({ type: 'session', session: { ...SESSION, head: id(2) } });
+    await settled();
+    expect(model.layers.value.data?.head).toBe(id(2));
+    expect(api.calls).toEqual([]);
+  });
+
+  it('of such a head are not lost to an older answer', async () => {
+    const { api, model, events } = await bench();
+    const answers: ((layers: ISessionLayers) => void)[] = [];
+    api.layers = () => new Promise(resolve => answers.push(resolve));
+    const fetched = model.refresh();
+    await settled();
+    const session = { ...SESSION, head: id(1) };
+    events.tell({ type: 'session', session });
+    const older = { session: SESSION, head: null, layers: [], image: IMAGE };
+    answers.forEach((answer, turn) =>
+      answer(turn === 0 ? older : { ...older, session, head: id(1), layers: [layer(1, null)] })
+    );
+    await fetched;
+    await settled();
+    expect(model.layers.value.data?.layers.map(entry => entry.id)).toEqual([id(1)]);
   });
 
   it('of another session leave the layers as they are', async () => {

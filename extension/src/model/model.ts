@@ -329,15 +329,24 @@ export class Model implements IDisposable {
     if (before?.image !== session.image && this._images.store.value.data) {
       void this.reloadImages(); // they say which sessions use them
     }
+    const shown = this._session.value?.id;
     this._sessions.amend(all => [session, ...all.filter(other => other.id !== session.id)]);
     this._findSession();
     this._layers.amend(data =>
       data.session.id === session.id ? withHead({ ...data, session }, session.head) : data
     );
-    const { data } = this._layers.store.value;
-    if (data?.session.id === session.id && session.image && data.image?.id !== session.image) {
+    if (session.id === shown && this._session.value?.id === shown && this._lacks(session)) {
       void this._loadLayers(session.id);
     }
+  }
+
+  /** Whether the layers that are there are without the session's image, or its head: one from the cache is no news. */
+  private _lacks({ image, head }: ISession): boolean {
+    const { data } = this._layers.store.value;
+    return (
+      (image !== '' && data?.image?.id !== image) ||
+      (head !== null && !data?.layers.some(layer => layer.id === head))
+    );
   }
 
   private _putLayer(session: string, layer: ILayer, head: string | null): void {

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from cellstack_kernel.notebook import Notebook
     from cellstack_kernel.runs import FrontEnd
+    from cellstack_runtime.store import Image
     from cellstack_runtime.workspace import Workspace
 
     Magic = Callable[[Notebook, list[str], FrontEnd], Awaitable[views.Shown]]
@@ -182,11 +183,16 @@ async def _diff(notebook: Notebook, args: list[str], _front: FrontEnd) -> views.
     workspace = notebook.workspace
     store = workspace.store
     first, last = (references.resolve(workspace, ref) for ref in (*args, *(references.IMAGE, "head")[len(args) :]))
-    standing = next((store.layer(layer).image for layer in (last, first) if layer is not None), None)
-    image = store.image(standing) if standing is not None else workspace.image
+    image = _image_below(workspace, last if last is not None else first)
     changes = await asyncio.to_thread(changes_between, store, image, first, last)
     variables = await asyncio.to_thread(_changed_variables, workspace, first, last)
     return views.stacked(views.changed_files(changes), variables)
+
+
+def _image_below(workspace: Workspace, layer: str | None) -> Image:
+    """Return the image that a layer stands on; that of the following cells for None."""
+    standing = workspace.store.layer(layer).image if layer is not None else None
+    return workspace.store.image(standing) if standing is not None else workspace.image
 
 
 def _changed_variables(workspace: Workspace, first: str | None, last: str | None) -> views.Shown:
@@ -226,11 +232,16 @@ def _move(notebook: Notebook, layer: str | None) -> views.Shown:
 
 
 async def _tag(notebook: Notebook, args: list[str], front: FrontEnd) -> views.Shown:
-    """Make head an image of the store, with a name."""
-    if len(args) != 1:
-        raise UsageError("%tag takes one name: %tag NAME[:TAG]")
-    await _release(notebook, front)
-    return views.sentence(tag_head(notebook, args[0]))
+    """Make head, or the layer REF, an image of the store, with a name; head stays where it is."""
+    if not args:
+        raise UsageError(f"%tag takes a name: {_MAGICS['tag'][1]}")
+    _at_most("tag", args, 2)
+    if len(args) == 2:
+        layer = references.resolve(notebook.workspace, args[1])
+    else:
+        await _release(notebook, front)
+        layer = notebook.workspace.head
+    return views.sentence(tag_layer(notebook, args[0], layer))
 
 
 def check_tag(name: str) -> None:
@@ -241,13 +252,16 @@ def check_tag(name: str) -> None:
         raise UsageError(f"{REFERENCE} is made of the environment, anew when that changes", hint="Take another name")
 
 
-def tag_head(notebook: Notebook, name: str) -> str:
-    """Give head a name among the images; return what was done in one sentence. UsageError as by `check_tag`."""
+def tag_layer(notebook: Notebook, name: str, layer: str | None) -> str:
+    """Give a layer, None for the image, a name among the images; return what was done in one sentence.
+
+    UsageError as by `check_tag`.
+    """
     check_tag(name)
-    workspace = notebook.workspace
-    store = workspace.store
-    chain = [layer.id for layer in store.chain(workspace.head)] if workspace.head else []
-    image = store.put_image((*workspace.image.layers, *chain), workspace.image.config, now())
+    store = notebook.workspace.store
+    chain = store.chain(layer) if layer is not None else []
+    below = _image_below(notebook.workspace, layer)
+    image = store.put_image((*below.layers, *(one.id for one in chain)), below.config, now())
     store.tag(image.id, name)
     return f"{name} is the image {image.id[:12]} of {len(image.layers)} layers."
 
@@ -447,7 +461,7 @@ _MAGICS: dict[str, tuple[Magic, str]] = {
     "diff": (_diff, "%diff [A [B]]"),
     "checkout": (_checkout, "%checkout REF"),
     "undo": (_undo, "%undo [N]"),
-    "tag": (_tag, "%tag NAME[:TAG]"),
+    "tag": (_tag, "%tag NAME[:TAG] [REF]"),
     "limits": (_limits, "%limits [memory=512m cpus=1 pids=256 timeout=60 network=none]"),
     "container": (_container, "%container [scope=cell|notebook]"),
     "image": (_image, "%image [REF]"),

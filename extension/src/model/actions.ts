@@ -65,21 +65,9 @@ export class Actions {
     return this._magic(() => '%undo');
   }
 
-  /** Make a layer an image with a name: %tag names head, so head moves there and back. */
+  /** Make a layer an image with a name; in one request, so that no cell runs meanwhile from another head. */
   tag(layer: string, name: string): Promise<boolean> {
-    const head = this._model.layers.value.data?.head ?? null;
-    return this._do(this._waitsForKernel, async () => {
-      const magic = `%tag ${word(name, this._trans)}`;
-      if (layer === head) {
-        return this._front.run(magic);
-      }
-      await this._front.run(`%checkout ${word(layer, this._trans)}`);
-      try {
-        return await this._front.run(magic);
-      } finally {
-        await this._front.run(`%checkout ${head === null ? 'image' : word(head, this._trans)}`);
-      }
-    });
+    return this._magic(() => `%tag ${word(name, this._trans)} ${word(layer, this._trans)}`);
   }
 
   /** Choose the image of the notebook's following cells. */

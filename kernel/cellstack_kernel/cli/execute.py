@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cellstack_kernel.cache import HIT
 from cellstack_kernel.files import Document, is_executed, output_path
-from cellstack_kernel.magics import check_tag, tag_head
+from cellstack_kernel.magics import check_tag, tag_layer
 from cellstack_kernel.notebook import Notebook
 from cellstack_kernel.recorder import Recorder
 from cellstack_kernel.runs import Request
@@ -158,7 +158,7 @@ class Run:
                         notebook.workspace.store, notebook.workspace.image, notebook.workspace.head, source, target
                     )
                 if tag is not None and self.failure is None:
-                    self._say(tag_head(notebook, tag))
+                    self._say(tag_layer(notebook, tag, notebook.workspace.head))
             finally:
                 await notebook.close()
         seconds = round(time.monotonic() - began, 3)

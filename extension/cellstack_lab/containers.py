@@ -93,9 +93,12 @@ class Containers:
 
     def _previous(self, container: Container) -> dict[str, Any]:
         """Return the inode numbers of the cell before: the one that left the layer which this one starts from."""
-        if container.parent is not None:
-            with contextlib.suppress(CellstackError):  # pruned meanwhile
-                namespaces = self._reader.store.layer(container.parent).cell.get("namespaces")
+        with contextlib.suppress(CellstackError):  # pruned meanwhile, or its session has just ended
+            parent = container.parent
+            if container.status == "waiting":  # it has none until a cell comes, which starts from head
+                parent = self._reader.store.session(container.session).head
+            if parent is not None:
+                namespaces = self._reader.store.layer(parent).cell.get("namespaces")
                 if isinstance(namespaces, dict):
                     return namespaces
         return {}

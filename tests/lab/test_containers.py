@@ -146,6 +146,15 @@ async def _running(api: Api, command: str) -> str:
                     return str(one["id"])
 
 
+async def _waiting(api: Api) -> str:
+    """Return the container that waits for the next cell, once there is one."""
+    async with asyncio.timeout(30):
+        while True:
+            for one in (await api.ask("GET containers"))["containers"]:
+                if one["status"] == "waiting":
+                    return str(one["id"])
+
+
 @pytest.mark.parametrize(("action", "said"), [("kill", "killed"), ("stop", "stopped")])
 async def test_a_cell_that_is_ended_from_outside_says_so_and_loses_nothing(
     api: Api, kernel: Kernel, action: str, said: str
@@ -191,14 +200,9 @@ async def test_a_kernel_with_a_paused_cell_can_be_restarted(api: Api, kernel: Ke
 
 async def test_a_container_that_waits_for_a_cell_is_left_alone(api: Api, kernel: Kernel) -> None:
     await kernel.run("1")
-    async with asyncio.timeout(30):
-        while True:
-            listed = (await api.ask("GET containers"))["containers"]
-            waiting = [one["id"] for one in listed if one["status"] == "waiting"]
-            if waiting:
-                break
+    waiting = await _waiting(api)
     for action in ("kill", "stop", "pause"):
-        code, said = await api.refused(f"containers/{waiting[0]}/{action}", method="POST", body="")
+        code, said = await api.refused(f"containers/{waiting}/{action}", method="POST", body="")
         assert (code, "it waits for the next cell" in said) == (409, True)
     assert await kernel.run("2") == (2, ["2"])
 
@@ -213,6 +217,14 @@ async def test_the_namespaces_of_the_cell_before_are_shown_beside(api: Api, kern
     assert uts["previous_inode"] == int(texts[0])
     await api.ask("POST containers/<id>/kill", container)
     await running
+
+
+async def test_the_last_cell_is_the_one_before_a_container_that_waits(api: Api, kernel: Kernel) -> None:
+    _, texts = await kernel.run("import os; print(os.stat('/proc/self/ns/uts').st_ino)")
+    await kernel.run("%layers")  # which waits until head is there
+    details = await api.ask("GET containers/<id>", await _waiting(api))
+    uts = next(one for one in details["namespaces"] if one["kind"] == "uts")
+    assert uts["previous_inode"] == int(texts[0])
 
 
 def test_the_command_line_does_as_docker_does(cellstack: Run, program: Program) -> None:

@@ -37,12 +37,14 @@ export class PanelWidget extends ViewWidget {
   }
 
   protected onAfterShow(): void {
+    this._model.interests.setPanelShown(true);
     this._model.interests.set('panel', { sessions: true });
     void this._model.refresh();
   }
 
   protected onAfterHide(): void {
     this._model.interests.set('panel', null);
+    this._model.interests.setPanelShown(false);
   }
 }
 

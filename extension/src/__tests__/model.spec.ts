@@ -3,7 +3,7 @@ import { IContainer, ISessionLayers } from '../api/types';
 import { sessionOf } from '../model/lists';
 import { KEPT } from '../model/metrics';
 import { FROM_IMAGE } from '../model/selection';
-import { bench, container, id, IMAGE, layer, sample, SESSION, settled } from './fakes';
+import { bench, container, IBench, id, IMAGE, layer, sample, SESSION, settled } from './fakes';
 
 const three = [layer(1, null), layer(2, 1), layer(3, 2)];
 
@@ -182,6 +182,72 @@ describe('news', () => {
   });
 });
 
+describe('a container that is looked at', () => {
+  const fetched = 'container a';
+
+  async function look(): Promise<IBench & { count: (processes: number, after: number) => void }> {
+    const made = await bench(api => {
+      api.allContainers = [container('a'), container('ended', { status: 'ended' })];
+    });
+    const now = jest.spyOn(Date, 'now').mockReturnValue(0);
+    let time = 0;
+    const count = (processes: number, after: number): void => {
+      time += after;
+      now.mockReturnValue(time * 1000);
+      const pids = { count: processes, limit: null };
+      made.events.tell({ type: 'metrics', metrics: [sample('a', time, { pids })] });
+    };
+    count(1, 1);
+    made.model.inspect('a');
+    await settled();
+    expect(made.api.calls.pop()).toBe(fetched);
+    made.api.calls = [];
+    return { ...made, count };
+  }
+
+  afterEach(() => jest.restoreAllMocks());
+
+  it('is fetched anew when its processes change, each two seconds at most', async () => {
+    const { api, count } = await look();
+    count(1, 5);
+    expect(api.calls).toEqual([]);
+    count(2, 1);
+    count(3, 1);
+    expect(api.calls).toEqual([fetched]);
+    await settled();
+    count(3, 1);
+    count(3, 1);
+    expect(api.calls).toEqual([fetched, fetched]);
+    count(3, 5);
+    expect(api.calls).toEqual([fetched, fetched]);
+  });
+
+  it('is left alone while nobody sees it', async () => {
+    const { api, model, count } = await look();
+    model.interests.setPanelShown(false);
+    count(2, 5);
+    model.interests.setPanelShown(true);
+    model.interests.setVisible(false);
+    count(3, 5);
+    model.interests.setVisible(true);
+    model.inspect(null);
+    count(4, 5);
+    expect(api.calls).toEqual([]);
+  });
+
+  it('is not asked for once it has ended', async () => {
+    const { api, events, model } = await look();
+    model.inspect('ended');
+    await model.refresh();
+    model.inspect('a');
+    await settled();
+    api.calls = [];
+    events.tell({ type: 'container', container: container('a', { status: 'ended' }) });
+    await model.reloadContainer();
+    expect(api.calls).toEqual([]);
+  });
+});
+
 describe('the image of a session', () => {
   it('is fetched once the kernel has it', async () => {
     const { api, model, events } = await bench(api => {
@@ -227,6 +293,16 @@ describe('what is subscribed', () => {
     expect(events.last).toEqual({ sessions: [], containers: [], interval: 1 });
     model.interests.setVisible(true);
     expect(events.last).toEqual({ sessions: 'all', containers: 'all', interval: 1 });
+  });
+
+  it('is nothing for views of the panel while that is hidden', async () => {
+    const { model, events } = await bench();
+    model.interests.set('x', { containers: 'all', inPanel: true });
+    model.interests.set('line', { containers: ['a'] });
+    model.interests.setPanelShown(false);
+    expect(events.last).toEqual({ sessions: 'all', containers: ['a'], interval: 1 });
+    model.interests.setPanelShown(true);
+    expect(events.last?.containers).toBe('all');
   });
 
   it('is said once, and within what the server takes', async () => {

@@ -519,6 +519,69 @@ describe('namespaces', () => {
   });
 });
 
+describe('the container whose namespaces are shown', () => {
+  const other = container('other', {
+    session: 'other',
+    notebook: 'work/b.ipynb',
+    status: 'waiting',
+    started: null,
+    command: ''
+  });
+  const chosen = (): HTMLSelectElement => screen.getByRole('combobox', { name: 'Container' });
+
+  it('is never one of another notebook when that in front has a session', async () => {
+    const { model, events } = await show(api => {
+      api.allContainers = [container('own'), other];
+    });
+    await tab('Namespaces');
+    expect(chosen().value).toBe('own');
+    act(() => events.tell({ type: 'container', container: container('own', { status: 'ended' }) }));
+    expect(screen.getByText('This notebook has no container now')).toBeTruthy();
+    const next = container('next', { status: 'waiting', started: null, command: '' });
+    act(() => events.tell({ type: 'container', container: next }));
+    expect(chosen().value).toBe('next');
+    expect(model.selection.value.container).toBeNull();
+    fireEvent.change(chosen(), { target: { value: 'other' } });
+    await act(settled);
+    expect(model.selection.value.container).toBe('other');
+  });
+
+  it('is any where the notebook in front has no session, and says whose it is', async () => {
+    const { model } = await show((api, front) => {
+      api.allContainers = [other];
+      front.current = null;
+    });
+    await tab('Namespaces');
+    await act(() => model.refresh());
+    expect(chosen().value).toBe('other');
+    expect(chosen().textContent).toBe('other · for the next cell · b.ipynb');
+  });
+
+  it('leaves selected in Containers what has ended', async () => {
+    const { model } = await show(api => {
+      api.allContainers = [container('own'), container('gone', { status: 'ended' })];
+    });
+    act(() => model.select({ container: 'gone' }));
+    await tab('Namespaces');
+    expect(chosen().value).toBe('own');
+    await tab('Containers');
+    expect(model.selection.value.container).toBe('gone');
+  });
+
+  it('is that of the next cell while it waits', async () => {
+    await show(api => {
+      api.allContainers = [{ ...other, session: SESSION.id }];
+      const namespace = { kind: 'uts' as const, isolates: 'the host name', inside: {} };
+      api.detail = {
+        namespaces: [{ ...namespace, inode: 3, host_inode: 1, previous_inode: 2 }]
+      };
+    });
+    await tab('Namespaces');
+    expect(screen.getByText(/^The next cell has 1 namespace/)).toBeTruthy();
+    expect(screen.getByRole('columnheader', { name: 'next cell' })).toBeTruthy();
+  });
+});
+
 describe('the line under a cell', () => {
   function line(state: ILineState, done: string[] = []): ICellLine {
     return {

@@ -6,6 +6,8 @@ export interface IInterest {
   sessions?: boolean;
   /** Containers whose metrics it draws. */
   containers?: readonly string[] | 'all';
+  /** Only while the side panel is shown: hidden, its views stay as they are. */
+  inPanel?: boolean;
 }
 
 /**
@@ -30,6 +32,16 @@ export class Interests {
     this._update();
   }
 
+  /** Whether the side panel is shown in it. */
+  setPanelShown(shown: boolean): void {
+    this._panelShown = shown;
+    this._update();
+  }
+
+  get isPanelSeen(): boolean {
+    return this._visible && this._panelShown;
+  }
+
   setInterval(seconds: number): void {
     this._interval = Math.min(60, Math.max(0.5, seconds));
     this._update();
@@ -45,7 +57,9 @@ export class Interests {
   }
 
   private _merged(): ISubscription {
-    const views = this._visible ? [...this._wanted.values()] : [];
+    const views = this._visible
+      ? [...this._wanted.values()].filter(view => this._panelShown || !view.inPanel)
+      : [];
     const all = views.some(view => view.containers === 'all');
     const ids = new Set(views.flatMap(view => (view.containers as readonly string[]) ?? []));
     return {
@@ -56,6 +70,7 @@ export class Interests {
   }
 
   private _interval = 1;
+  private _panelShown = true;
   private _said = '';
   private _visible = true;
   private _wanted = new Map<string, IInterest>();

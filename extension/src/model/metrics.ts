@@ -14,6 +14,10 @@ export function extended(history: History, sample: IMetrics): History {
   return [...history.slice(-(KEPT - 1)), sample];
 }
 
+export function lastOf(history: History | undefined): IMetrics | undefined {
+  return history?.[history.length - 1];
+}
+
 export interface IPoint {
   time: number;
   value: number;

@@ -21,9 +21,12 @@ import {
 import { IFront, IFrontNotebook } from './front';
 import { Interests } from './interest';
 import { sessionOf, sorted, withContainer, withHead, withLayer } from './lists';
-import { extended, History } from './metrics';
+import { extended, History, lastOf } from './metrics';
 import { FROM_IMAGE, ISelection, NOTHING_SELECTED } from './selection';
 import { Fetched, ILoadable, IReadable, Store } from './store';
+
+/** Processes come and go by hundreds: those of a container are fetched no more often. */
+const LOOK_AGAIN = 2000; // milliseconds
 
 /**
  * What the panel, the lines under cells and the status bar show.
@@ -124,13 +127,9 @@ export class Model implements IDisposable {
   select(change: Partial<ISelection>): void {
     const before = this._selection.value;
     this._selection.set({ ...before, ...change });
-    const { layer, against, container, image } = this._selection.value;
+    const { layer, against, image } = this._selection.value;
     if (layer !== before.layer || against !== before.against) {
       this._loadLayer();
-    }
-    if (container !== before.container) {
-      this._container.clear();
-      void this.reloadContainer();
     }
     if (image !== before.image) {
       this._image.clear();
@@ -154,11 +153,10 @@ export class Model implements IDisposable {
     await Promise.all([
       this._info.load(() => this.api.info()),
       this._loadSessions(),
-      this._containers.load(async () => sorted(await this.api.containers())),
+      this._loadContainers(),
       this._images.store.value.data || this._selection.value.tab === 'images'
         ? this.reloadImages()
-        : undefined,
-      this.reloadContainer()
+        : undefined
     ]);
   }
 
@@ -167,17 +165,32 @@ export class Model implements IDisposable {
     this._loadImage();
   }
 
+  /** Fetch a container in detail, and anew when its processes change; null once a view has no more use for it. */
+  inspect(container: string | null): void {
+    this._inspected = container;
+    if (container !== null && container !== this._container.store.value.data?.id) {
+      this._container.clear();
+    }
+    void this.reloadContainer();
+  }
+
+  /** Fetch the inspected container anew, if it is there and somebody sees it. */
   async reloadContainer(): Promise<void> {
-    const { container } = this._selection.value;
-    if (container !== null) {
-      await this._container.load(() => this.api.container(container));
+    const id = this._inspected;
+    const known = this._containers.store.value.data?.find(container => container.id === id);
+    if (known && known.status !== 'ended' && this._interests.isPanelSeen) {
+      this._looked = {
+        at: Date.now(),
+        count: lastOf(this._metrics.value.get(known.id))?.pids.count
+      };
+      await this._container.load(() => this.api.container(known.id));
     }
   }
 
   /** Take note of a container that is new or has changed. */
   putContainer(container: IContainer): void {
     this._containers.amend(all => withContainer(all, container));
-    if (container.id === this._selection.value.container) {
+    if (container.id === this._inspected) {
       if (container.status === 'ended') {
         this._container.amend(detail => ({ ...detail, ...container, processes: [] }));
       } else {
@@ -195,6 +208,11 @@ export class Model implements IDisposable {
     if (session) {
       await this._loadLayers(session.id);
     }
+  }
+
+  private async _loadContainers(): Promise<void> {
+    await this._containers.load(async () => sorted(await this.api.containers()));
+    await this.reloadContainer();
   }
 
   private async _loadLayers(session: string): Promise<void> {
@@ -372,6 +390,10 @@ export class Model implements IDisposable {
       }
     }
     this._metrics.set(metrics);
+    const count = this._inspected && lastOf(metrics.get(this._inspected))?.pids.count;
+    if (count && count !== this._looked.count && Date.now() - this._looked.at >= LOOK_AGAIN) {
+      void this.reloadContainer();
+    }
   }
 
   private _connection = new Store<ConnectionStatus>('connecting');
@@ -381,6 +403,8 @@ export class Model implements IDisposable {
   private _image = new Fetched<IImageDetail>();
   private _images = new Fetched<IImage[]>();
   private _info = new Fetched<IInfo>();
+  /** The container that a view shows in detail. */
+  private _inspected: string | null = null;
   private _interests: Interests;
   private _isDisposed = false;
   /** Whether the server tells of sessions, and whether there may be some that it has not told of. */
@@ -388,6 +412,8 @@ export class Model implements IDisposable {
   private _missed = false;
   private _layer = new Fetched<ILayerDetail>();
   private _layers = new Fetched<ISessionLayers>();
+  /** When the inspected container was fetched, and how many processes it had then. */
+  private _looked: { at: number; count?: number } = { at: 0 };
   private _metrics = new Store<ReadonlyMap<string, History>>(new Map());
   private _notebook = new Store<IFrontNotebook | null>(null);
   private _selection = new Store<ISelection>(NOTHING_SELECTED);

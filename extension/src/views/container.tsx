@@ -23,9 +23,9 @@ export function ContainerDetails(props: { id: string }): React.ReactElement {
   const containers = useStore(model.containers);
   const detail = useStore(model.container);
   const [changing, setChanging] = React.useState(false);
-  const container = containers.data?.find(entry => entry.id === id) ?? detail.data;
+  const container = containers.data?.find(entry => entry.id === id);
   if (!container) {
-    return detail.loading ? (
+    return containers.loading ? (
       <Loading label={trans.__('Loading the container')} />
     ) : (
       <Empty title={trans.__('Container %1 is there no more', short(id))} />

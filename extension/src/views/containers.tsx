@@ -5,6 +5,7 @@ import { IContainer } from '../api/types';
 import { ICellRun } from '../model/front';
 import { baseName, duration, firstLine, short, size, time } from '../model/format';
 import { cpuUse, History } from '../model/metrics';
+import { Model } from '../model/model';
 import { useStore } from '../model/store';
 import { ContainerDetails } from './container';
 import { useCellstack } from './host';
@@ -24,12 +25,13 @@ export function ContainersView(): React.ReactElement {
   const metrics = useStore(model.metrics);
   const { container } = useStore(model.selection);
   React.useEffect(() => {
-    model.interests.set(WHO, { containers: 'all' });
+    model.interests.set(WHO, { containers: 'all', inPanel: true });
     if (model.images.value.data === null) {
       void model.reloadImages(); // for their names
     }
     return () => model.interests.set(WHO, null);
   }, [model]);
+  useInspected(model, container);
 
   if (containers.data === null) {
     return containers.error ? (
@@ -76,6 +78,14 @@ export function ContainersView(): React.ReactElement {
       bottom={container && <ContainerDetails id={container} />}
     />
   );
+}
+
+/** Have a container fetched in detail, for as long as a view shows it. */
+export function useInspected(model: Model, container: string | null): void {
+  React.useEffect(() => {
+    model.inspect(container);
+    return () => model.inspect(null);
+  }, [model, container]);
 }
 
 const ContainerRow = React.memo(function ContainerRow(props: {

@@ -4,10 +4,13 @@ import * as React from 'react';
 import { IContainer, INamespace, ISession } from '../api/types';
 import { baseName, firstLine, short } from '../model/format';
 import { useStore } from '../model/store';
+import { useInspected } from './containers';
 import { useCellstack } from './host';
 import { namespaceIcon } from './icons';
 import { Empty, Loading, Problem } from './parts';
 import { Inside, summary } from './inside';
+
+const WHO = 'namespaces';
 
 /** The eight namespaces of a container beside the host's and those of the cell before. */
 export function NamespacesView(): React.ReactElement {
@@ -18,11 +21,13 @@ export function NamespacesView(): React.ReactElement {
   const detail = useStore(model.container);
   const live = (containers.data ?? []).filter(container => container.status !== 'ended');
   const chosen = choose(live, selected, session);
+  const id = chosen?.id ?? null;
   React.useEffect(() => {
-    if (chosen && chosen.id !== selected) {
-      model.select({ container: chosen.id });
-    }
-  }, [model, chosen, selected]);
+    // Whether its processes change is known by its metrics.
+    model.interests.set(WHO, id === null ? null : { containers: [id], inPanel: true });
+    return () => model.interests.set(WHO, null);
+  }, [model, id]);
+  useInspected(model, id);
 
   if (containers.data === null) {
     return containers.error ? (
@@ -31,7 +36,7 @@ export function NamespacesView(): React.ReactElement {
       <Loading label={trans.__('Loading the containers')} />
     );
   }
-  if (!chosen) {
+  if (live.length === 0) {
     return (
       <Empty icon={namespaceIcon} title={trans.__('No container is there to look into')}>
         {trans.__(
@@ -40,24 +45,24 @@ export function NamespacesView(): React.ReactElement {
       </Empty>
     );
   }
-  const namespaces = detail.data?.id === chosen.id ? detail.data.namespaces : null;
+  const namespaces = detail.data?.id === id ? detail.data.namespaces : null;
   return (
     <div className="cs-Column cs-mod-scroll">
       <label className="cs-Compare">
         <span>{trans.__('Container')}</span>
         <select
           className="cs-Select"
-          value={chosen.id}
+          value={id ?? ''}
           onChange={event => model.select({ container: event.target.value })}
         >
+          {!chosen && <option value="">{trans.__('none of this notebook')}</option>}
           {live.map(container => (
             <option key={container.id} value={container.id}>
               {[
                 short(container.id),
                 firstLine(container.command) ||
-                  (container.status === 'waiting'
-                    ? trans.__('for the next cell')
-                    : baseName(container.notebook ?? ''))
+                  (container.status === 'waiting' ? trans.__('for the next cell') : ''),
+                baseName(container.notebook ?? '')
               ]
                 .filter(Boolean)
                 .join(' · ')}
@@ -65,27 +70,35 @@ export function NamespacesView(): React.ReactElement {
           ))}
         </select>
       </label>
-      {detail.error ? (
+      {!chosen ? (
+        <Empty icon={namespaceIcon} title={trans.__('This notebook has no container now')}>
+          {trans.__('Run a cell, or choose a container of another notebook above.')}
+        </Empty>
+      ) : detail.error ? (
         <Problem problem={detail.error} onRetry={() => void model.reloadContainer()} />
       ) : namespaces === null ? (
         <Loading label={trans.__('Looking into the container')} />
       ) : namespaces.length === 0 ? (
         <Empty title={trans.__('Its namespaces cannot be looked at now')} />
       ) : (
-        <Picture namespaces={namespaces} />
+        <Picture namespaces={namespaces} waits={chosen.status === 'waiting'} />
       )}
     </div>
   );
 }
 
-/** Return the selected container, else one of the notebook in front, those that run first; null when none is live. */
+/**
+ * Return the selected container, else one of the notebook in front, those that run first; null when there is none.
+ *
+ * Those of others take its place only where it has no session; they would do so after each of its cells.
+ */
 function choose(
   live: readonly IContainer[],
   selected: string | null,
   session: ISession | null
 ): IContainer | null {
-  const own = live.filter(container => container.session === session?.id);
-  return live.find(container => container.id === selected) ?? own[0] ?? live[0] ?? null;
+  const own = session ? live.filter(container => container.session === session.id) : live;
+  return live.find(container => container.id === selected) ?? own[0] ?? null;
 }
 
 /**
@@ -93,21 +106,23 @@ function choose(
  *
  * Who shares a namespace stands in the same room: its wall goes around both.
  */
-function Picture(props: { namespaces: readonly INamespace[] }): React.ReactElement {
+function Picture(props: { namespaces: readonly INamespace[]; waits: boolean }): React.ReactElement {
   const { trans } = useCellstack();
   const [open, setOpen] = React.useState<string | null>(null);
+  const { waits } = props;
   const own = props.namespaces.filter(isOwn).length;
+  const all = props.namespaces.length;
   const hasPrevious = props.namespaces.some(namespace => namespace.previous_inode !== null);
   return (
     <>
       <p className="cs-Note">
-        {own === props.namespaces.length
-          ? trans._n(
-              'This cell has %1 namespace, and shares none.',
-              'This cell has %1 namespaces of its own, and shares none.',
-              own
-            )
-          : trans.__('This cell has %1 of %2 namespaces of its own.', own, props.namespaces.length)}
+        {own === all
+          ? waits
+            ? trans.__('The next cell has %1 namespaces of its own, and shares none.', own)
+            : trans.__('This cell has %1 namespaces of its own, and shares none.', own)
+          : waits
+            ? trans.__('The next cell has %1 of %2 namespaces of its own.', own, all)
+            : trans.__('This cell has %1 of %2 namespaces of its own.', own, all)}
       </p>
       <div className="cs-Rooms" role="table" aria-label={trans.__('Namespaces')}>
         <div className="cs-Rooms-houses" role="presentation">
@@ -119,7 +134,7 @@ function Picture(props: { namespaces: readonly INamespace[] }): React.ReactEleme
           <span role="columnheader">{trans.__('namespace')}</span>
           <span role="columnheader">{trans.__('host')}</span>
           <span role="columnheader">{trans.__('before')}</span>
-          <span role="columnheader">{trans.__('this cell')}</span>
+          <span role="columnheader">{waits ? trans.__('next cell') : trans.__('this cell')}</span>
         </div>
         {props.namespaces.map(namespace => (
           <Kind

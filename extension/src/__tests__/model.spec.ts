@@ -334,12 +334,13 @@ describe('the selection', () => {
     const { model } = await bench(api => {
       api.allLayers = three;
     });
-    model.restore({ tab: 'layers', layer: 'gone' });
+    model.restore({ tab: 'layers', notebook: 'work/a.ipynb', layer: 'gone' });
+    expect(model.selection.value.layer).toBe('gone');
     await model.refresh();
     expect(model.selection.value.layer).toBeNull();
   });
 
-  it('keeps a layer of another notebook that a line shows, until another notebook is in front', async () => {
+  it('keeps a layer of another notebook that a line shows, also when another notebook was in front', async () => {
     const { api, front, model, events } = await bench(api => {
       api.session = { ...SESSION, kernel_id: 'another', notebook: 'x.ipynb' };
     });
@@ -356,7 +357,43 @@ describe('the selection', () => {
     front.bring(current!);
     await settled();
     expect(model.session.value?.id).toBe(SESSION.id);
-    expect(model.selection.value.layer).toBeNull();
+    expect(model.selection.value.layer).toBe(id(9));
+  });
+
+  it('is that of each notebook when it comes to the front again', async () => {
+    const { api, front, model } = await bench(api => {
+      api.allLayers = three;
+    });
+    model.select({ layer: id(2), against: id(1) });
+    const { current } = front;
+    front.bring({ ...current!, path: 'work/b.ipynb', kernelId: 'kernel-2' });
+    await settled();
+    expect(model.selection.value).toMatchObject({ layer: null, against: null });
+    front.bring(null);
+    api.calls = [];
+    front.bring(current!);
+    await settled();
+    expect(model.selection.value).toMatchObject({ layer: id(2), against: id(1) });
+    expect(model.diff.value.data?.from).toBe(id(1));
+    front.bring({ ...current!, path: 'work/renamed.ipynb' });
+    await settled();
+    expect(model.selection.value).toMatchObject({ layer: id(2), notebook: 'work/renamed.ipynb' });
+  });
+
+  it('of before a reload waits for its notebook, when others come to the front first', async () => {
+    const { front, model } = await bench((api, front) => {
+      api.allLayers = three;
+      front.current = null;
+    });
+    model.restore({ tab: 'images', notebook: 'work/a.ipynb', layer: id(2) });
+    const kernel = { kernel: 'ours' as const, kernelName: '', busy: false, cells: [] };
+    front.bring({ ...kernel, path: 'work/b.ipynb', kernelId: 'kernel-2' });
+    await settled();
+    expect(model.selection.value).toMatchObject({ tab: 'images', layer: null });
+    front.bring({ ...kernel, path: 'work/a.ipynb', kernelId: 'kernel-1' });
+    await settled();
+    expect(model.selection.value.layer).toBe(id(2));
+    expect(model.layer.value.data?.id).toBe(id(2));
   });
 });
 

@@ -22,7 +22,13 @@ import { IFront, IFrontNotebook } from './front';
 import { Interests } from './interest';
 import { sessionOf, sorted, withContainer, withHead, withLayer } from './lists';
 import { extended, History, lastOf } from './metrics';
-import { FROM_IMAGE, ISelection, NOTHING_SELECTED } from './selection';
+import {
+  FROM_IMAGE,
+  ISelectedLayers,
+  ISelection,
+  NO_LAYER_SELECTED,
+  NOTHING_SELECTED
+} from './selection';
 import { Fetched, ILoadable, IReadable, Store } from './store';
 
 /** Processes come and go by hundreds: those of a container are fetched no more often. */
@@ -145,7 +151,14 @@ export class Model implements IDisposable {
 
   /** Select what was selected before a reload; what is there no more is left out when its list comes. */
   restore(selection: Partial<ISelection>): void {
-    this.select({ ...NOTHING_SELECTED, ...selection });
+    const { layer, against, notebook, ...others } = { ...NOTHING_SELECTED, ...selection };
+    this.select(others);
+    // The notebook may be there already, or other ones come to the front before it.
+    if (notebook === this._selection.value.notebook) {
+      this.select({ layer, against });
+    } else if (notebook !== null) {
+      this._selected.set(notebook, { layer, against, shown: null });
+    }
   }
 
   /** Fetch everything that is shown anew. */
@@ -276,12 +289,36 @@ export class Model implements IDisposable {
       void this.refresh();
     }
     if (now?.path !== before?.path || now?.kernelId !== before?.kernelId) {
-      this._findSession();
+      this._findSession(this._takeUp(before, now));
     }
   }
 
-  /** Find the session of the notebook in front: its kernel's, else the last one that its file had. */
-  private _findSession(): void {
+  /** Select what was selected in the notebook that comes to the front; return whether it is another one. */
+  private _takeUp(before: IFrontNotebook | null, now: IFrontNotebook | null): boolean {
+    const { notebook, layer, against } = this._selection.value;
+    if (now === null || now.path === notebook) {
+      return false;
+    }
+    const isRenamed = before?.path === notebook && before.kernelId === now.kernelId && now.kernelId;
+    if (isRenamed) {
+      this._selection.update(old => ({ ...old, notebook: now.path }));
+      return false;
+    }
+    if (notebook !== null) {
+      this._selected.set(notebook, { layer, against, shown: this._shown });
+    }
+    const { shown, ...selected } = this._selected.get(now.path) ?? NO_LAYER_SELECTED;
+    this._shown = shown;
+    this._selection.update(old => ({ ...old, ...selected, notebook: now.path }));
+    return true;
+  }
+
+  /**
+   * Find the session of the notebook in front: its kernel's, else the last one that its file had.
+   *
+   * isOther: whether another notebook has come to the front, with what is selected in it.
+   */
+  private _findSession(isOther = false): void {
     const notebook = this._notebook.value;
     const found =
       notebook === null || notebook.kernel === 'other'
@@ -291,8 +328,8 @@ export class Model implements IDisposable {
     this._session.set(found);
     if (found?.id !== before?.id) {
       this._layers.clear();
-      if (before) {
-        this._shown = null; // by a line of the notebook that was in front
+      if (before && !isOther) {
+        this._shown = null; // by a line of an earlier run
       }
       this._loadLayer();
       if (found) {
@@ -416,6 +453,8 @@ export class Model implements IDisposable {
   private _looked: { at: number; count?: number } = { at: 0 };
   private _metrics = new Store<ReadonlyMap<string, History>>(new Map());
   private _notebook = new Store<IFrontNotebook | null>(null);
+  /** What is selected in notebooks that have been in front, by their path. */
+  private _selected = new Map<string, ISelectedLayers>();
   private _selection = new Store<ISelection>(NOTHING_SELECTED);
   private _session = new Store<ISession | null>(null);
   private _shown: string | null = null;

@@ -108,6 +108,7 @@ class Reader:
         return {
             "id": layer.id,
             "parent": layer.parent,
+            "image": layer.image,
             "number": whole(cell.get("number")),
             "code": text(cell.get("code"), MAX_CODE),
             "created": layer.created,

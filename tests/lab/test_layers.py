@@ -39,6 +39,7 @@ async def test_layers_tell_what_their_cells_have_done(api: Api, notebook: str) -
     assert [layer["code"] for layer in layers] == list(CELLS)
     assert [layer["number"] for layer in layers] == [1, 2, 3]
     assert [layer["parent"] for layer in layers] == [None, layers[0]["id"], layers[1]["id"]]
+    assert {layer["image"] for layer in layers} == {answer["image"]["id"]}
     assert all(layer["on_path"] and layer["status"] == "ok" and layer["cache"] == "off" for layer in layers)
     assert all(layer["memory_peak_bytes"] > 1 << 20 and layer["wall_seconds"] > 0 for layer in layers)
     assert layers[2]["tags"] == ["lab/tagged:v1"]

@@ -47,6 +47,7 @@ export function layer(n: number, parent: number | null, more: Partial<ILayer> = 
   return {
     id: id(n),
     parent: parent === null ? null : id(parent),
+    image: IMAGE.id,
     number: n,
     code: `x = ${n}`,
     created: new Date(Date.UTC(2026, 0, 1, 10, 0, n)).toISOString(),

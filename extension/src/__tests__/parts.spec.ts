@@ -76,6 +76,22 @@ describe('the graph', () => {
     expect(width).toBe(2);
   });
 
+  it('leads no layer to an image that it does not stand on', () => {
+    const image = 'e'.repeat(64);
+    const layers = [layer(1, null, { image }), layer(2, 1, { image }), layer(3, null)];
+    const ends = (head: string | null, below: string | null): string[][] =>
+      layOut(layers, head, below).rows.map(row =>
+        row.edges.filter(edge => edge.part !== 'into').map(edge => `${edge.part} ${edge.to}`)
+      );
+    expect(ends(id(3), layers[2].image)).toEqual([
+      ['out 0'],
+      ['through 0', 'out 1'],
+      ['through 0']
+    ]);
+    expect(ends(id(2), image)).toEqual([[], ['out 0'], ['out 0']]);
+    expect(ends(id(3), null)).toEqual([['out 0'], ['through 0', 'out 1'], ['through 0', 'out 0']]);
+  });
+
   it('leaves the first lane free when head is the image', () => {
     const { rows } = layOut([layer(1, null), layer(2, 1)], null);
     expect(rows.every(row => row.lane > 0)).toBe(true);

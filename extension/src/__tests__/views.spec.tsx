@@ -2,6 +2,7 @@ import { act, cleanup, fireEvent, render, screen, waitFor } from '@testing-libra
 import * as React from 'react';
 
 import { ApiError } from '../api/client';
+import { FROM_IMAGE } from '../model/selection';
 import { Store } from '../model/store';
 import { ICellLine, ILineFields, ILineState } from '../notebook/lines';
 import { DEFAULTS } from '../settings';
@@ -210,6 +211,35 @@ describe('layers', () => {
     act(() => model.select({ layer: id(9) }));
     await act(settled);
     expect(screen.getByText('This layer is there no more')).toBeTruthy();
+  });
+
+  it('say on which image they stand, and are compared with, where it is not that of head', async () => {
+    const old = { ...IMAGE, id: 'e'.repeat(64), tags: ['old:1'] };
+    const { api, model } = await show(api => {
+      api.allImages = [IMAGE, old];
+      api.allLayers = [
+        layer(1, null, { image: old.id }),
+        layer(2, 1, { image: old.id }),
+        layer(3, null)
+      ];
+      api.session = { ...SESSION, head: id(3) };
+    });
+    const foot = screen.getByRole('button', { name: /^image cellstack/ });
+    expect(foot.title).toBe('Show the image that head stands on, cellstack/default:latest');
+    expect(screen.getAllByRole('option').map(row => row.textContent!.includes('image'))).toEqual([
+      false,
+      false,
+      true
+    ]);
+    expect(screen.getByText('on image old:1')).toBeTruthy();
+    act(() => model.select({ layer: id(2), against: FROM_IMAGE }));
+    await act(settled);
+    expect(api.calls).toContain(`diff ${id(2)} image`);
+    expect(screen.getByRole('option', { name: 'the image old:1' })).toBeTruthy();
+    expect(foot.textContent).not.toContain('compared');
+    act(() => model.select({ layer: id(3) }));
+    await act(settled);
+    expect(foot.textContent).toContain('compared');
   });
 
   it('are chosen to be compared by their first line of code', async () => {

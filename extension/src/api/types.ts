@@ -25,6 +25,8 @@ export interface IChanges {
 export interface ILayer {
   id: string;
   parent: string | null;
+  /** What it and those below it stand on; null for a layer that is an image's own. */
+  image: string | null;
   number: number | null;
   code: string;
   created: string;

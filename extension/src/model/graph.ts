@@ -16,6 +16,8 @@ export interface IRow {
   isHead: boolean;
   /** Other layers start from this one, too: how many. */
   children: number;
+  /** It stands on another image than the one that is below the graph. */
+  isElsewhere: boolean;
   /** The first layer after a kernel was started anew, of those that have layers of an earlier kernel below them. */
   startsRun: boolean;
 }
@@ -30,11 +32,15 @@ export interface IGraph {
 const IMAGE = '';
 
 /**
- * Lay layers out as a graph, the newest first and the image below all of them.
+ * Lay layers out as a graph, the newest first and `image` below those that stand on it; null: below all of them.
  *
  * Guarantees: a layer's row is above its parent's; what head reaches is in lane 0.
  */
-export function layOut(layers: readonly ILayer[], head: string | null): IGraph {
+export function layOut(
+  layers: readonly ILayer[],
+  head: string | null,
+  image: string | null = null
+): IGraph {
   const path = pathOf(layers, head);
   const children = countChildren(layers);
   const lanes: (string | null)[] = [];
@@ -53,10 +59,11 @@ export function layOut(layers: readonly ILayer[], head: string | null): IGraph {
         lanes[other] = null;
       }
     }
+    const isElsewhere = layer.parent === null && image !== null && layer.image !== image;
     const parent = layer.parent ?? IMAGE;
     const wanted = path.has(layer.id) ? 0 : lane;
     const there = lanes.indexOf(parent);
-    if (there === -1 || wanted === 0) {
+    if (!isElsewhere && (there === -1 || wanted === 0)) {
       if (there > 0) {
         lanes[there] = null;
       }
@@ -74,14 +81,17 @@ export function layOut(layers: readonly ILayer[], head: string | null): IGraph {
         edges.push({ from, to, part: 'through', onPath: from === 0 && to === 0 && path.size > 0 });
       }
     });
-    const to = lanes.indexOf(parent);
-    edges.push({ from: lane, to, part: 'out', onPath: path.has(layer.id) });
+    if (!isElsewhere) {
+      const to = lanes.indexOf(parent);
+      edges.push({ from: lane, to, part: 'out', onPath: path.has(layer.id) });
+    }
     rows.push({
       layer,
       lane,
       edges,
       isHead: layer.id === head,
       children: children.get(layer.id) ?? 0,
+      isElsewhere,
       startsRun:
         isCountedAnew(layer, ordered[index + 1]) &&
         (layer.parent === null || isCountedAnew(layer, byId.get(layer.parent)))

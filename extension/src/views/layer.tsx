@@ -7,7 +7,7 @@ import { FROM_IMAGE } from '../model/selection';
 import { useStore } from '../model/store';
 import { useCellstack } from './host';
 import { checkoutIcon, compareIcon, tagIcon } from './icons';
-import { number } from './layers';
+import { number, useImageName } from './layers';
 import { VirtualList } from './list';
 import { Button, Empty, Loading, Problem, TabPanel, Tabs, useHeadStays } from './parts';
 
@@ -178,6 +178,7 @@ function CompareBar(props: { layer: ILayer }): React.ReactElement {
   const { data } = useStore(model.layers);
   const { against } = useStore(model.selection);
   const others = (data?.layers ?? []).filter(other => other.id !== layer.id);
+  const nameOf = useImageName(layer.image !== null && layer.image !== data?.image?.id);
   const Compare = compareIcon;
   return (
     <label className="cs-Compare">
@@ -189,7 +190,11 @@ function CompareBar(props: { layer: ILayer }): React.ReactElement {
         onChange={event => model.select({ against: event.target.value || null })}
       >
         <option value="">{trans.__('the layer before it')}</option>
-        <option value={FROM_IMAGE}>{trans.__('the image')}</option>
+        <option value={FROM_IMAGE}>
+          {layer.image === null
+            ? trans.__('the image')
+            : trans.__('the image %1', nameOf(layer.image))}
+        </option>
         {others.reverse().map(other => (
           <option key={other.id} value={other.id}>
             {[

@@ -4,6 +4,7 @@ import * as React from 'react';
 import { ILayer, ISessionLayers } from '../api/types';
 import { baseName, duration, firstLine, short, size } from '../model/format';
 import { IGraph, IRow, layOut } from '../model/graph';
+import { imageName } from '../model/lists';
 import { FROM_IMAGE } from '../model/selection';
 import { useStore } from '../model/store';
 import { GraphCell } from './graphcell';
@@ -81,7 +82,13 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
   const { layer, against } = useStore(model.selection);
   const waits = useStore(actions.waitsForKernel);
   const notebook = useStore(model.notebook);
-  const graph = React.useMemo(() => layOut(data.layers, data.head), [data.layers, data.head]);
+  const image = data.image?.id ?? null;
+  const graph = React.useMemo(
+    () => layOut(data.layers, data.head, image),
+    [data.layers, data.head, image]
+  );
+  const nameOf = useImageName(graph.rows.some(row => row.isElsewhere));
+  const isOnImage = data.layers.some(entry => entry.id === layer && entry.image === image);
   const why = useHeadStays();
   const list = React.useRef<IListHandle>(null);
   return (
@@ -140,11 +147,12 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
               graph={graph}
               selected={selected}
               compared={row.layer.id === against}
+              image={row.isElsewhere && row.layer.image !== null ? nameOf(row.layer.image) : null}
             />
           )}
         />
       )}
-      <ImageFoot data={data} compared={against === FROM_IMAGE} />
+      <ImageFoot data={data} compared={against === FROM_IMAGE && isOnImage} />
     </div>
   );
 }
@@ -156,9 +164,11 @@ const LayerRow = React.memo(function LayerRow(props: {
   graph: IGraph;
   selected: boolean;
   compared: boolean;
+  /** The name of the image that it stands on, where the graph does not lead to that. */
+  image: string | null;
 }): React.ReactElement {
   const { trans } = useCellstack();
-  const { row, graph, compared } = props;
+  const { row, graph, compared, image } = props;
   const { layer } = row;
   const line = firstLine(layer.code);
   return (
@@ -191,6 +201,11 @@ const LayerRow = React.memo(function LayerRow(props: {
               {trans.__('new run')}
             </span>
           )}
+          {image !== null && (
+            <span title={trans.__('It stands on another image than head or the next cell')}>
+              {trans.__('on image %1', image)}
+            </span>
+          )}
           {layer.status === 'error' && <span className="cs-mod-failed">{trans.__('error')}</span>}
           <Changes changes={layer.changes} />
           {layer.bytes > 0 && <span>{size(layer.bytes)}</span>}
@@ -217,7 +232,7 @@ const LayerRow = React.memo(function LayerRow(props: {
   );
 });
 
-/** What all layers stand on. */
+/** The image of head, or of the next cell: what the lines of the graph lead to. */
 function ImageFoot(props: { data: ISessionLayers; compared: boolean }): React.ReactElement | null {
   const { model, trans } = useCellstack();
   const { image, head } = props.data;
@@ -229,7 +244,11 @@ function ImageFoot(props: { data: ISessionLayers; compared: boolean }): React.Re
     <button
       type="button"
       className="cs-ImageFoot"
-      title={trans.__('Show the image that all layers stand on')}
+      title={
+        head === null
+          ? trans.__('Show the image of the next cell, %1', name)
+          : trans.__('Show the image that head stands on, %1', name)
+      }
       onClick={() => model.select({ tab: 'images', image: image.id })}
     >
       <span className="cs-ImageFoot-stack" aria-hidden="true" />
@@ -242,6 +261,19 @@ function ImageFoot(props: { data: ISessionLayers; compared: boolean }): React.Re
       </span>
     </button>
   );
+}
+
+/** Return what names images. isNeeded: whether others than that of the following cells are asked for. */
+export function useImageName(isNeeded: boolean): (id: string) => string {
+  const { model } = useCellstack();
+  const images = useStore(model.images).data;
+  const own = useStore(model.layers).data?.image ?? null;
+  React.useEffect(() => {
+    if (isNeeded && model.images.value.data === null) {
+      void model.reloadImages();
+    }
+  }, [model, isNeeded]);
+  return id => imageName(id, [own, ...(images ?? [])]);
 }
 
 /** Return a layer's cell number as a notebook shows it. */

@@ -88,6 +88,19 @@ describe('actions', () => {
     const { actions, front } = await bench();
     await actions.setLimits({ memory: 2 ** 30, cpus: 1.5, timeout: null });
     expect(front.magics).toEqual(['%limits memory=1g cpus=1.5 timeout=none']);
+    expect(front.sets).toEqual([{ limits: { memory: '1g', cpus: '1.5', timeout: 'none' } }]);
+  });
+
+  it('that choose an image do so for later kernels, too, once this one has taken it', async () => {
+    const { actions, front } = await bench();
+    front.refuses = /nosuch/;
+    expect(await actions.useImage('nosuch')).toBe(false);
+    expect(front.sets).toEqual([]);
+    expect(await actions.useImage('name:1')).toBe(true);
+    expect(front.sets).toEqual([{ image: 'name:1' }]);
+    expect(actions.notice.value?.message).toBe(
+      'did %image name:1 Save the notebook, and it has this also after a restart.'
+    );
   });
 
   it('never put into a magic what is more than a word', async () => {

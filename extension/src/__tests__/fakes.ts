@@ -14,7 +14,7 @@ import {
   ISubscription,
   ServerEvent
 } from '../api/types';
-import { IFront, IFrontNotebook, KernelError } from '../model/front';
+import { IFront, IFrontNotebook, IStartsWith, KernelError } from '../model/front';
 import { Actions } from '../model/actions';
 import { Model } from '../model/model';
 import { IContext, IHost } from '../views/host';
@@ -241,16 +241,19 @@ export class FakeFront implements IFront {
     cells: []
   };
   magics: string[] = [];
+  /** What went into the notebook's metadata. */
+  sets: IStartsWith[] = [];
   ranBelow: string[] = [];
   /** Layers that no cell has. */
   unknown: string[] = [];
   refuses: RegExp | null = null;
 
-  async run(magic: string): Promise<string> {
+  async run(magic: string, sets?: IStartsWith): Promise<string> {
     this.magics.push(magic);
     if (this.refuses?.test(magic)) {
       throw new KernelError(`${magic} was refused`);
     }
+    this.sets.push(...(sets ? [sets] : []));
     return `did ${magic}`;
   }
 

@@ -99,6 +99,30 @@ describe('the notebook in front', () => {
     expect(kernel.asked).toEqual([]);
   });
 
+  it('has in its metadata what its kernel was set to, though another one has come to the front', async () => {
+    const kernel = new FakeKernel('k1');
+    const [panel, other] = [new FakePanel(kernel, []), new FakePanel(new FakeKernel('k2'), [])];
+    const { model } = panel.context;
+    model.setMetadata('cellstack', { context: 'none', limits: { cpus: '1', memory: '1g' } });
+    const made = front(panel);
+    await settled();
+    await made.front.run('%image name', { image: 'name' });
+    const set = made.front.run('%limits memory=2g', { limits: { memory: '2g' } });
+    made.tracker.bring(other);
+    await set;
+    expect(model.getMetadata('cellstack')).toEqual({
+      context: 'none',
+      image: 'name',
+      limits: { cpus: '1', memory: '2g' }
+    });
+    expect(other.context.model.getMetadata('cellstack')).toBeUndefined();
+    kernel.reply = { status: 'error', evalue: 'no image nosuch' };
+    made.tracker.bring(panel);
+    await settled();
+    await expect(made.front.run('%image nosuch', { image: 'nosuch' })).rejects.toThrow('nosuch');
+    expect(model.getMetadata('cellstack')).toMatchObject({ image: 'name' });
+  });
+
   it('has its kernel make ready when a person comes back, and is quiet otherwise', async () => {
     const now = jest.spyOn(Date, 'now').mockReturnValue(0);
     const minutes = (number: number): unknown => now.mockReturnValue(number * 60_000);

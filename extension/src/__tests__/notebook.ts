@@ -192,7 +192,9 @@ export class FakePanel {
   readonly context = {
     localPath: 'work/a.ipynb',
     pathChanged: new Signal<object, string>({}),
-    ready: Promise.resolve()
+    ready: Promise.resolve(),
+    isDisposed: false,
+    model: new FakeCellModel('notebook', undefined, '')
   };
   readonly content;
   readonly sessionContext;

@@ -2,7 +2,7 @@ import { TranslationBundle } from '@jupyterlab/translation';
 
 import { ContainerAction, IApi, ILimitChange } from '../api/client';
 import { asOption } from './format';
-import { IFront, KernelError } from './front';
+import { IFront, IStartsWith, KernelError } from './front';
 import { Model } from './model';
 import { IProblem, IReadable, problemOf, Store } from './store';
 
@@ -70,18 +70,19 @@ export class Actions {
     return this._magic(() => `%tag ${word(name, this._trans)} ${word(layer, this._trans)}`);
   }
 
-  /** Choose the image of the notebook's following cells. */
+  /** Choose the image of the notebook, from its following cells on. */
   useImage(ref: string): Promise<boolean> {
-    return this._magic(() => `%image ${word(ref, this._trans)}`);
+    return this._set(() => `%image ${word(ref, this._trans)}`, { image: ref });
   }
 
-  /** Change the limits of the notebook's following cells; null is no limit. */
+  /** Change the limits of the notebook, from its following cells on; null is no limit. */
   setLimits(change: ILimitChange & { timeout?: number | null }): Promise<boolean> {
-    const options = Object.entries(change).map(([name, value]) => {
-      const text = value === null ? 'none' : name === 'memory' ? asOption(value) : String(value);
-      return `${name}=${text}`;
-    });
-    return this._magic(() => `%limits ${options.join(' ')}`);
+    const limits: { [name: string]: string } = {};
+    for (const [name, value] of Object.entries(change)) {
+      limits[name] = value === null ? 'none' : name === 'memory' ? asOption(value) : String(value);
+    }
+    const options = Object.entries(limits).map(([name, text]) => `${name}=${text}`);
+    return this._set(() => `%limits ${options.join(' ')}`, { limits });
   }
 
   /** Go to a layer and run the cells below the one that made it. */
@@ -123,6 +124,14 @@ export class Actions {
       this._model.select({ image: null });
     }
     return done;
+  }
+
+  private _set(code: () => string, sets: IStartsWith): Promise<boolean> {
+    return this._do(this._waitsForKernel, async () => {
+      const said = await this._front.run(code(), sets);
+      const kept = this._trans.__('Save the notebook, and it has this also after a restart.');
+      return `${said.trim()} ${kept}`;
+    });
   }
 
   private _magic(code: () => string): Promise<boolean> {

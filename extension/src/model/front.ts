@@ -22,6 +22,12 @@ export interface IFrontNotebook {
   readonly cells: readonly ICellRun[];
 }
 
+/** What a notebook's metadata has for its kernel to start with: an image, and limits by name, as %limits takes them. */
+export interface IStartsWith {
+  readonly image?: string;
+  readonly limits?: { readonly [name: string]: string };
+}
+
 /** The notebook in front, and its kernel. */
 export interface IFront {
   readonly current: IFrontNotebook | null;
@@ -29,9 +35,10 @@ export interface IFront {
   /**
    * Let the kernel of the notebook in front answer a magic, and return what it showed, as text.
    *
-   * Rejects with a KernelError that has the kernel's own sentence.
+   * What it `sets` is put into that notebook's metadata then: kernels that are started later have it, too. Rejects with a
+   * KernelError that has the kernel's own sentence.
    */
-  run(magic: string): Promise<string>;
+  run(magic: string, sets?: IStartsWith): Promise<string>;
   /**
    * Return what runs the cells of the notebook in front that are below the one whose result `layer` is.
    *

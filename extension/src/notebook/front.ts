@@ -5,8 +5,8 @@ import { Kernel, KernelMessage } from '@jupyterlab/services';
 import { TranslationBundle } from '@jupyterlab/translation';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { ICellRun, IFront, IFrontNotebook, KernelError } from '../model/front';
-import { recordOf } from './record';
+import { ICellRun, IFront, IFrontNotebook, IStartsWith, KernelError } from '../model/front';
+import { METADATA, recordOf } from './record';
 
 /** What the kernel calls itself in its answer to kernel_info_request. */
 const IMPLEMENTATION = 'cellstack';
@@ -39,14 +39,21 @@ export class NotebookFront implements IFront {
     return this._changed;
   }
 
-  async run(magic: string): Promise<string> {
+  async run(magic: string, sets?: IStartsWith): Promise<string> {
+    const file = this._file; // another one may come to the front before the kernel has answered
     const kernel = this._context?.session?.kernel;
     if (!kernel || this._current?.kernel !== 'ours') {
       throw new KernelError(
         this._trans.__('The notebook in front has no Cellstack kernel that runs')
       );
     }
-    return runMagic(kernel, magic, this._ask);
+    const shown = await runMagic(kernel, magic, this._ask);
+    if (sets && file && !file.isDisposed) {
+      const old = (file.model.getMetadata(METADATA) ?? {}) as IStartsWith;
+      const limits = { ...old.limits, ...sets.limits };
+      file.model.setMetadata(METADATA, { ...old, ...sets, ...(sets.limits && { limits }) });
+    }
+    return shown;
   }
 
   /** Have the kernel make ready: a person does something, and may run a cell next. */

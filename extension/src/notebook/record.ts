@@ -2,7 +2,7 @@ import { ICodeCellModel } from '@jupyterlab/cells';
 
 import { IRecord } from '../api/types';
 
-/** The entry of a cell's metadata that keeps what its last run was. */
+/** The entry of a cell's metadata that keeps what its last run was; of a notebook's, with what its kernel starts. */
 export const METADATA = 'cellstack';
 
 /** What is kept of a cell's record in the notebook: little, and nothing of this machine. */

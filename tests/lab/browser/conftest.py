@@ -195,6 +195,11 @@ class Lab:
         self.command("docmanager:save")
         self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
+    def restart(self) -> None:
+        """Restart the notebook's kernel, and wait until it is idle."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+        self._wait_for_kernel("idle")
+
     def shut_down(self) -> None:
         """End the notebook's kernel, and leave the notebook."""
         self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")

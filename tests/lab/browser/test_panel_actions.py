@@ -140,6 +140,10 @@ def test_an_image_made_of_a_layer_is_used_by_another_notebook_and_removed(lab: L
     expect(lab.page.locator(".cs-Status")).to_contain_text("actions/marked:1")
     lab.run(0)
     expect(_output(lab, 0)).to_have_text("'from the image'")
+    lab.save()
+    lab.restart()
+    lab.run(0)
+    expect(_output(lab, 0).last).to_have_text("'from the image'")  # below what a kernel says after a restart
     expect(marked).to_contain_text("in use")
     expect(lab.button("Remove…")).to_be_disabled()
     lab.show("Layers")

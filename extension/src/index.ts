@@ -58,6 +58,7 @@ function activate(
   const model = new Model(api, new Events(connection), front);
   const actions = new Actions(model, api, front, trans);
 
+  // After what is to be seen is selected: its tab gets the keyboard's focus.
   const show = (): void => app.shell.activateById(PANEL_ID);
   const host: IHost = {
     openFile: (layer, path, from) => openFile(layer, path, from),
@@ -101,7 +102,9 @@ function activate(
   const isShown = new Store(DEFAULTS.cellLine.show);
   const fail = (error: unknown): void => {
     actions.tell({ kind: 'failed', ...problemOf(error) });
-    show();
+    if (!panel.isVisible) {
+      show(); // which takes the keyboard's focus
+    }
   };
   new CellLines(tracker, {
     ask,
@@ -110,12 +113,12 @@ function activate(
     fail,
     render: line => cellLineWidget(context, line),
     showLayer: layer => {
-      show();
       model.showLayer(layer);
+      show();
     },
     showContainer: container => {
-      show();
       model.select({ tab: 'containers', container });
+      show();
     }
   });
   applyDefaults(tracker, settings, api, trans, ask, fail);

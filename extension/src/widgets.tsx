@@ -9,6 +9,7 @@ import { CellLineView } from './views/cellline';
 import { DifferenceView, IDifference } from './views/difference';
 import { IContext, Provider } from './views/host';
 import { PanelView } from './views/panel';
+import { openTab } from './views/parts';
 import { StatusView } from './views/status';
 
 /** A view of ours in a widget of JupyterLab's. */
@@ -40,6 +41,11 @@ export class PanelWidget extends ViewWidget {
     this._model.interests.setPanelShown(true);
     this._model.interests.set('panel', { sessions: true });
     void this._model.refresh();
+  }
+
+  /** Who brings the panel to the front goes on in it. */
+  protected onActivateRequest(): void {
+    openTab(this.node)?.focus();
   }
 
   protected onAfterHide(): void {

@@ -41,9 +41,11 @@ afterEach(() => {
 async function show(prepare?: (api: FakeApi, front: FakeFront) => void): Promise<IBench> {
   const made = await bench(prepare);
   render(
-    <Provider value={made.context}>
-      <PanelView />
-    </Provider>
+    <div className="cellstack">
+      <Provider value={made.context}>
+        <PanelView />
+      </Provider>
+    </div>
   );
   await act(settled);
   return made;
@@ -52,6 +54,17 @@ async function show(prepare?: (api: FakeApi, front: FakeFront) => void): Promise
 async function tab(name: string): Promise<void> {
   fireEvent.click(screen.getByRole('tab', { name }));
   await act(settled);
+}
+
+const isOff = (button: HTMLElement): boolean => button.getAttribute('aria-disabled') === 'true';
+
+/** Press a button by the keyboard: it has the focus. */
+async function press(name: string | RegExp): Promise<HTMLElement> {
+  const button = screen.getByRole('button', { name });
+  button.focus();
+  fireEvent.click(button);
+  await act(settled);
+  return button;
 }
 
 describe('the panel', () => {
@@ -292,7 +305,7 @@ describe('layers', () => {
       front.current = { ...front.current!, kernel: 'none', kernelId: null };
     });
     await act(() => model.refresh());
-    expect(screen.getByRole('button', { name: /Undo/ }).hasAttribute('disabled')).toBe(true);
+    expect(isOff(screen.getByRole('button', { name: /Undo/ }))).toBe(true);
     expect(screen.getByText(/No kernel runs/)).toBeTruthy();
   });
 
@@ -305,10 +318,10 @@ describe('layers', () => {
     await act(settled);
     const buttons = (): HTMLElement[] =>
       [/^Undo/, 'Check out', 'Tag…'].map(name => screen.getByRole('button', { name }));
-    expect(buttons().some(button => button.hasAttribute('disabled'))).toBe(false);
+    expect(buttons().some(isOff)).toBe(false);
     act(() => front.bring({ ...front.current!, busy: true }));
     for (const button of buttons()) {
-      expect(button.hasAttribute('disabled')).toBe(true);
+      expect(isOff(button)).toBe(true);
       expect(button.title).toContain('The kernel is busy');
     }
   });
@@ -321,11 +334,84 @@ describe('layers', () => {
     act(() => model.select({ layer: id(1) }));
     await act(settled);
     const button = screen.getByRole('button', { name: 'Run from here' });
-    expect(button.hasAttribute('disabled')).toBe(true);
+    expect(isOff(button)).toBe(true);
     expect(button.title).toBe('No cell of this notebook has that layer as its result');
     const cells = [{ status: 'ok' as const, number: 1, container: 'c0ffee', layer: id(1) }];
     act(() => front.bring({ ...front.current!, cells }));
-    expect(button.hasAttribute('disabled')).toBe(false);
+    expect(isOff(button)).toBe(false);
+  });
+});
+
+describe("the keyboard's focus", () => {
+  const list = (): HTMLElement => screen.getAllByRole('listbox')[0];
+
+  it('stays on a button while what it does is waited for, in which it does nothing', async () => {
+    const { front, model } = await show(api => {
+      api.allLayers = [layer(1, null), layer(2, 1)];
+      api.session = { ...SESSION, head: id(2) };
+    });
+    act(() => model.select({ layer: id(1) }));
+    await act(settled);
+    let answer = (): void => undefined;
+    front.run = magic => {
+      front.magics.push(magic);
+      return new Promise(resolve => (answer = () => resolve('')));
+    };
+    const button = await press('Check out');
+    expect(isOff(button)).toBe(true);
+    fireEvent.click(button);
+    expect(front.magics).toHaveLength(1);
+    expect(document.activeElement).toBe(button);
+    answer();
+    await act(settled);
+    expect(isOff(button)).toBe(false);
+    expect(document.activeElement).toBe(button);
+  });
+
+  it('goes to the list when what is shown of an entry is closed', async () => {
+    const { model } = await show(api => {
+      api.allLayers = [layer(1, null)];
+      api.allContainers = [container('c0ffee')];
+      api.allImages = [{ ...IMAGE, in_use_by: [] }];
+    });
+    act(() => model.select({ layer: id(1), container: 'c0ffee', image: IMAGE.id }));
+    await act(settled);
+    await press('Close the layer');
+    expect(document.activeElement).toBe(list());
+    await tab('Containers');
+    await press('Close the container');
+    expect(document.activeElement).toBe(list());
+    await tab('Images');
+    await press('Remove…');
+    expect(document.activeElement).toBe(list());
+  });
+
+  it('goes from the limits to the button that has opened them, and stays with a container that ends', async () => {
+    const { events } = await show(api => {
+      api.allContainers = [container('c0ffee')];
+    });
+    await tab('Containers');
+    fireEvent.click(screen.getByRole('option'));
+    await act(settled);
+    const opener = await press('Limits…');
+    await press('Apply at once');
+    expect(document.activeElement).toBe(opener);
+    await press('Kill');
+    act(() =>
+      events.tell({ type: 'container', container: container('c0ffee', { status: 'ended' }) })
+    );
+    expect(document.activeElement).toBe(screen.getByRole('group', { name: 'Container c0ffee' }));
+  });
+
+  it('goes to the tab of a section that a button opens', async () => {
+    await show(api => {
+      api.allContainers = [container('c0ffee')];
+    });
+    await tab('Containers');
+    fireEvent.click(screen.getByRole('option'));
+    await act(settled);
+    await press('Show its namespaces');
+    expect(document.activeElement).toBe(screen.getByRole('tab', { name: 'Namespaces' }));
   });
 });
 
@@ -449,9 +535,7 @@ describe('containers', () => {
     fireEvent.click(screen.getByRole('button', { name: 'Limits…' }));
     const memory = screen.getByLabelText('Memory');
     fireEvent.change(memory, { target: { value: 'much' } });
-    expect(screen.getByRole('button', { name: 'Apply at once' }).hasAttribute('disabled')).toBe(
-      true
-    );
+    expect(isOff(screen.getByRole('button', { name: 'Apply at once' }))).toBe(true);
     fireEvent.change(memory, { target: { value: '2g' } });
     fireEvent.click(screen.getByRole('button', { name: 'Apply at once' }));
     await act(settled);
@@ -508,7 +592,7 @@ describe('images', () => {
     act(() => model.select({ image: IMAGE.id }));
     await act(settled);
     const button = screen.getByRole('button', { name: 'Remove…' });
-    expect(button.hasAttribute('disabled')).toBe(true);
+    expect(isOff(button)).toBe(true);
     expect(button.title).toContain('In use by work/a.ipynb. In use by 1 session whose');
     expect(button.title).toContain('cellstack prune --all');
   });

@@ -10,7 +10,7 @@ import { Chart } from './chart';
 import { percent, spanOf, State } from './containers';
 import { useCellstack } from './host';
 import { limitsIcon, namespaceIcon } from './icons';
-import { Button, Empty, Loading, Problem } from './parts';
+import { Button, Empty, listOf, Loading, PassesFocus, Problem } from './parts';
 
 const NO_HISTORY: History = [];
 /** How far back charts go. */
@@ -33,7 +33,8 @@ export function ContainerDetails(props: { id: string }): React.ReactElement {
   }
   const isLive = container.status !== 'ended';
   return (
-    <div
+    <PassesFocus
+      next={listOf}
       className="cs-Column cs-mod-scroll"
       tabIndex={0}
       role="group"
@@ -44,12 +45,16 @@ export function ContainerDetails(props: { id: string }): React.ReactElement {
         onLimits={() => setChanging(!changing)}
         changing={changing}
       />
-      {changing && isLive && <LimitsForm container={container} onDone={() => setChanging(false)} />}
+      {changing && isLive && (
+        <PassesFocus next={limitsButton}>
+          <LimitsForm container={container} onDone={() => setChanging(false)} />
+        </PassesFocus>
+      )}
       <Facts container={container} />
       <Charts id={id} status={container.status} />
       {detail.error && isLive && <Problem problem={detail.error} />}
       {isLive && detail.data?.id === id && <Processes processes={detail.data.processes} />}
-    </div>
+    </PassesFocus>
   );
 }
 
@@ -93,7 +98,8 @@ function ContainerHead(props: {
         />
       </div>
       {canAct && (
-        <div
+        <PassesFocus
+          next={detailsOf}
           className="cs-Actions"
           role="group"
           aria-label={trans.__('What to do with the container')}
@@ -138,10 +144,20 @@ function ContainerHead(props: {
               onClick={() => void openTerminal()}
             />
           )}
-        </div>
+        </PassesFocus>
       )}
     </>
   );
+}
+
+/** Return the container's details that an element is in. */
+function detailsOf(inside: HTMLElement): HTMLElement | null | undefined {
+  return inside.parentElement?.closest<HTMLElement>('[role="group"]');
+}
+
+/** Return the button that has opened the form that is in `box`. */
+function limitsButton(box: HTMLElement): HTMLElement | null | undefined {
+  return detailsOf(box)?.querySelector<HTMLElement>('.cs-Actions [aria-pressed]');
 }
 
 /** Changes the limits of a container that runs. */
@@ -160,6 +176,9 @@ function LimitsForm(props: { container: IContainer; onDone: () => void }): React
   const isWrong = Object.values(wanted).some(value => value === null);
   const submit = async (event: React.FormEvent): Promise<void> => {
     event.preventDefault();
+    if (isWrong) {
+      return;
+    }
     const changed = Object.fromEntries(
       Object.entries(wanted).filter(
         ([name, value]) => value !== undefined && value !== limits[name as keyof typeof wanted]
@@ -206,9 +225,7 @@ function LimitsForm(props: { container: IContainer; onDone: () => void }): React
           />
         </label>
       ))}
-      <button type="submit" className="cs-Button cs-mod-accept" disabled={isWrong}>
-        {trans.__('Apply at once')}
-      </button>
+      <Button kind="accept" label={trans.__('Apply at once')} disabled={isWrong} />
     </form>
   );
 }

@@ -7,7 +7,7 @@ import { useStore } from '../model/store';
 import { useCellstack } from './host';
 import { imageIcon } from './icons';
 import { VirtualList } from './list';
-import { Button, Empty, Loading, Problem, useNoKernel } from './parts';
+import { Button, Empty, listOf, Loading, PassesFocus, Problem, useNoKernel } from './parts';
 import { Split } from './split';
 
 const ROW_HEIGHT = 46;
@@ -115,7 +115,8 @@ function ImageDetails(props: { id: string; images: readonly IImage[] }): React.R
     }
   };
   return (
-    <div
+    <PassesFocus
+      next={listOf}
       className="cs-Column cs-mod-scroll"
       tabIndex={0}
       role="group"
@@ -156,7 +157,7 @@ function ImageDetails(props: { id: string; images: readonly IImage[] }): React.R
       ) : (
         <Loading label={trans.__('Loading the image')} />
       )}
-    </div>
+    </PassesFocus>
   );
 }
 

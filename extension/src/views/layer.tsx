@@ -9,7 +9,17 @@ import { useCellstack } from './host';
 import { checkoutIcon, compareIcon, tagIcon } from './icons';
 import { number, useImageName } from './layers';
 import { VirtualList } from './list';
-import { Button, Empty, Loading, Problem, TabPanel, Tabs, useHeadStays } from './parts';
+import {
+  Button,
+  Empty,
+  listOf,
+  Loading,
+  PassesFocus,
+  Problem,
+  TabPanel,
+  Tabs,
+  useHeadStays
+} from './parts';
 
 const PREFIX = 'cellstack-layer';
 const FILE_HEIGHT = 24;
@@ -36,7 +46,7 @@ export function LayerDetails(props: { id: string }): React.ReactElement {
   const shown = against === null ? detail : diff;
   const contents: IContents | null = shown.data;
   return (
-    <div className="cs-Column">
+    <PassesFocus next={listOf} className="cs-Column">
       <LayerHead layer={layer} />
       <CompareBar layer={layer} />
       <Tabs<Page>
@@ -70,7 +80,7 @@ export function LayerDetails(props: { id: string }): React.ReactElement {
           />
         )}
       </TabPanel>
-    </div>
+    </PassesFocus>
   );
 }
 

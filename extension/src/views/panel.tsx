@@ -9,7 +9,7 @@ import { containerIcon, imageIcon, layersIcon, namespaceIcon } from './icons';
 import { ImagesView } from './images';
 import { LayersView } from './layers';
 import { NamespacesView } from './namespaces';
-import { Button, ITab, TabPanel, Tabs } from './parts';
+import { Button, ITab, openTab, PassesFocus, TabPanel, Tabs } from './parts';
 
 const PREFIX = 'cellstack';
 
@@ -42,10 +42,12 @@ export function PanelView(): React.ReactElement {
       </div>
       <State />
       <TabPanel id={tab} prefix={PREFIX} className="cs-Section">
-        {tab === 'layers' && <LayersView />}
-        {tab === 'containers' && <ContainersView />}
-        {tab === 'namespaces' && <NamespacesView />}
-        {tab === 'images' && <ImagesView />}
+        <PassesFocus key={tab} next={openTab} className="cs-Column">
+          {tab === 'layers' && <LayersView />}
+          {tab === 'containers' && <ContainersView />}
+          {tab === 'namespaces' && <NamespacesView />}
+          {tab === 'images' && <ImagesView />}
+        </PassesFocus>
       </TabPanel>
       <Notice />
     </>
@@ -79,7 +81,7 @@ function Notice(): React.ReactElement {
   return (
     <div className="cs-Notice" role="status">
       {notice && (
-        <div className={`cs-Message cs-mod-${notice.kind}`}>
+        <PassesFocus next={openTab} className={`cs-Message cs-mod-${notice.kind}`}>
           <div className="cs-Message-text">
             {notice.message}
             {notice.hint && <div className="cs-muted">{notice.hint}</div>}
@@ -92,7 +94,7 @@ function Notice(): React.ReactElement {
           >
             ×
           </button>
-        </div>
+        </PassesFocus>
       )}
     </div>
   );

@@ -5,7 +5,11 @@ import { IChanges } from '../api/types';
 import { IProblem, useStore } from '../model/store';
 import { useCellstack } from './host';
 
-/** A button with an icon, a text, or both; one without a text has it as its name. */
+/**
+ * A button with an icon, a text, or both; one without a text has it as its name.
+ *
+ * One that cannot be pressed says so and keeps the keyboard's focus, which browsers take from what is `disabled`.
+ */
 export function Button(props: {
   label: string;
   icon?: LabIcon;
@@ -15,23 +19,58 @@ export function Button(props: {
   pressed?: boolean;
   /** Why it cannot be pressed; null when it can. */
   why?: string | null;
-  onClick: () => void;
+  /** What it does; without it, it submits the form that it is in. */
+  onClick?: () => void;
 }): React.ReactElement {
   const { label, icon: Icon, iconOnly, kind = 'plain', disabled, pressed, why, onClick } = props;
+  const isOff = disabled || Boolean(why);
   return (
     <button
-      type="button"
+      type={onClick ? 'button' : 'submit'}
       className={`cs-Button cs-mod-${kind}${iconOnly ? ' cs-mod-iconOnly' : ''}`}
       title={[iconOnly || !why ? label : '', why].filter(Boolean).join('\n')}
       aria-label={iconOnly ? label : undefined}
       aria-pressed={pressed}
-      disabled={disabled || Boolean(why)}
-      onClick={onClick}
+      aria-disabled={isOff || undefined}
+      onClick={isOff ? event => event.preventDefault() : onClick}
     >
       {Icon && <Icon.react tag="span" className="cs-Button-icon" width="14px" height="14px" />}
       {!iconOnly && <span>{label}</span>}
     </button>
   );
+}
+
+/** A box that may go while the keyboard's focus is in it: what `next` finds has the focus then, not the page as a whole. */
+export function PassesFocus(
+  props: React.HTMLAttributes<HTMLDivElement> & {
+    next: (going: HTMLElement) => HTMLElement | null | undefined;
+  }
+): React.ReactElement {
+  const { next, ...rest } = props;
+  const box = React.useRef<HTMLDivElement>(null);
+  const latest = React.useRef(next);
+  latest.current = next;
+  React.useLayoutEffect(() => {
+    const going = box.current;
+    return () => {
+      if (going?.contains(document.activeElement)) {
+        latest.current(going)?.focus();
+      }
+    };
+  }, []);
+  return <div ref={box} {...rest} />;
+}
+
+/** Return the list whose selected entry is shown in `details`. */
+export function listOf(details: HTMLElement): HTMLElement | null | undefined {
+  return details.closest('.cs-Split')?.querySelector<HTMLElement>('[role="listbox"]');
+}
+
+/** Return the tab that is open, of the panel that an element is in. */
+export function openTab(inside: HTMLElement): HTMLElement | null | undefined {
+  return inside
+    .closest('.cellstack')
+    ?.querySelector<HTMLElement>('.cs-Bar [role="tab"][aria-selected="true"]');
 }
 
 /** Return why the kernel of the notebook in front can be asked for nothing; null when it can. */

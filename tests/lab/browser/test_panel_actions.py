@@ -86,6 +86,27 @@ def test_a_name_that_is_none_is_refused_in_a_sentence(lab: Lab) -> None:
     expect(lab.button("Tag…")).to_be_enabled()
 
 
+def test_the_panel_is_used_by_the_keyboard_alone(lab: Lab) -> None:
+    lab.write("keys.ipynb", "x = 1", "x = 2")
+    lab.open("keys.ipynb")
+    _run_all(lab, 2)
+    lab.show("Containers")
+    lab.cell(0).locator(".cm-content").click()
+    press = lab.page.keyboard.press
+    press("ControlOrMeta+Alt+l")
+    expect(lab.panel.get_by_role("tab", name="Layers")).to_be_focused()
+    _layers(lab).last.click()
+    lab.button("Check out").focus()
+    press("Enter")
+    expect(_layers(lab).last).to_contain_text("head")
+    expect(lab.button("Checked out")).to_be_disabled()
+    expect(lab.button("Checked out")).to_be_focused()
+    lab.button("Close the layer").press("Enter")
+    expect(lab.panel.locator(".cs-Layers")).to_be_focused()
+    press("ArrowDown")
+    expect(lab.button("Close the layer")).to_be_visible()
+
+
 def test_cells_are_run_from_a_layer(lab: Lab) -> None:
     lab.write("from.ipynb", "x = 1", "x = x * 10", "x = x + 5\nx", "x = 1000")
     lab.open("from.ipynb")

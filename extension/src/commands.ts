@@ -64,6 +64,13 @@ export function addCommands(
     namespaces: trans.__('Show the namespaces of a container'),
     images: trans.__('Show the images')
   };
+  /** Do what tells in the panel how it went, and show the panel where it failed: who did it elsewhere may not see it. */
+  const shown = async (action: () => Promise<unknown>): Promise<void> => {
+    await action();
+    if (actions.notice.value?.kind === 'failed') {
+      show();
+    }
+  };
   const isTab = (value: unknown): value is Tab => TABS.includes(value as Tab);
 
   commands.addCommand(CommandIDs.show, {
@@ -71,10 +78,10 @@ export function addCommands(
     caption: trans.__('Show the layers, containers, namespaces and images of Cellstack'),
     icon: args => (args.isPalette ? undefined : layersIcon),
     execute: args => {
-      show();
       if (isTab(args.tab)) {
         model.select({ tab: args.tab });
       }
+      show();
     },
     describedBy: { args: { type: 'object', properties: { tab: { enum: [...TABS] } } } }
   });
@@ -85,10 +92,10 @@ export function addCommands(
     isVisible: isOfUse,
     execute: () => {
       const layer = cellLayer();
-      show();
       if (layer !== null) {
         model.showLayer(layer);
       }
+      show();
     },
     describedBy: NO_ARGS
   });
@@ -101,7 +108,7 @@ export function addCommands(
     execute: async () => {
       const layer = cellLayer();
       if (layer !== null) {
-        await actions.checkout(layer);
+        await shown(() => actions.checkout(layer));
       }
     },
     describedBy: NO_ARGS
@@ -113,7 +120,7 @@ export function addCommands(
     execute: async () => {
       const layer = cellLayer();
       if (layer !== null) {
-        await actions.runFrom(layer);
+        await shown(() => actions.runFrom(layer));
       }
     },
     describedBy: NO_ARGS
@@ -122,9 +129,7 @@ export function addCommands(
     label: trans.__('Undo the last cell'),
     caption: trans.__('Files and variables become what they were before it'),
     isEnabled: () => canMove() && headNumber() !== '',
-    execute: async () => {
-      await actions.undo();
-    },
+    execute: () => shown(() => actions.undo()),
     describedBy: NO_ARGS
   });
   commands.addCommand(CommandIDs.tag, {
@@ -138,7 +143,7 @@ export function addCommands(
         ''
       );
       if (head && name) {
-        await actions.tag(head, name);
+        await shown(() => actions.tag(head, name));
       }
     },
     describedBy: NO_ARGS
@@ -163,8 +168,9 @@ export function addCommands(
           message,
           hint: trans.__('Sizes are written as 512m or 2g')
         });
+        show();
       } else {
-        await actions.setLimits({ memory });
+        await shown(() => actions.setLimits({ memory }));
       }
     },
     describedBy: NO_ARGS
@@ -179,7 +185,7 @@ export function addCommands(
         'default'
       );
       if (name) {
-        await actions.useImage(name);
+        await shown(() => actions.useImage(name));
       }
     },
     describedBy: NO_ARGS

@@ -11,7 +11,7 @@ jest.mock('@jupyterlab/cells', () => ({ CodeCell: jest.requireActual('./notebook
 const OF_A_CELL = [CommandIDs.showCell, CommandIDs.checkoutCell, CommandIDs.runFromCell];
 
 /** The commands beside a notebook whose active cell has run. */
-async function commands(): Promise<IBench & { commands: CommandRegistry }> {
+async function commands(): Promise<IBench & { commands: CommandRegistry; show: jest.Mock }> {
   const made = await bench(api => {
     api.allLayers = [layer(1, null)];
     api.session = { ...SESSION, head: id(1) };
@@ -23,8 +23,9 @@ async function commands(): Promise<IBench & { commands: CommandRegistry }> {
     activeCell: new FakeCell('a', { status: 'ok', layer: id(1) }),
     activeCellChanged: { connect: () => true }
   } as unknown as INotebookTracker;
-  addCommands(app, model, actions, context.host, tracker, trans, () => undefined);
-  return { ...made, commands: registry };
+  const show = jest.fn();
+  addCommands(app, model, actions, context.host, tracker, trans, show);
+  return { ...made, commands: registry, show };
 }
 
 describe('commands', () => {
@@ -49,5 +50,28 @@ describe('commands', () => {
     front.bring({ ...front.current!, busy: true });
     expect(moving.some(command => registry.isEnabled(command))).toBe(false);
     expect(registry.isEnabled(CommandIDs.limits)).toBe(true);
+  });
+
+  it.each([
+    [CommandIDs.checkoutCell, 'work/a.ipynb'],
+    [CommandIDs.runFromCell, 'work/a.ipynb'],
+    [CommandIDs.undo, 'work/a.ipynb'],
+    [CommandIDs.tag, 'nosuch:1'],
+    [CommandIDs.limits, 'much'],
+    [CommandIDs.limits, '2g'],
+    [CommandIDs.image, 'nosuch:1']
+  ])('show the panel where they fail: %s, answered by %s', async (command, answer) => {
+    const { commands: registry, context, front, show } = await commands();
+    context.host.askText = async () => answer;
+    front.refuses = /./;
+    await registry.execute(command);
+    expect(show).toHaveBeenCalled();
+  });
+
+  it('leave the panel where it is when all goes well', async () => {
+    const { commands: registry, show } = await commands();
+    await registry.execute(CommandIDs.undo);
+    await registry.execute(CommandIDs.image);
+    expect(show).not.toHaveBeenCalled();
   });
 });

@@ -100,6 +100,10 @@ async def test_limits_change_at_once_and_not_above_the_ceiling(api: Api, program
         (int, 64_000_000),
         (int, 64),
     ]
+    changed = await api.ask("PATCH containers/<id>/limits", container.id, body={"cpus": None, "pids": None})
+    assert (changed["limits"]["memory"], changed["limits"]["pids"]) == (64_000_000, None)
+    metrics = await api.ask("GET containers/<id>/metrics", container.id)
+    assert (metrics["memory"]["limit"], metrics["pids"]["limit"]) == (64_000_000 // 4096 * 4096, None)
     body = json.dumps({"memory": 6 << 20})
     grown = program("python3", "-c", "x = bytearray(100 << 20); import time; time.sleep(300)")
     async with asyncio.timeout(60):

@@ -525,7 +525,7 @@ describe('containers', () => {
     expect(chart().textContent).toBe('memory100 MiB100 MiBof 20 GiB');
   });
 
-  it('take new limits, and no wrong ones', async () => {
+  async function form(): Promise<FakeApi> {
     const { api } = await show(api => {
       api.allContainers = [container('c0ffee')];
     });
@@ -533,13 +533,37 @@ describe('containers', () => {
     fireEvent.click(screen.getByRole('option'));
     await act(settled);
     fireEvent.click(screen.getByRole('button', { name: 'Limits…' }));
-    const memory = screen.getByLabelText('Memory');
-    fireEvent.change(memory, { target: { value: 'much' } });
-    expect(isOff(screen.getByRole('button', { name: 'Apply at once' }))).toBe(true);
-    fireEvent.change(memory, { target: { value: '2g' } });
+    return api;
+  }
+
+  it.each([
+    ['Memory', '2g', { memory: 2 ** 31 }],
+    ['Memory', ' ', { memory: null }],
+    ['Processors', '', { cpus: null }],
+    ['Processes', '64', { pids: 64 }]
+  ])('take new limits, and none where a field is emptied: %s “%s”', async (name, text, change) => {
+    const api = await form();
+    fireEvent.change(screen.getByLabelText(name), { target: { value: text } });
     fireEvent.click(screen.getByRole('button', { name: 'Apply at once' }));
     await act(settled);
-    expect(api.calls).toContain(`limits c0ffee ${JSON.stringify({ memory: 2 ** 31 })}`);
+    expect(api.calls).toContain(`limits c0ffee ${JSON.stringify(change)}`);
+    expect(screen.queryByLabelText(name)).toBeNull();
+  });
+
+  it.each([
+    ['Memory', 'much', '“much” is not a size. Sizes are written as 512m or 2g.'],
+    ['Memory', '1m', 'A container needs 6 MiB of memory or more.'],
+    ['Processors', '0', 'Processors are a number of 0.01 or more, as 1.5.'],
+    ['Processes', '2.5', 'Processes are a whole number from 1 to 4194304, as 256.']
+  ])('take no wrong limits, and say why: %s “%s”', async (name, text, sentence) => {
+    const api = await form();
+    const field = screen.getByLabelText(name);
+    fireEvent.change(field, { target: { value: text } });
+    expect(screen.getByText(sentence)).toBeTruthy();
+    expect(isOff(screen.getByRole('button', { name: 'Apply at once' }))).toBe(true);
+    fireEvent.submit(field);
+    await act(settled);
+    expect(api.calls.some(call => call.startsWith('limits'))).toBe(false);
   });
 
   it('open a terminal inside, where JupyterLab has terminals', async () => {

@@ -1,3 +1,4 @@
+import { TranslationBundle } from '@jupyterlab/translation';
 import { closeIcon, stopIcon, terminalIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
@@ -160,79 +161,97 @@ function limitsButton(box: HTMLElement): HTMLElement | null | undefined {
   return detailsOf(box)?.querySelector<HTMLElement>('.cs-Actions [aria-pressed]');
 }
 
-/** Changes the limits of a container that runs. */
+type Limit = 'memory' | 'cpus' | 'pids';
+
+/** Changes the limits of a container that runs. A field that is empty is no limit. */
 function LimitsForm(props: { container: IContainer; onDone: () => void }): React.ReactElement {
   const { actions, trans } = useCellstack();
   const { container, onDone } = props;
   const { limits } = container;
-  const [memory, setMemory] = React.useState(limits.memory === null ? '' : asOption(limits.memory));
-  const [cpus, setCpus] = React.useState(limits.cpus === null ? '' : String(limits.cpus));
-  const [pids, setPids] = React.useState(limits.pids === null ? '' : String(limits.pids));
-  const wanted = {
-    memory: memory.trim() ? parseSize(memory) : undefined,
-    cpus: cpus.trim() ? positive(cpus) : undefined,
-    pids: pids.trim() ? positive(pids) : undefined
-  };
-  const isWrong = Object.values(wanted).some(value => value === null);
+  const [texts, setTexts] = React.useState<{ [name in Limit]: string }>({
+    memory: limits.memory === null ? '' : asOption(limits.memory),
+    cpus: limits.cpus === null ? '' : String(limits.cpus),
+    pids: limits.pids === null ? '' : String(limits.pids)
+  });
+  const id = React.useId();
+  const fields = [
+    { name: 'memory', label: trans.__('Memory'), ...memoryOf(texts.memory, trans) },
+    { name: 'cpus', label: trans.__('Processors'), ...cpusOf(texts.cpus, trans) },
+    { name: 'pids', label: trans.__('Processes'), ...pidsOf(texts.pids, trans) }
+  ] as const;
+  const wrong = fields.filter(field => field.problem !== null);
   const submit = async (event: React.FormEvent): Promise<void> => {
     event.preventDefault();
-    if (isWrong) {
+    if (wrong.length > 0) {
       return;
     }
-    const changed = Object.fromEntries(
-      Object.entries(wanted).filter(
-        ([name, value]) => value !== undefined && value !== limits[name as keyof typeof wanted]
-      )
-    );
-    if (Object.keys(changed).length === 0 || (await actions.changeLimits(container.id, changed))) {
+    const changed = fields.filter(field => field.value !== limits[field.name]);
+    const change = Object.fromEntries(changed.map(field => [field.name, field.value]));
+    if (changed.length === 0 || (await actions.changeLimits(container.id, change))) {
       onDone();
     }
   };
-  const fields = [
-    {
-      label: trans.__('Memory'),
-      value: memory,
-      set: setMemory,
-      hint: '512m',
-      bad: wanted.memory === null
-    },
-    {
-      label: trans.__('Processors'),
-      value: cpus,
-      set: setCpus,
-      hint: '1.5',
-      bad: wanted.cpus === null
-    },
-    {
-      label: trans.__('Processes'),
-      value: pids,
-      set: setPids,
-      hint: '256',
-      bad: wanted.pids === null
-    }
-  ];
   return (
     <form className="cs-Form" onSubmit={event => void submit(event)}>
-      {fields.map(field => (
-        <label key={field.label}>
-          <span>{field.label}</span>
+      {fields.map(({ name, label, problem }) => (
+        <label key={name}>
+          <span>{label}</span>
           <input
             className="cs-Input"
-            value={field.value}
-            placeholder={field.hint}
-            aria-invalid={field.bad}
-            onChange={event => field.set(event.target.value)}
+            value={texts[name]}
+            placeholder={trans.__('no limit')}
+            aria-invalid={problem !== null}
+            aria-describedby={problem === null ? undefined : id}
+            onChange={event => setTexts({ ...texts, [name]: event.target.value })}
           />
         </label>
       ))}
-      <Button kind="accept" label={trans.__('Apply at once')} disabled={isWrong} />
+      <Button kind="accept" label={trans.__('Apply at once')} disabled={wrong.length > 0} />
+      <p id={id} className="cs-Form-problem" role="status">
+        {wrong[0]?.problem}
+      </p>
     </form>
   );
 }
 
-function positive(text: string): number | null {
-  const value = Number(text);
-  return isFinite(value) && value > 0 ? value : null;
+/** What a field says, null being no limit; or why it says nothing, in a sentence. */
+interface IField {
+  value: number | null;
+  problem: string | null;
+}
+
+/** The least memory of a container, and the most of all that the server takes (its `requests.json`). */
+const LEAST_MEMORY = 6 * 2 ** 20;
+const LEAST_CPUS = 0.01;
+const MOST_CPUS = 65_536;
+const MOST_PIDS = 4_194_304;
+
+function memoryOf(text: string, trans: TranslationBundle): IField {
+  const value = text.trim() ? parseSize(text) : null;
+  if (text.trim() && (value === null || value > Number.MAX_SAFE_INTEGER)) {
+    return wrong(trans.__('“%1” is not a size. Sizes are written as 512m or 2g.', text));
+  }
+  return value !== null && value < LEAST_MEMORY
+    ? wrong(trans.__('A container needs %1 of memory or more.', size(LEAST_MEMORY)))
+    : { value, problem: null };
+}
+
+function cpusOf(text: string, trans: TranslationBundle): IField {
+  const value = text.trim() ? Number(text) : null;
+  return value === null || (value >= LEAST_CPUS && value <= MOST_CPUS)
+    ? { value, problem: null }
+    : wrong(trans.__('Processors are a number of %1 or more, as 1.5.', LEAST_CPUS));
+}
+
+function pidsOf(text: string, trans: TranslationBundle): IField {
+  const value = text.trim() ? Number(text) : null;
+  return value === null || (Number.isInteger(value) && value >= 1 && value <= MOST_PIDS)
+    ? { value, problem: null }
+    : wrong(trans.__('Processes are a whole number from 1 to %1, as 256.', MOST_PIDS));
+}
+
+function wrong(problem: string): IField {
+  return { value: null, problem };
 }
 
 function Facts(props: { container: IContainer }): React.ReactElement {

@@ -121,7 +121,8 @@ describe('actions', () => {
     expect(actions.notice.value).toEqual({
       kind: 'failed',
       message: 'it has ended',
-      hint: 'Run the cell again'
+      hint: 'Run the cell again',
+      status: 409
     });
   });
 });

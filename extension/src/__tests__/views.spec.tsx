@@ -92,6 +92,28 @@ describe('the panel', () => {
     expect(screen.getByText('x = 1')).toBeTruthy();
   });
 
+  it('says in the words of the server why what is shown is from before, as long as it is', async () => {
+    const { api, events, model } = await show(api => {
+      api.allLayers = [layer(1, null)];
+      api.allContainers = [container('c0ffee')];
+    });
+    await act(() => model.reloadImages());
+    api.failure = new ApiError('The store /s is gone.', 'Restore it', 503);
+    act(() => events.become('lost'));
+    for (const name of ['Layers', 'Containers', 'Namespaces', 'Images']) {
+      await tab(name);
+      expect(screen.getAllByText(/The store \/s is gone/)[0].textContent).toContain('Restore it');
+      expect(screen.queryByText(/cannot be reached/)).toBeNull();
+    }
+    api.failure = new ApiError('The server does not answer', null, 0);
+    await act(() => model.refresh());
+    expect(screen.getByText(/cannot be reached/)).toBeTruthy();
+    api.failure = null;
+    act(() => events.become('open'));
+    await act(() => model.refresh());
+    expect(screen.queryByText(/from before/)).toBeNull();
+  });
+
   it('shows an error with its hint, and tries again', async () => {
     const { api } = await show(api => {
       api.failure = new ApiError('the store is broken', 'Run cellstack doctor', 500);

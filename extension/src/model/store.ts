@@ -44,14 +44,16 @@ export interface ILoadable<T> {
 export interface IProblem {
   readonly message: string;
   readonly hint: string | null;
+  /** The status of the server's answer; 0 when none came, undefined where the server was not asked. */
+  readonly status?: number;
 }
 
 export const NOTHING_YET: ILoadable<never> = { data: null, error: null, loading: false };
 
 /** Return what a rejected promise says, as a sentence. */
 export function problemOf(error: unknown): IProblem {
-  const { message, hint } = error as Partial<IProblem>;
-  return { message: message || String(error), hint: hint ?? null };
+  const { message, hint, status } = error as Partial<IProblem>;
+  return { message: message || String(error), hint: hint ?? null, status };
 }
 
 /** Fetch into a store. An answer that is older than a later call's is dropped. */

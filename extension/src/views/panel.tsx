@@ -2,7 +2,7 @@ import { refreshIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { Tab } from '../model/selection';
-import { useStore } from '../model/store';
+import { ILoadable, IProblem, useStore } from '../model/store';
 import { ContainersView } from './containers';
 import { useCellstack } from './host';
 import { containerIcon, imageIcon, layersIcon, namespaceIcon } from './icons';
@@ -54,17 +54,21 @@ export function PanelView(): React.ReactElement {
   );
 }
 
-/** What is being done, and whether the server still answers. */
+/** What is being done, and why what is shown is from before. */
 function State(): React.ReactElement {
-  const { model, actions, trans } = useCellstack();
-  const connection = useStore(model.connection);
+  const { actions, trans } = useCellstack();
+  const stale = useStale();
   const waitsForKernel = useStore(actions.waitsForKernel);
   const waitsForServer = useStore(actions.waitsForServer);
   return (
     <div className="cs-State">
-      {connection === 'lost' && (
+      {stale && (
         <div className="cs-Message cs-mod-warn" role="status">
-          {trans.__('The server cannot be reached. What is shown is from before; trying again…')}
+          <div className="cs-Message-text">
+            {stale.message}
+            {stale.hint && <div className="cs-muted">{stale.hint}</div>}
+            <div className="cs-muted">{trans.__('What is shown is from before.')}</div>
+          </div>
         </div>
       )}
       {(waitsForKernel || waitsForServer) && (
@@ -72,6 +76,36 @@ function State(): React.ReactElement {
       )}
     </div>
   );
+}
+
+/** Return why what the open section shows is from before; null when it is not, or shows nothing. */
+function useStale(): IProblem | null {
+  const { model, trans } = useCellstack();
+  const connection = useStore(model.connection);
+  const { tab } = useStore(model.selection);
+  const sessions = useStore(model.sessions);
+  const layers = useStore(model.layers);
+  const containers = useStore(model.containers);
+  const images = useStore(model.images);
+  const isLost = connection === 'lost';
+  React.useEffect(() => {
+    if (isLost) {
+      void model.refresh(); // a server that says why it ends what it tells is there
+    }
+  }, [model, isLost]);
+  const sources: { [name in Tab]: ILoadable<unknown>[] } = {
+    layers: [layers, sessions],
+    containers: [containers],
+    namespaces: [containers],
+    images: [images]
+  };
+  const failed = sources[tab].find(source => source.error);
+  if (failed?.error?.status) {
+    return failed.data === null ? null : failed.error; // without data, the section itself says so
+  }
+  return isLost || failed?.data
+    ? { message: trans.__('The server cannot be reached; trying again.'), hint: null }
+    : null;
 }
 
 /** How it went. It comes and goes by itself, so it lies above the rest: nothing moves away from under the pointer. */

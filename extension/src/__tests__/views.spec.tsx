@@ -88,6 +88,7 @@ describe('the panel', () => {
       api.allLayers = [layer(1, null)];
     });
     act(() => events.become('lost'));
+    await act(settled);
     expect(screen.getByText(/cannot be reached/)).toBeTruthy();
     expect(screen.getByText('x = 1')).toBeTruthy();
   });
@@ -100,6 +101,7 @@ describe('the panel', () => {
     await act(() => model.reloadImages());
     api.failure = new ApiError('The store /s is gone.', 'Restore it', 503);
     act(() => events.become('lost'));
+    await act(settled);
     for (const name of ['Layers', 'Containers', 'Namespaces', 'Images']) {
       await tab(name);
       expect(screen.getAllByText(/The store \/s is gone/)[0].textContent).toContain('Restore it');

@@ -41,15 +41,17 @@ export function PanelView(): React.ReactElement {
         />
       </div>
       <State />
-      <TabPanel id={tab} prefix={PREFIX} className="cs-Section">
-        <PassesFocus key={tab} next={openTab} className="cs-Column">
-          {tab === 'layers' && <LayersView />}
-          {tab === 'containers' && <ContainersView />}
-          {tab === 'namespaces' && <NamespacesView />}
-          {tab === 'images' && <ImagesView />}
-        </PassesFocus>
-      </TabPanel>
-      <Notice />
+      <div className="cs-Body">
+        <TabPanel id={tab} prefix={PREFIX} className="cs-Section">
+          <PassesFocus key={tab} next={openTab} className="cs-Column">
+            {tab === 'layers' && <LayersView />}
+            {tab === 'containers' && <ContainersView />}
+            {tab === 'namespaces' && <NamespacesView />}
+            {tab === 'images' && <ImagesView />}
+          </PassesFocus>
+        </TabPanel>
+        <Notice />
+      </div>
     </>
   );
 }
@@ -108,7 +110,10 @@ function useStale(): IProblem | null {
     : null;
 }
 
-/** How it went. It comes and goes by itself, so it lies above the rest: nothing moves away from under the pointer. */
+/**
+ * How it went. It comes and goes by itself, at the foot: it takes its room from what is lowest, so that nothing is covered,
+ * and little moves away from under the pointer.
+ */
 function Notice(): React.ReactElement {
   const { actions, trans } = useCellstack();
   const notice = useStore(actions.notice);

@@ -4,7 +4,11 @@ const STEP = 4;
 const LEAST = 15;
 const MOST = 85;
 
-/** Two views on top of each other, with a handle between them that a pointer or the arrow keys move. */
+/**
+ * Two views on top of each other, with a handle between them that a pointer or the arrow keys move.
+ *
+ * The upper one has a share of the panel's whole body: a notice at its foot takes room from the lower one.
+ */
 export function Split(props: {
   label: string;
   top: React.ReactNode;
@@ -16,8 +20,9 @@ export function Split(props: {
   const box = React.useRef<HTMLDivElement>(null);
   const move = (percent: number): void => setShare(Math.min(MOST, Math.max(LEAST, percent)));
   const onPointerMove = (event: React.PointerEvent): void => {
-    if (event.buttons & 1 && box.current) {
-      const { top: start, height } = box.current.getBoundingClientRect();
+    const body = box.current?.closest('.cs-Body');
+    if (event.buttons & 1 && body) {
+      const { top: start, height } = body.getBoundingClientRect();
       move(((event.clientY - start) / height) * 100);
     }
   };
@@ -30,7 +35,7 @@ export function Split(props: {
   };
   return (
     <div className="cs-Split" ref={box}>
-      <div className="cs-Split-part" style={bottom ? { flex: `0 0 ${share}%` } : undefined}>
+      <div className="cs-Split-part" style={bottom ? { flex: `0 1 ${share}cqh` } : undefined}>
         {top}
       </div>
       {bottom && (

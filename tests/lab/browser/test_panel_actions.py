@@ -107,6 +107,21 @@ def test_the_panel_is_used_by_the_keyboard_alone(lab: Lab) -> None:
     expect(lab.button("Close the layer")).to_be_visible()
 
 
+def test_a_notice_covers_nothing_and_moves_no_button_of_the_head(lab: Lab) -> None:
+    lab.write("notice.ipynb", "open('a.txt', 'w').write('one')", "x = 2")
+    lab.open("notice.ipynb")
+    _run_all(lab, 2).last.click()
+    lab.panel.locator(".cs-Files").get_by_role("option").click()
+    before = lab.button("Close the layer").bounding_box()
+    lab.button("Check out").click()
+    notice = lab.panel.locator(".cs-Message.cs-mod-done")
+    expect(notice).to_be_visible()
+    for button in (lab.button("Show the change"), lab.button("Download"), lab.panel.locator(".cs-ImageFoot")):
+        button.click(trial=True)  # which fails where another element is above it
+    expect(notice).to_be_visible()
+    assert lab.button("Close the layer").bounding_box() == before
+
+
 def test_cells_are_run_from_a_layer(lab: Lab) -> None:
     lab.write("from.ipynb", "x = 1", "x = x * 10", "x = x + 5\nx", "x = 1000")
     lab.open("from.ipynb")

@@ -4,7 +4,7 @@ import { TranslationBundle } from '@jupyterlab/translation';
 import { ReactWidget } from '@jupyterlab/ui-components';
 
 import { IFileText, ILayer } from './api/types';
-import { baseName, short } from './model/format';
+import { baseName, short, visible } from './model/format';
 import { FROM_IMAGE } from './model/selection';
 import { Fetched } from './model/store';
 import { IContext, IHost } from './views/host';
@@ -46,10 +46,10 @@ export function addDifferences(
       load();
       const widget = new DifferenceWidget(shown, differenceWidget(context, shown, file, load));
       widget.id = id;
-      widget.title.label = `${baseName(path)} ${before}→${after}`;
+      widget.title.label = `${visible(baseName(path))} ${before}→${after}`;
       widget.title.caption = trans.__(
         '%1: layer %2 (%3), compared with %4',
-        path,
+        visible(path),
         after,
         short(layer),
         before

@@ -1,5 +1,5 @@
 import { ILayer, INamespace, IRecord } from '../api/types';
-import { asOption, duration, firstLine, parseSize, size } from '../model/format';
+import { asOption, duration, firstLine, parseSize, size, visible } from '../model/format';
 import { layOut } from '../model/graph';
 import { cpuUse, ioRate } from '../model/metrics';
 import { kept, parseRecord } from '../notebook/record';
@@ -47,6 +47,13 @@ describe('numbers', () => {
   it('of a line are the first that says something', () => {
     expect(firstLine('\n\n  x = 1\ny')).toBe('x = 1');
     expect(firstLine('')).toBe('');
+    expect(firstLine('\nx \u202e= 1')).toBe('x \\u202e= 1');
+  });
+
+  it('shows what cannot be seen in names, or turns them around', () => {
+    expect(visible('rtl\u202egnp.exe')).toBe('rtl\\u202egnp.exe');
+    expect(visible('a\nb\tc\x1b[1m\x85\u2066')).toBe('a\\nb\\tc\\x1b[1m\\u0085\\u2066');
+    expect(visible('naïve – עברית 🙂.txt')).toBe('naïve – עברית 🙂.txt');
   });
 });
 

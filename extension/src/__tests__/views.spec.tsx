@@ -206,6 +206,28 @@ describe('layers', () => {
     expect(screen.getByText(/not carried: <img/)).toBeTruthy();
   });
 
+  it('show what would turn a name around or hide in it', async () => {
+    const name = 'a\u202e\nb';
+    const { api, model } = await show(api => {
+      api.allLayers = [layer(1, null, { code: name, tags: ['t\u202e'] })];
+    });
+    const variable = { size: 8, cell: 1, shared_with: [], not_carried: 'no' };
+    api.layer = async () => ({
+      ...layer(1, null),
+      files: [{ path: `/work/${name}`, kind: 'added', size: 1, type: 'file' }],
+      files_total: 1,
+      variables: [{ ...variable, name, type: name }],
+      variables_error: null
+    });
+    act(() => model.select({ layer: id(1) }));
+    await act(settled);
+    expect(screen.getByText('/work/a\\u202e\\nb')).toBeTruthy();
+    expect(screen.getByText('a\\u202e')).toBeTruthy();
+    expect(screen.getByText('t\\u202e')).toBeTruthy();
+    fireEvent.click(screen.getByRole('tab', { name: /Variables/ }));
+    expect(screen.getAllByText('a\\u202e\\nb')).toHaveLength(2);
+  });
+
   it('are scrolled to head where it goes to one of them, and to a new one where head was seen', async () => {
     const scrolled = jest.fn();
     HTMLElement.prototype.scrollTo = scrolled;

@@ -30,9 +30,26 @@ export function duration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-/** Return the first line of code that says something, or "". */
+/** Control characters, line separators, and what changes the direction of what follows. */
+// eslint-disable-next-line no-control-regex
+const UNSEEN = /[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const ESCAPES: { [character: string]: string } = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+/** Return a name out of a container with its unseen characters as escapes: with them it could look like another one. */
+export function visible(name: string): string {
+  return name.replace(
+    UNSEEN,
+    unseen =>
+      ESCAPES[unseen] ??
+      (unseen < '\x80'
+        ? `\\x${unseen.charCodeAt(0).toString(16).padStart(2, '0')}`
+        : `\\u${unseen.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  );
+}
+
+/** Return the first line of code that says something, visible as a name is, or "". */
 export function firstLine(code: string): string {
-  return (
+  return visible(
     code
       .split('\n')
       .map(line => line.trim())

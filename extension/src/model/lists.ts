@@ -6,7 +6,7 @@ import {
   ISession,
   ISessionLayers
 } from '../api/types';
-import { short } from './format';
+import { short, visible } from './format';
 import { IFrontNotebook } from './front';
 import { pathOf } from './graph';
 
@@ -66,7 +66,7 @@ export function sorted(all: readonly IContainer[]): IContainer[] {
 
 /** Return the name of an image, or its id as people know it when it has none. */
 export function imageName(id: string, images: readonly (IImage | null)[]): string {
-  return images.find(image => image?.id === id)?.tags[0] ?? short(id);
+  return visible(images.find(image => image?.id === id)?.tags[0] ?? short(id));
 }
 
 function newest(a: IContainer, b: IContainer): number {

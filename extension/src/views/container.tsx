@@ -3,7 +3,16 @@ import { closeIcon, stopIcon, terminalIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { ContainerStatus, IContainer, IProcess } from '../api/types';
-import { asOption, baseName, duration, parseSize, short, size, time } from '../model/format';
+import {
+  asOption,
+  baseName,
+  duration,
+  parseSize,
+  short,
+  size,
+  time,
+  visible
+} from '../model/format';
 import { imageName } from '../model/lists';
 import { cpuUse, History, ioRate, memoryUse, processCount } from '../model/metrics';
 import { useStore } from '../model/store';
@@ -427,10 +436,10 @@ function Processes(props: { processes: readonly IProcess[] }): React.ReactElemen
             <td
               className="cs-Process"
               style={{ paddingLeft: 6 + depth * 12 }}
-              title={process.command}
+              title={visible(process.command)}
             >
               {depth > 0 && <span aria-hidden="true">└ </span>}
-              {process.command}
+              {visible(process.command)}
             </td>
             <td>{process.memory === null ? '–' : size(process.memory)}</td>
             <td>{process.cpu_seconds === null ? '–' : duration(process.cpu_seconds)}</td>

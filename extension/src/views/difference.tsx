@@ -2,7 +2,7 @@ import { structuredPatch } from 'diff';
 import * as React from 'react';
 
 import { IFileText } from '../api/types';
-import { size } from '../model/format';
+import { size, visible } from '../model/format';
 import { Fetched, useStore } from '../model/store';
 import { useCellstack } from './host';
 import { Empty, Loading, Problem } from './parts';
@@ -42,7 +42,7 @@ export function DifferenceView(props: {
   return (
     <div className="cs-Column">
       <div className="cs-Head">
-        <code className="cs-Layer-code">{data.path}</code>
+        <code className="cs-Layer-code">{visible(data.path)}</code>
         <span>
           {props.shown.before} → {props.shown.after}
         </span>

@@ -2,7 +2,7 @@ import { closeIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { IImage, IImageDetail } from '../api/types';
-import { firstLine, short, size, time } from '../model/format';
+import { firstLine, short, size, time, visible } from '../model/format';
 import { useStore } from '../model/store';
 import { useCellstack } from './host';
 import { imageIcon } from './icons';
@@ -80,7 +80,9 @@ function ImageRow(props: { image: IImage }): React.ReactElement {
   return (
     <div className="cs-Image">
       <div className="cs-Layer-line">
-        <span className="cs-Layer-code">{image.tags.join(', ') || trans.__('(no name)')}</span>
+        <span className="cs-Layer-code">
+          {visible(image.tags.join(', ')) || trans.__('(no name)')}
+        </span>
         {image.in_use_by.length > 0 && <span className="cs-Chip">{trans.__('in use')}</span>}
       </div>
       <div className="cs-Layer-facts">
@@ -107,7 +109,7 @@ function ImageDetails(props: { id: string; images: readonly IImage[] }): React.R
   if (!image) {
     return <Empty title={trans.__('This image is there no more')} />;
   }
-  const name = image.tags[0] ?? short(image.id);
+  const name = visible(image.tags[0] ?? short(image.id));
   const remove = async (): Promise<void> => {
     const sentence = trans.__('Layers that no notebook and no other image has go with it.');
     if (await host.confirm(trans.__('Remove the image %1?', name), sentence, trans.__('Remove'))) {
@@ -212,7 +214,7 @@ function History(props: { image: IImageDetail; images: readonly IImage[] }): Rea
         return (
           <li key={`${entry.layer}-${index}`} className={with_.length ? 'cs-mod-shared' : ''}>
             <div className="cs-Layer-line">
-              <code className="cs-Layer-code" title={entry.created_by}>
+              <code className="cs-Layer-code" title={visible(entry.created_by)}>
                 {firstLine(entry.created_by) || short(entry.layer)}
               </code>
               <span className="cs-muted">{size(entry.bytes)}</span>
@@ -224,7 +226,9 @@ function History(props: { image: IImageDetail; images: readonly IImage[] }): Rea
               {entry.created_by && <code>{short(entry.layer)}</code>}
               <span>{time(entry.created)}</span>
               {with_.length > 0 && (
-                <span title={with_.map(other => other.tags[0] ?? short(other.id)).join(', ')}>
+                <span
+                  title={visible(with_.map(other => other.tags[0] ?? short(other.id)).join(', '))}
+                >
                   {trans._n('shared with %1 image', 'shared with %1 images', with_.length)}
                 </span>
               )}

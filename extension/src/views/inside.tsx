@@ -2,7 +2,7 @@ import { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
 import { INamespace } from '../api/types';
-import { baseName } from '../model/format';
+import { baseName, visible } from '../model/format';
 import { useCellstack } from './host';
 
 /** Return in a word or two what those in a namespace see. */
@@ -10,7 +10,7 @@ export function summary(namespace: INamespace, trans: TranslationBundle): string
   const { inside, kind } = namespace;
   switch (kind) {
     case 'uts':
-      return inside.hostname ?? '';
+      return visible(inside.hostname ?? '');
     case 'mnt':
       return inside.mounts ? trans._n('%1 mount', '%1 mounts', inside.mounts.length) : '';
     case 'net':
@@ -49,10 +49,10 @@ export function Inside(props: { namespace: INamespace }): React.ReactElement | n
           {inside.mounts.map((mount, index) => (
             <tr key={index} title={mount.options}>
               <td>
-                <code>{mount.target}</code>
+                <code>{visible(mount.target)}</code>
               </td>
               <td>{mount.type}</td>
-              <td className="cs-muted">{mount.source}</td>
+              <td className="cs-muted">{visible(mount.source)}</td>
             </tr>
           ))}
         </tbody>
@@ -83,7 +83,7 @@ export function Inside(props: { namespace: INamespace }): React.ReactElement | n
     );
   }
   const lines: [string, string | undefined][] = [
-    [trans.__('host name'), inside.hostname],
+    [trans.__('host name'), inside.hostname && visible(inside.hostname)],
     [trans.__('path'), inside.path],
     [trans.__('processes'), inside.processes?.toString()],
     [

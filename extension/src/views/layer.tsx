@@ -2,7 +2,7 @@ import { closeIcon, copyIcon, downloadIcon, runIcon } from '@jupyterlab/ui-compo
 import * as React from 'react';
 
 import { IContents, IFile, ILayer, IVariable } from '../api/types';
-import { firstLine, short, size } from '../model/format';
+import { firstLine, short, size, visible } from '../model/format';
 import { FROM_IMAGE } from '../model/selection';
 import { useStore } from '../model/store';
 import { useCellstack } from './host';
@@ -279,14 +279,14 @@ function Files(props: {
         onSelect={entry => setSelected(entry.path)}
         onOpen={open}
         render={entry => (
-          <div className={`cs-File cs-mod-${entry.kind}`} title={entry.path}>
+          <div className={`cs-File cs-mod-${entry.kind}`} title={visible(entry.path)}>
             <span className="cs-File-sign" aria-hidden="true">
               {SIGN[entry.kind]}
             </span>
             <span className="cs-visuallyHidden">{kinds[entry.kind]}</span>
             <span className="cs-File-path">
               <bdi>
-                {entry.path}
+                {visible(entry.path)}
                 {entry.type === 'directory' && '/'}
               </bdi>
             </span>
@@ -348,20 +348,22 @@ function Variables(props: {
             {variable.kind && (
               <span className={`cs-File-sign cs-mod-${variable.kind}`}>{SIGN[variable.kind]}</span>
             )}
-            <code>{variable.name}</code>
-            <span className="cs-muted cs-Variable-type">{variable.type}</span>
+            <code>{visible(variable.name)}</code>
+            <span className="cs-muted cs-Variable-type">{visible(variable.type)}</span>
             <span className="cs-spacer" />
             <span className="cs-muted">{variable.size !== null && size(variable.size)}</span>
           </div>
           <div className="cs-Variable-facts">
             {variable.not_carried !== null && (
               <span className="cs-mod-failed">
-                {trans.__('not carried: %1', variable.not_carried)}
+                {trans.__('not carried: %1', visible(variable.not_carried))}
               </span>
             )}
             {variable.cell !== null && <span>{trans.__('made by [%1]', variable.cell)}</span>}
             {variable.shared_with.length > 0 && (
-              <span>{trans.__('shares objects with %1', variable.shared_with.join(', '))}</span>
+              <span>
+                {trans.__('shares objects with %1', visible(variable.shared_with.join(', ')))}
+              </span>
             )}
           </div>
         </div>

@@ -2,7 +2,7 @@ import { refreshIcon, undoIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { ILayer, ISessionLayers } from '../api/types';
-import { baseName, duration, firstLine, short, size } from '../model/format';
+import { baseName, duration, firstLine, short, size, visible } from '../model/format';
 import { IGraph, IRow, layOut } from '../model/graph';
 import { imageName } from '../model/lists';
 import { FROM_IMAGE } from '../model/selection';
@@ -187,8 +187,12 @@ const LayerRow = React.memo(function LayerRow(props: {
           <code className="cs-Layer-code">{line || trans.__('(no code)')}</code>
           {compared && <span className="cs-Chip">{trans.__('compared')}</span>}
           {layer.tags.map(tag => (
-            <span key={tag} className="cs-Chip cs-mod-tag" title={trans.__('image %1', tag)}>
-              {tag}
+            <span
+              key={tag}
+              className="cs-Chip cs-mod-tag"
+              title={trans.__('image %1', visible(tag))}
+            >
+              {visible(tag)}
             </span>
           ))}
           {row.isHead && <span className="cs-Chip cs-mod-head">{trans.__('head')}</span>}

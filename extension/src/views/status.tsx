@@ -1,7 +1,7 @@
 import { GroupItem, TextItem } from '@jupyterlab/statusbar';
 import * as React from 'react';
 
-import { short } from '../model/format';
+import { short, visible } from '../model/format';
 import { IReadable, useStore } from '../model/store';
 import { useCellstack } from './host';
 import { layersIcon } from './icons';
@@ -21,7 +21,7 @@ export function StatusView(props: {
   }
   const head = layers.data?.head ?? session.head;
   const layer = layers.data?.layers.find(entry => entry.id === head);
-  const image = layers.data?.image?.tags[0] ?? short(session.image);
+  const image = visible(layers.data?.image?.tags[0] ?? short(session.image));
   const where =
     head === null
       ? trans.__('head: image')

@@ -225,7 +225,7 @@ describe('layers', () => {
     expect(screen.getByText('a\\u202e')).toBeTruthy();
     expect(screen.getByText('t\\u202e')).toBeTruthy();
     fireEvent.click(screen.getByRole('tab', { name: /Variables/ }));
-    expect(screen.getAllByText('a\\u202e\\nb')).toHaveLength(2);
+    expect(screen.getAllByTitle('a\\u202e\\nb')).toHaveLength(2); // name and type, which may be cut
   });
 
   it('are scrolled to head where it goes to one of them, and to a new one where head was seen', async () => {

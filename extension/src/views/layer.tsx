@@ -348,10 +348,16 @@ function Variables(props: {
             {variable.kind && (
               <span className={`cs-File-sign cs-mod-${variable.kind}`}>{SIGN[variable.kind]}</span>
             )}
-            <code>{visible(variable.name)}</code>
-            <span className="cs-muted cs-Variable-type">{visible(variable.type)}</span>
+            <code className="cs-Variable-name" title={visible(variable.name)}>
+              {visible(variable.name)}
+            </code>
+            <span className="cs-muted cs-Variable-type" title={visible(variable.type)}>
+              {visible(variable.type)}
+            </span>
             <span className="cs-spacer" />
-            <span className="cs-muted">{variable.size !== null && size(variable.size)}</span>
+            <span className="cs-muted cs-Variable-size">
+              {variable.size !== null && size(variable.size)}
+            </span>
           </div>
           <div className="cs-Variable-facts">
             {variable.not_carried !== null && (

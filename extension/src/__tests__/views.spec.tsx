@@ -83,6 +83,20 @@ describe('the panel', () => {
     expect(screen.queryByRole('alert')).toBeNull();
   });
 
+  it('says where the layer is that a line of a notebook with another kernel leads to', async () => {
+    const { model } = await show((_, front) => {
+      const cells = [{ status: 'ok' as const, number: 1, container: null, layer: id(1) }];
+      front.current = { ...front.current!, kernel: 'other', kernelName: 'Python 3', cells };
+    });
+    act(() => model.showLayer(id(1)));
+    expect(screen.getByText(/The layer 000000000000 is of a run/)).toBeTruthy();
+    expect(
+      screen.getByText(/The kernel of a.ipynb is “Python 3” now. The layer is in/)
+    ).toBeTruthy();
+    act(() => model.showLayer(id(2)));
+    expect(screen.getByText('a.ipynb has no layers')).toBeTruthy();
+  });
+
   it('says that the server cannot be reached and keeps what it had', async () => {
     const { events } = await show(api => {
       api.allLayers = [layer(1, null)];
@@ -826,9 +840,18 @@ describe('the line under a cell', () => {
       limit: 2 ** 27,
       committed: false
     };
-    await showLine(line({ record: killed, run: 'none', isLate: false }, done));
+    const { front } = await showLine(line({ record: killed, run: 'none', isLate: false }, done));
     expect(screen.getByText('killed at its memory limit of 128 MiB')).toBeTruthy();
-    fireEvent.click(screen.getByRole('button', { name: 'Raise to 256 MiB and run again' }));
+    const button = screen.getByRole('button', { name: 'Raise to 256 MiB and run again' });
+    const ours = front.current!;
+    act(() => front.bring({ ...ours, kernel: 'other' }));
+    expect(button.title).toContain('No Cellstack kernel runs');
+    act(() => front.bring({ ...ours, busy: true }));
+    expect(button.title).toContain('The kernel is busy');
+    fireEvent.click(button);
+    expect(done).toEqual([]);
+    act(() => front.bring(ours));
+    fireEvent.click(button);
     expect(done).toEqual(['raise memory=256m']);
   });
 

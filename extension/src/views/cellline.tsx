@@ -7,7 +7,7 @@ import { IKeptRecord, limitOf } from '../notebook/record';
 import { ICellLine } from '../notebook/lines';
 import { percent } from './containers';
 import { useCellstack } from './host';
-import { Button, Changes, Meter } from './parts';
+import { Button, Changes, Meter, useNoKernel } from './parts';
 
 const NO_HISTORY: History = [];
 
@@ -87,6 +87,12 @@ function Ended(props: {
   const fields = useStore(line.fields);
   const notebook = useStore(model.notebook);
   const outcome = useOutcome(record);
+  const noKernel = useNoKernel();
+  const why =
+    noKernel ??
+    (notebook?.busy
+      ? trans.__('The kernel is busy: the cell can be run again when its cells are done.')
+      : null);
   const raised = raise(record);
   const { layer } = record;
   return (
@@ -142,7 +148,7 @@ function Ended(props: {
         <Button
           kind="accept"
           label={trans.__('Raise to %1 and run again', raised.shown)}
-          disabled={notebook?.kernel !== 'ours' || notebook.busy}
+          why={why}
           onClick={() => line.raiseAndRun(raised.option)}
         />
       )}

@@ -39,7 +39,19 @@ export function LayersView(): React.ReactElement {
     );
   }
   if (notebook.kernel === 'other') {
-    return (
+    const wanted = notebook.cells.find(cell => cell.layer === selection.layer)?.layer;
+    return wanted ? (
+      <Empty
+        icon={layersIcon}
+        title={trans.__('The layer %1 is of a run with another kernel', short(wanted))}
+      >
+        {trans.__(
+          'The kernel of %1 is “%2” now. The layer is in the store: it is shown when the notebook has the kernel “Python (Cellstack)” again.',
+          baseName(notebook.path),
+          notebook.kernelName
+        )}
+      </Empty>
+    ) : (
       <Empty icon={layersIcon} title={trans.__('%1 has no layers', baseName(notebook.path))}>
         {trans.__(
           'Its kernel is “%1”. With the kernel “Python (Cellstack)” each of its cells runs in a container of its own.',

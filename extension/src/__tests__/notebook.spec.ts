@@ -160,7 +160,7 @@ describe('the notebook in front', () => {
     const made = front(panel);
     await settled();
     expect(made.front.current?.cells).toEqual([
-      { status: 'ok', number: 3, container: 'c0ffee', layer: id(2) }
+      { status: 'ok', number: 3, container: 'c0ffee', layer: id(2), reason: '' }
     ]);
     jest.useFakeTimers();
     let told = 0;

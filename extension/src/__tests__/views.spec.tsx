@@ -85,7 +85,9 @@ describe('the panel', () => {
 
   it('says where the layer is that a line of a notebook with another kernel leads to', async () => {
     const { model } = await show((_, front) => {
-      const cells = [{ status: 'ok' as const, number: 1, container: null, layer: id(1) }];
+      const cells = [
+        { status: 'ok' as const, number: 1, container: null, layer: id(1), reason: '' }
+      ];
       front.current = { ...front.current!, kernel: 'other', kernelName: 'Python 3', cells };
     });
     act(() => model.showLayer(id(1)));
@@ -242,6 +244,21 @@ describe('layers', () => {
     expect(screen.getAllByTitle('a\\u202e\\nb')).toHaveLength(2); // name and type, which may be cut
   });
 
+  it('of cells that were interrupted are called so, as under the cell', async () => {
+    await show((api, front) => {
+      api.allLayers = [1, 2].map(n => layer(n, n - 1 || null, { status: 'error' }));
+      const run = { status: 'error' as const, number: 1, container: null };
+      const cells = [
+        { ...run, layer: id(1), reason: 'interrupt' },
+        { ...run, layer: id(2), reason: 'exception' }
+      ];
+      front.current = { ...front.current!, cells };
+    });
+    const [second, first] = screen.getAllByRole('option');
+    expect(second.querySelector('.cs-mod-failed:not(circle)')?.textContent).toBe('error');
+    expect(first.querySelector('.cs-mod-failed:not(circle)')?.textContent).toBe('interrupted');
+  });
+
   it('are scrolled to head where it goes to one of them, and to a new one where head was seen', async () => {
     const scrolled = jest.fn();
     HTMLElement.prototype.scrollTo = scrolled;
@@ -396,7 +413,9 @@ describe('layers', () => {
     const button = screen.getByRole('button', { name: 'Run from here' });
     expect(isOff(button)).toBe(true);
     expect(button.title).toBe('No cell of this notebook has that layer as its result');
-    const cells = [{ status: 'ok' as const, number: 1, container: 'c0ffee', layer: id(1) }];
+    const cells = [
+      { status: 'ok' as const, number: 1, container: 'c0ffee', layer: id(1), reason: '' }
+    ];
     act(() => front.bring({ ...front.current!, cells }));
     expect(isOff(button)).toBe(false);
   });
@@ -539,7 +558,7 @@ describe('containers', () => {
       api.allContainers = [container('c0ffee'), container('abc', { image: 'e'.repeat(64) })];
       front.current = {
         ...front.current!,
-        cells: [{ status: 'error', number: 7, container: 'c0ffee', layer: id(1) }]
+        cells: [{ status: 'error', number: 7, container: 'c0ffee', layer: id(1), reason: '' }]
       };
     });
     await tab('Containers');
@@ -636,7 +655,7 @@ describe('containers', () => {
     fireEvent.click(screen.getByRole('button', { name: 'Terminal' }));
     await act(settled);
     expect(api.calls).toContain('terminal c0ffee');
-    expect(opened).toEqual(['terminal cellstack-1']);
+    expect(opened).toEqual(['terminal cellstack-1 c0ffee']);
 
     api.failure = new ApiError('it has ended', null, 404);
     fireEvent.click(screen.getByRole('button', { name: 'Terminal' }));

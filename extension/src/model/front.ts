@@ -6,6 +6,8 @@ export interface ICellRun {
   readonly number: number | null;
   readonly container: string | null;
   readonly layer: string | null;
+  /** How it ended, as in its record: "interrupt", "exception" and the like. */
+  readonly reason: string;
 }
 
 /**

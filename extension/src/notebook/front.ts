@@ -187,8 +187,8 @@ function runOf(cell: Cell): ICellRun[] {
   if (!record) {
     return [];
   }
-  const { status, number, container, layer } = record;
-  return [{ status, number, container, layer }];
+  const { status, number, container, layer, reason } = record;
+  return [{ status, number, container, layer, reason }];
 }
 
 /**

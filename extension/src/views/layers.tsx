@@ -101,6 +101,9 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
   );
   const nameOf = useImageName(graph.rows.some(row => row.isElsewhere));
   const isOnImage = data.layers.some(entry => entry.id === layer && entry.image === image);
+  const interrupted = new Set(
+    notebook?.cells.filter(cell => cell.reason === 'interrupt').map(cell => cell.layer)
+  );
   const why = useHeadStays();
   const list = React.useRef<IListHandle>(null);
   return (
@@ -160,6 +163,7 @@ function LayerTree(props: { data: ISessionLayers }): React.ReactElement {
               selected={selected}
               compared={row.layer.id === against}
               image={row.isElsewhere && row.layer.image !== null ? nameOf(row.layer.image) : null}
+              interrupted={interrupted.has(row.layer.id)}
             />
           )}
         />
@@ -178,9 +182,11 @@ const LayerRow = React.memo(function LayerRow(props: {
   compared: boolean;
   /** The name of the image that it stands on, where the graph does not lead to that. */
   image: string | null;
+  /** As the notebook has kept: the layer itself knows of an error only. */
+  interrupted: boolean;
 }): React.ReactElement {
   const { trans } = useCellstack();
-  const { row, graph, compared, image } = props;
+  const { row, graph, compared, image, interrupted } = props;
   const { layer } = row;
   const line = firstLine(layer.code);
   return (
@@ -219,10 +225,14 @@ const LayerRow = React.memo(function LayerRow(props: {
           )}
           {image !== null && (
             <span title={trans.__('It stands on another image than head or the next cell')}>
-              {trans.__('on image %1', image)}
+              {trans.__('on image %1', visible(image))}
             </span>
           )}
-          {layer.status === 'error' && <span className="cs-mod-failed">{trans.__('error')}</span>}
+          {layer.status === 'error' && (
+            <span className="cs-mod-failed">
+              {interrupted ? trans.__('interrupted') : trans.__('error')}
+            </span>
+          )}
           <Changes changes={layer.changes} />
           {layer.bytes > 0 && <span>{size(layer.bytes)}</span>}
           {layer.cache === 'hit' ? (

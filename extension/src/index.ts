@@ -1,5 +1,12 @@
 import { ILayoutRestorer, JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { Clipboard, Dialog, ICommandPalette, InputDialog, showDialog } from '@jupyterlab/apputils';
+import {
+  Clipboard,
+  Dialog,
+  ICommandPalette,
+  InputDialog,
+  MainAreaWidget,
+  showDialog
+} from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ServerConnection } from '@jupyterlab/services';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
@@ -71,7 +78,10 @@ function activate(
     get showTerminal() {
       const command = 'terminal:open'; // of JupyterLab's own extension, which may be switched off
       return app.commands.hasCommand(command)
-        ? (name: string) => void app.commands.execute(command, { name })
+        ? (name: string, label: string) =>
+            void app.commands
+              .execute(command, { name })
+              .then((opened?: MainAreaWidget) => opened && keepLabel(opened, label))
         : null;
     },
     askText: async (title, label, text) => {
@@ -152,6 +162,15 @@ function activate(
     model.interests.setVisible(document.visibilityState === 'visible')
   );
   void restoreSelection(model, state);
+}
+
+/** Have a tab say what it is of: a terminal numbers itself once it is connected. */
+function keepLabel({ content }: MainAreaWidget, label: string): void {
+  const keep = (): void => {
+    content.title.label = label;
+  };
+  content.title.changed.connect(keep);
+  keep();
 }
 
 /** Bring back what was selected before a reload, and keep what is selected from now on. */

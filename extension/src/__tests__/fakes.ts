@@ -295,7 +295,7 @@ export async function bench(
   const host: IHost = {
     openFile: (name, path) => opened.push(`${name} ${path}`),
     download: url => opened.push(url),
-    showTerminal: name => opened.push(`terminal ${name}`),
+    showTerminal: (name, label) => opened.push(`terminal ${name} ${label}`),
     askText: async () => 'name:1',
     confirm: async () => true,
     copy: () => undefined

@@ -231,6 +231,13 @@ describe('a difference', () => {
   it('of what is new has added lines only', () => {
     expect(differences('', 'x\n')?.map(line => line.kind)).toEqual(['added']);
   });
+
+  it('says where a newline is missing at the end', () => {
+    const kinds = (before: string, after: string): string[] | undefined =>
+      differences(before, after)?.map(line => line.kind);
+    expect(kinds('b', 'b\n')).toEqual(['deleted', 'end', 'added']);
+    expect(kinds('b\n', 'b')).toEqual(['deleted', 'added', 'end']);
+  });
 });
 
 describe('processes', () => {

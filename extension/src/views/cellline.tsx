@@ -138,7 +138,7 @@ function Ended(props: {
       {isLate && (
         <span
           title={trans.__(
-            'It ran while no page was there to take what it put out, which the kernel has kept'
+            'It ran, or went on, where this page did not see it: the kernel has kept what it put out'
           )}
         >
           {trans.__('brought up to date')}

@@ -82,7 +82,7 @@ function ContainerHead(props: {
   const openTerminal = async (): Promise<void> => {
     const name = await actions.openTerminal(id);
     if (name !== null) {
-      showTerminal?.(name);
+      showTerminal?.(name, short(id));
     }
   };
   // The server refuses to touch one that waits: it is the kernel's, and nothing runs in it.

@@ -59,14 +59,14 @@ export function DifferenceView(props: {
           {trans.__('It can be downloaded from its layer in the panel.')}
         </Empty>
       ) : (
-        <Lines before={data.before ?? ''} after={data.text ?? ''} />
+        <Lines before={data.before ?? ''} after={data.text ?? ''} isWhole={!data.truncated} />
       )}
     </div>
   );
 }
 
 interface ILine {
-  kind: 'added' | 'deleted' | 'same' | 'gap';
+  kind: 'added' | 'deleted' | 'same' | 'gap' | 'end';
   before: number | null;
   after: number | null;
   text: string;
@@ -95,25 +95,37 @@ export function differences(before: string, after: string): ILine[] | null {
         lines.push({ kind: 'deleted', before: old++, after: null, text });
       } else if (line[0] === ' ') {
         lines.push({ kind: 'same', before: old++, after: now++, text });
+      } else {
+        lines.push({ kind: 'end', before: null, after: null, text: '' }); // "\\ No newline at end of file"
       }
     }
   }
   return lines;
 }
 
-const SIGN = { added: '+', deleted: '−', same: ' ', gap: ' ' } as const;
+const SIGN = { added: '+', deleted: '−', same: ' ', gap: ' ', end: ' ' } as const;
 
-function Lines(props: { before: string; after: string }): React.ReactElement {
+function Lines(props: { before: string; after: string; isWhole: boolean }): React.ReactElement {
   const { trans } = useCellstack();
-  const { before, after } = props;
-  const lines = React.useMemo(() => differences(before, after), [before, after]);
+  const { before, after, isWhole } = props;
+  const lines = React.useMemo(
+    // What is cut ends anywhere.
+    () => differences(before, after)?.filter(line => isWhole || line.kind !== 'end') ?? null,
+    [before, after, isWhole]
+  );
   if (lines === null) {
     return <Empty title={trans.__('Too much is different to be shown')} />;
   }
   if (lines.length === 0) {
     return <Empty title={trans.__('No line is different')} />;
   }
-  const kinds = { added: trans.__('added'), deleted: trans.__('deleted'), same: '', gap: '' };
+  const kinds = {
+    added: trans.__('added'),
+    deleted: trans.__('deleted'),
+    same: '',
+    gap: '',
+    end: ''
+  };
   return (
     <div className="cs-Difference" tabIndex={0} role="group" aria-label={trans.__('Changed lines')}>
       <table>
@@ -126,7 +138,9 @@ function Lines(props: { before: string; after: string }): React.ReactElement {
                 <span aria-hidden="true">{SIGN[line.kind]}</span>
                 <span className="cs-visuallyHidden">{kinds[line.kind]}</span>
               </td>
-              <td className="cs-Difference-text">{line.text}</td>
+              <td className="cs-Difference-text">
+                {line.kind === 'end' ? trans.__('(no newline at the end)') : line.text}
+              </td>
             </tr>
           ))}
         </tbody>

@@ -13,8 +13,8 @@ export interface IHost {
   openFile(layer: string, path: string, from: string | null): void;
   /** Save what lies behind a URL of the server. */
   download(url: string): void;
-  /** Show one of Jupyter's terminals; null where JupyterLab has none. */
-  showTerminal: ((name: string) => void) | null;
+  /** Show one of Jupyter's terminals, with what its tab says; null where JupyterLab has none. */
+  showTerminal: ((name: string, label: string) => void) | null;
   /** Ask for a line of text; null when the person gives none. */
   askText(title: string, label: string, value: string): Promise<string | null>;
   /** Ask whether to do what cannot be undone. */

@@ -231,6 +231,20 @@ def test_a_container_is_paused_and_goes_on(lab: Lab) -> None:
     expect(lab.line(0)).not_to_have_class(re.compile("cs-mod-running"))
 
 
+def test_a_terminal_inside_has_the_id_of_its_container_on_its_tab(lab: Lab) -> None:
+    lab.write("inside.ipynb", COUNTS.format(name="to be entered"))
+    lab.open("inside.ipynb")
+    lab.start(0)
+    _select_running(lab, "to be entered")
+    container = lab.panel.locator(".cs-Head-id").text_content() or ""
+    lab.button("Terminal").click()
+    tab = lab.page.locator(".lm-DockPanel .lm-TabBar-tab.lm-mod-current").filter(has_text=container)
+    expect(tab).to_be_visible()
+    expect(lab.page.locator(".jp-Terminal .xterm-screen")).to_be_visible()
+    expect(tab).to_be_visible()
+    lab.button("Kill").click()
+
+
 def test_limits_are_changed_by_the_keyboard_and_wrong_ones_are_not_taken(lab: Lab) -> None:
     lab.write("form.ipynb", COUNTS.format(name="to be changed"))
     lab.open("form.ipynb")

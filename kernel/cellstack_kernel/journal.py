@@ -2,7 +2,8 @@
 
 A cell is a file of JSON lines, `sessions/<id>/outputs/<kernel>-<number>.jsonl`: what was asked, its outputs in order,
 how it ended. <kernel> is when the kernel began, as the next one may count from 1 again. Lines are written half a second
-after they came, and at the end; a cell without an end runs still, or was ended.
+after they came, and at the end; a cell without an end runs still, or was ended. What a cell has cleared or replaced is
+left in its file until that is as much as is kept at most: a progress bar would have it written anew each time.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from cellstack_kernel.runs import FrontEnd, Outcome, Request
 
 FOLDER = "outputs"
 MAX_CELLS = 200  # the newest
 MAX_BYTES = 8 * 2**20  # of the outputs of one cell
+LINE_BYTES = 100  # of a line besides its output, about
 FLUSH_SECONDS = 0.5
 KEPT = ("stream", "display_data", "update_display_data", "execute_result", "error", "clear_output")
 _FILE = re.compile(r"([0-9a-f]+)-(\d{6,})\.jsonl")
+_Line = dict[str, Any]
 Output = tuple[str, dict[str, Any], dict[str, Any]]  # message type, content, metadata
 
 
@@ -99,11 +102,22 @@ class Journal:
         found = await asyncio.to_thread(read, self.session, is_wanted)
         return [replace(entry, runs=_runs(entry, running)) for entry in found]
 
-    def write(self, number: int, text: str, *, new: bool) -> None:
-        """Add text to what is kept of a cell; when it is new, let go of the oldest."""
+    def write(self, number: int, lines: list[_Line], *, new: bool, compact: bool) -> None:
+        """Add lines to what is kept of a cell; when it is new, let go of the oldest.
+
+        compact: leave out what the cell does not show any more, of what is there, too.
+        """
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        with open(f"{self.folder}/{self._kernel}-{number:06}.jsonl", "w" if new else "a", encoding="utf-8") as file:
-            file.write(text)
+        path = f"{self.folder}/{self._kernel}-{number:06}.jsonl"
+        if compact and not new:
+            with open(path, encoding="utf-8") as file:
+                lines = _shown(list(_lines(file.read())) + lines)
+            with open(f"{path}.new", "w", encoding="utf-8") as file:
+                file.writelines(f"{json.dumps(line)}\n" for line in lines)
+            os.replace(f"{path}.new", path)  # whoever reads has the one or the other
+            return
+        with open(path, "w" if new else "a", encoding="utf-8") as file:
+            file.writelines(f"{json.dumps(line)}\n" for line in lines)
         if new:
             for _, match in _files(self.folder)[:-MAX_CELLS]:
                 os.unlink(f"{self.folder}/{match[0]}")
@@ -117,7 +131,7 @@ class Journaled:
         self._front = front
         self._number = request.number
         self.request = request.parent.get("shell", {}).get("header", {}).get("msg_id")
-        self._lines: list[dict[str, Any]] = [
+        self._lines: list[_Line] = [  # that are not written yet
             {
                 "number": request.number,
                 "cell_id": request.cell_id,
@@ -128,6 +142,11 @@ class Journaled:
         self._is_new = True
         self._has_ended = False
         self._size = self._left_out = 0
+        self._count = 0  # of the outputs that `_size` is of
+        self._garbage = 0  # bytes of lines with what is not shown any more
+        self._must_compact = False
+        self._clears_next = False
+        self._updates: dict[str, int] = {}  # how long the last one of each display is
         self._order = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         journal.open[request.number] = self
@@ -136,15 +155,46 @@ class Journaled:
     def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
         """Take one output."""
         self._front.publish(msg_type, content, **parts)
-        if msg_type not in KEPT:
-            return
+        if msg_type in KEPT:
+            self._take(msg_type, content, parts.get("metadata") or {})
+
+    def _take(self, msg_type: str, content: dict[str, Any], metadata: dict[str, Any]) -> None:
+        line = {"type": msg_type, "content": content, "metadata": metadata}
         size = len(content["text"] if msg_type == "stream" else json.dumps(content))
-        if self._size + size > MAX_BYTES:
-            self._left_out += size
-            return
-        self._size += size
-        self._lines.append({"type": msg_type, "content": content, "metadata": parts.get("metadata") or {}})
+        if msg_type == "clear_output":
+            if self._clears_next and content.get("wait"):
+                return  # so it will
+            self._clears_next = bool(content.get("wait"))
+            if not self._clears_next:
+                self._clear()
+            self._garbage += size + LINE_BYTES
+        else:
+            if self._clears_next and msg_type != "update_display_data":
+                self._clear()
+            display = _display(line) if msg_type == "update_display_data" else None
+            before = 0 if display is None else self._updates.get(display, 0)
+            if self._size - before + size > MAX_BYTES:
+                self._left_out += size
+                return
+            self._size += size - before
+            if before:
+                self._garbage += before + LINE_BYTES
+            else:
+                self._count += 1
+            if display is not None:
+                self._updates[display] = size
+        self._lines.append(line)
+        if self._garbage > MAX_BYTES:
+            self._lines = _shown(self._lines)
+            self._garbage = 0
+            self._must_compact = True
         self._later()
+
+    def _clear(self) -> None:
+        self._garbage += self._size + self._count * LINE_BYTES
+        self._size = self._count = self._left_out = 0
+        self._updates.clear()
+        self._clears_next = False
 
     async def ask(self, prompt: str, *, password: bool) -> str | None:
         """Ask the person."""
@@ -176,11 +226,11 @@ class Journaled:
         async with self._order:
             lines, self._lines = self._lines, []
             new, self._is_new = self._is_new, False
+            compact, self._must_compact = self._must_compact, False
             has_ended = self._has_ended
-            text = "".join(f"{json.dumps(line)}\n" for line in lines)
-            if text:
+            if lines:
                 with contextlib.suppress(OSError):  # a full disk: front ends that are there have had it
-                    await asyncio.to_thread(self._journal.write, self._number, text, new=new)
+                    await asyncio.to_thread(self._journal.write, self._number, lines, new=new, compact=compact)
             if has_ended and self._journal.open.get(self._number) is self:
                 del self._journal.open[self._number]
 
@@ -221,6 +271,43 @@ def _files(folder: str) -> list[tuple[float, re.Match[str]]]:
 def _stream(output: Output) -> str | None:
     kind, content, _ = output
     return str(content.get("name")) if kind == "stream" else None
+
+
+def _lines(text: str) -> Iterator[_Line]:
+    """Yield the lines of a file, up to one that was cut off."""
+    with contextlib.suppress(ValueError):
+        yield from map(json.loads, text.splitlines())
+
+
+def _display(line: _Line) -> str | None:
+    transient = line["content"].get("transient")
+    return str(transient["display_id"]) if isinstance(transient, dict) and "display_id" in transient else None
+
+
+def _shown(lines: list[_Line]) -> list[_Line]:
+    """Return the lines without outputs that were cleared, and without updates that others have followed.
+
+    The last `clear_output` stays: there may be lines before these which it clears, too.
+    """
+    begin = 0
+    waits: int | None = None
+    updates: dict[str | None, int] = {}
+    for place, line in enumerate(lines):
+        kind = line.get("type")
+        if kind == "clear_output" and line["content"].get("wait"):
+            waits = place
+        elif kind == "clear_output":
+            begin, waits = place, None
+        elif kind == "update_display_data":
+            updates[_display(line)] = place
+        elif kind is not None and waits is not None:
+            begin, waits = waits, None
+    last = set(updates.values())
+    return [
+        line
+        for place, line in enumerate(lines)
+        if "type" not in line or (place >= begin and (line["type"] != "update_display_data" or place in last))
+    ]
 
 
 def _entry(text: str, written: float) -> Entry | None:

@@ -12,7 +12,14 @@ import { FakeCell, FakeKernel, FakePanel, FakeTracker, FakeWidget } from './note
 
 const ran: [string, number][] = [];
 
-jest.mock('@jupyterlab/cells', () => ({ CodeCell: jest.requireActual('./notebook').FakeCell }));
+jest.mock('@jupyterlab/cells', () => {
+  const { OutputAreaModel } = jest.requireActual('@jupyterlab/outputarea');
+  const createOutputArea = (options: object): object => new OutputAreaModel(options);
+  return {
+    CodeCell: jest.requireActual('./notebook').FakeCell,
+    CodeCellModel: { defaultContentFactory: { createOutputArea } }
+  };
+});
 jest.mock('@jupyterlab/notebook', () => ({
   NotebookActions: {
     run: async (content: { activeCellIndex: number }) => {
@@ -343,10 +350,10 @@ describe('lines under cells', () => {
     ].map((kept, index) => ({ ...kept, number: kept.number + index }));
     const { cells, lines: shown } = await lines(kernel);
     await settled();
-    expect(cells[0].model.outputs.all).toEqual(outputs);
+    expect(cells[0].model.outputs.toJSON()).toEqual(outputs);
     expect(cells[0].model.executionCount).toBe(3);
     expect(shown.get('a')?.state.value).toMatchObject({ run: 'none', record: { layer: id(1) } });
-    expect(cells[1].model.outputs.all).toEqual([]);
+    expect(cells[1].model.outputs.toJSON()).toEqual([]);
     expect(cells[1].model.executionCount).toBeNull();
   });
 
@@ -359,15 +366,47 @@ describe('lines under cells', () => {
     await settled();
     expect(cells[0].model.executionState).toBe('running');
     expect(shown.get('a')?.state.value.run).toBe('on');
-    expect(cells[0].model.outputs.all).toEqual(said('1'));
+    expect(cells[0].model.outputs.toJSON()).toEqual(said('1'));
     kernel.kept = [
       { ...run, runs: false, outputs: said('12'), record: RECORD } as (typeof kernel.kept)[0]
     ];
     kernel.putsOut('gone');
     await new Promise(resolve => setTimeout(resolve, 600)); // it is asked for twice a second
-    expect(cells[0].model.outputs.all).toEqual(said('12'));
+    expect(cells[0].model.outputs.toJSON()).toEqual(said('12'));
     expect(cells[0].model.executionState).toBe('idle');
     expect(shown.get('a')?.state.value.run).toBe('none');
+  });
+
+  it('show lines that are written over as the page does that sees them come', async () => {
+    const kernel = new FakeKernel('k1');
+    const said = (text: string): object[] => [{ output_type: 'stream', name: 'stdout', text }];
+    const run = { cell_id: 'a', code: 'x = 1', request: 'gone', number: 3, runs: true };
+    kernel.kept = [{ ...run, outputs: said('10%') } as (typeof kernel.kept)[0]];
+    const { cells } = await lines(kernel);
+    await settled();
+    let changes = 0;
+    cells[0].model.outputs.changed.connect(() => (changes += 1));
+    kernel.kept = [{ ...run, outputs: said('10%\r20%\r30\b5%') } as (typeof kernel.kept)[0]];
+    for (let times = 0; times < 2; times += 1) {
+      kernel.putsOut('gone');
+      await new Promise(resolve => setTimeout(resolve, 600)); // it is asked for twice a second
+    }
+    expect(cells[0].model.outputs.toJSON()).toEqual(said('35%'));
+    expect(changes).toBe(1);
+  });
+
+  it('take another output where one was cleared', async () => {
+    const kernel = new FakeKernel('k1');
+    const text = { output_type: 'stream', name: 'stdout', text: 'said' };
+    const shown = { output_type: 'display_data', data: { 'text/plain': 'shown' }, metadata: {} };
+    const run = { cell_id: 'a', code: 'x = 1', request: 'gone', number: 3, runs: true };
+    kernel.kept = [{ ...run, outputs: [text] } as (typeof kernel.kept)[0]];
+    const { cells } = await lines(kernel);
+    await settled();
+    kernel.kept = [{ ...run, outputs: [shown, text] } as (typeof kernel.kept)[0]];
+    kernel.putsOut('gone');
+    await new Promise(resolve => setTimeout(resolve, 600)); // it is asked for twice a second
+    expect(cells[0].model.outputs.toJSON()).toEqual([shown, text]);
   });
 
   it('bring what a lost connection has dropped, though the reply comes before it is found', async () => {
@@ -380,7 +419,7 @@ describe('lines under cells', () => {
     kernel.connectionStatusChanged.emit('connected');
     kernel.replies('r1', RECORD);
     await settled();
-    expect(cells[0].model.outputs.all).toEqual(outputs);
+    expect(cells[0].model.outputs.toJSON()).toEqual(outputs);
   });
 
   it('are not there for another kernel', async () => {

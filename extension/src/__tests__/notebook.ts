@@ -1,3 +1,4 @@
+import { OutputAreaModel } from '@jupyterlab/outputarea';
 import { IDisposable } from '@lumino/disposable';
 import { Signal } from '@lumino/signaling';
 
@@ -135,7 +136,7 @@ class FakeCellModel {
       this._code = code;
     }
   };
-  readonly outputs = new FakeOutputs();
+  readonly outputs = new OutputAreaModel();
   executionCount: number | null = null;
   executionState = 'idle';
   trusted = false;
@@ -159,31 +160,6 @@ class FakeCellModel {
   deleteMetadata(_: string): void {
     this._metadata = undefined;
     this.metadataChanged.emit();
-  }
-}
-
-/** Stands for the outputs of a cell. */
-class FakeOutputs {
-  all: object[] = [];
-
-  get length(): number {
-    return this.all.length;
-  }
-
-  add(output: object): void {
-    this.all.push(output);
-  }
-
-  get(index: number): { toJSON(): object } {
-    return { toJSON: () => this.all[index] };
-  }
-
-  set(index: number, output: object): void {
-    this.all[index] = output;
-  }
-
-  fromJSON(outputs: object[]): void {
-    this.all = [...outputs];
   }
 }
 

@@ -1,4 +1,4 @@
-import { CodeCell, ICodeCellModel } from '@jupyterlab/cells';
+import { CodeCell, CodeCellModel, ICodeCellModel } from '@jupyterlab/cells';
 import { NotebookPanel } from '@jupyterlab/notebook';
 import { Kernel, KernelMessage } from '@jupyterlab/services';
 import { JSONExt } from '@lumino/coreutils';
@@ -283,12 +283,17 @@ export class CatchUp implements IDisposable {
 
 /** Make a cell's outputs what they are to be, and touch only those that differ; returns whether any did. */
 export function bring(model: Outputs, outputs: Output[]): boolean {
-  if (model.length > outputs.length) {
-    model.fromJSON(outputs);
+  const held = outputs.map(asHeld);
+  // A model knows what it has added last, and joins text to that: what takes its place has to be of its kind.
+  const isOther = held.some(
+    (output, index) => index < model.length && kindOf(model.get(index).toJSON()) !== kindOf(output)
+  );
+  if (model.length > held.length || isOther) {
+    model.fromJSON(held);
     return true;
   }
   let isNew = false;
-  outputs.forEach((output, index) => {
+  held.forEach((output, index) => {
     if (index >= model.length) {
       model.add(output);
       isNew = true;
@@ -298,4 +303,19 @@ export function bring(model: Outputs, outputs: Output[]): boolean {
     }
   });
   return isNew;
+}
+
+/** Return an output as a model holds it: carriage returns and backspaces are carried out when text is added to one. */
+function asHeld(output: Output): Output {
+  if (output.output_type !== 'stream') {
+    return output;
+  }
+  const model = CodeCellModel.defaultContentFactory.createOutputArea({ values: [output] });
+  const [held] = model.toJSON();
+  model.dispose();
+  return held;
+}
+
+function kindOf(output: Output): string {
+  return `${output.output_type} ${String(output.name ?? '')}`;
 }

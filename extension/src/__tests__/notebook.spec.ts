@@ -244,8 +244,12 @@ describe('lines under cells', () => {
     all: CellLines;
   }
 
-  async function lines(kernel = new FakeKernel('k1'), metadata?: object): Promise<ILines> {
-    const cells = [new FakeCell('a', metadata, 'x = 1'), new FakeCell('b', undefined, 'y = 2')];
+  async function lines(
+    kernel = new FakeKernel('k1'),
+    metadata?: object,
+    code = 'y = 2'
+  ): Promise<ILines> {
+    const cells = [new FakeCell('a', metadata, 'x = 1'), new FakeCell('b', undefined, code)];
     const panel = new FakePanel(kernel, cells);
     const shown = new Map<string, ICellLine>();
     const isShown = new Store(true);
@@ -355,6 +359,23 @@ describe('lines under cells', () => {
     expect(shown.get('a')?.state.value).toMatchObject({ run: 'none', record: { layer: id(1) } });
     expect(cells[1].model.outputs.toJSON()).toEqual([]);
     expect(cells[1].model.executionCount).toBeNull();
+  });
+
+  it('find a cell by its code where its id is another since, if no other cell has it', async () => {
+    const kernel = new FakeKernel('k1');
+    const outputs = [{ output_type: 'stream', name: 'stdout', text: 'said' }];
+    const run = { cell_id: 'before', code: 'x = 1', request: 'gone', number: 3, record: RECORD };
+    kernel.kept = [{ ...run, runs: false, outputs } as (typeof kernel.kept)[0]];
+    const { cells, lines: shown } = await lines(kernel);
+    await settled();
+    expect(cells[0].model.outputs.toJSON()).toEqual(outputs);
+    expect(shown.get('a')?.state.value).toMatchObject({ record: { layer: id(1) } });
+
+    const other = new FakeKernel('k2');
+    other.kept = [{ ...run, runs: false, outputs } as (typeof kernel.kept)[0]];
+    const twice = await lines(other, undefined, 'x = 1');
+    await settled();
+    expect(twice.cells.map(cell => cell.model.outputs.length)).toEqual([0, 0]);
   });
 
   it('follow a run that another page has begun, until it is over', async () => {

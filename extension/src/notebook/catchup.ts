@@ -42,6 +42,8 @@ interface IAsks {
 /** The cells of the notebook that is brought up to date. */
 export interface ICells {
   cell(id: string): CodeCell | undefined;
+  /** All that have this code. */
+  withCode(code: string): CodeCell[];
   setRuns(id: string, runs: boolean): void;
   /** Show how a run ended that this page has not seen. */
   keep(id: string, record: IRecord | null): void;
@@ -159,9 +161,9 @@ export class CatchUp implements IDisposable {
     }
     const { cells, time } = await this._ask({ since: this._since });
     this._since = time;
-    const found = cells.filter(
-      ({ request }) => !this._known.has(request) && !this._own.has(request)
-    );
+    const found = cells
+      .filter(({ request }) => !this._known.has(request) && !this._own.has(request))
+      .map(kept => ({ ...kept, cell_id: this._idOf(kept) }));
     for (const kept of found) {
       this._known.add(kept.request);
       this._newest.set(kept.cell_id, kept.request);
@@ -201,14 +203,14 @@ export class CatchUp implements IDisposable {
   private async _bring(wanted: IKept): Promise<void> {
     const { cells } = await this._ask({ number: wanted.number });
     const kept = cells.find(entry => entry.request === wanted.request);
-    const model = kept && this._cellOf(kept)?.model;
+    const model = kept && this._cellOf(wanted)?.model;
     if (kept && model) {
       // A person has run it, and JupyterLab trusts what a person runs.
       model.trusted = true;
       const isNew = bring(model.outputs, kept.outputs ?? []);
       if (!kept.runs && (isNew || model.executionCount !== kept.number)) {
         model.executionCount = kept.number;
-        this._cells.keep(kept.cell_id, kept.record ?? null);
+        this._cells.keep(wanted.cell_id, kept.record ?? null);
       }
     }
     if (!kept?.runs && this._running.delete(wanted.request)) {
@@ -236,6 +238,12 @@ export class CatchUp implements IDisposable {
     const cell = this._isDisposed ? undefined : this._cells.cell(kept.cell_id);
     const isNewest = this._newest.get(kept.cell_id) === kept.request;
     return isNewest && cell?.model.sharedModel.getSource() === kept.code ? cell : undefined;
+  }
+
+  /** Return the id of its cell: another one since the page was loaded where the file has none (before nbformat 4.5). */
+  private _idOf(kept: IKept): string {
+    const [same, ...more] = this._cells.withCode(kept.code);
+    return this._cells.cell(kept.cell_id) || !same || more.length ? kept.cell_id : same.model.id;
   }
 
   /** Ask the kernel, on the channel that it answers while a cell runs. */

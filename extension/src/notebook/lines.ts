@@ -199,6 +199,11 @@ class NotebookLines implements IDisposable {
   private _newCatchUp(kernel: Kernel.IKernelConnection): CatchUp {
     return new CatchUp(this._panel, kernel, {
       cell: id => this._cell(id),
+      withCode: code =>
+        this._panel.content.widgets.filter(
+          (cell): cell is CodeCell =>
+            cell instanceof CodeCell && cell.model.sharedModel.getSource() === code
+        ),
       setRuns: (id, runs) => this._lineOf(id)?.setRun(runs ? 'on' : 'none'),
       keep: (id, record) => this._keep(id, record, true),
       fail: error => this._host.fail(error)

@@ -4,6 +4,9 @@ A cell is a file of JSON lines, `sessions/<id>/outputs/<kernel>-<number>.jsonl`:
 how it ended. <kernel> is when the kernel began, as the next one may count from 1 again. Lines are written half a second
 after they came, and at the end; a cell without an end runs still, or was ended. What a cell has cleared or replaced is
 left in its file until that is as much as is kept at most: a progress bar would have it written anew each time.
+
+An update of a display is kept with the cells that show it, also when they have ended. Which these are is known of cells
+that this kernel has run, not of those before it was restarted.
 """
 
 from __future__ import annotations
@@ -40,7 +43,9 @@ class Entry:
 
     request: the id of the message that asked for it. written: when its last line was, in seconds since 1970.
     status: of its reply, None when there was none. record: the cell's record. left_out: bytes of outputs that were
-    too many. runs: whether it runs now, as far as its kernel says so.
+    too many. runs: whether it runs now, as far as its kernel says so. ended: when it did; what it shows may have been
+    updated since. updates: the other cells whose displays it has updated, their requests by their numbers, as far as
+    its kernel says so.
     """
 
     number: int
@@ -52,7 +57,9 @@ class Entry:
     status: str | None = None
     record: dict[str, Any] | None = None
     left_out: int = 0
+    ended: float | None = None
     runs: bool = False
+    updates: dict[int, str | None] = field(default_factory=dict)
 
     def shown(self) -> list[Output]:
         """Return the outputs, text of one stream that follows itself as one, and a word on what was left out."""
@@ -80,11 +87,21 @@ class Journal:
         self.folder = f"{session}/{FOLDER}"
         self.chore = chore
         self._kernel = f"{time.time_ns() // 1000:x}"
-        self.open: dict[int, Journaled] = {}  # cells that run, or whose end is not written yet, by their number
+        self.open: dict[int, Journaled] = {}  # cells that run, or of which not all is written yet, by their number
+        self._newest: dict[str | int, Journaled] = {}  # by their cells' ids: the runs whose outputs cells still show
 
     def of(self, request: Request, front: FrontEnd) -> Journaled:
         """Return a front end that passes on what a cell puts out, and keeps it."""
-        return Journaled(self, request, front)
+        cell = request.cell_id or request.number
+        self._newest.pop(cell, None)
+        self._newest[cell] = Journaled(self, request, front)
+        if len(self._newest) > MAX_CELLS:
+            del self._newest[next(iter(self._newest))]
+        return self._newest[cell]
+
+    def showing(self, display: str | None) -> list[Journaled]:
+        """Return the cells that show a display."""
+        return [journaled for journaled in self._newest.values() if display in journaled.displays]
 
     async def entries(self, *, since: float = 0.0, number: int | None = None) -> list[Entry]:
         """Return what is kept, up to the last output that was published.
@@ -100,7 +117,8 @@ class Journal:
             return of == number if number is not None else written > since or (kernel == self._kernel and of in running)
 
         found = await asyncio.to_thread(read, self.session, is_wanted)
-        return [replace(entry, runs=_runs(entry, running)) for entry in found]
+        updates = {journaled.request: dict(journaled.updates) for journaled in self._newest.values()}
+        return [replace(entry, runs=_runs(entry, running), updates=updates.get(entry.request, {})) for entry in found]
 
     def write(self, number: int, lines: list[_Line], *, new: bool, compact: bool) -> None:
         """Add lines to what is kept of a cell; when it is new, let go of the oldest.
@@ -116,7 +134,8 @@ class Journal:
                 file.writelines(f"{json.dumps(line)}\n" for line in lines)
             os.replace(f"{path}.new", path)  # whoever reads has the one or the other
             return
-        with open(path, "w" if new else "a", encoding="utf-8") as file:
+        with open(path, "w" if new else "r+", encoding="utf-8") as file:  # not one that was let go of meanwhile
+            file.seek(0, os.SEEK_END)
             file.writelines(f"{json.dumps(line)}\n" for line in lines)
         if new:
             for _, match in _files(self.folder)[:-MAX_CELLS]:
@@ -124,12 +143,16 @@ class Journal:
 
 
 class Journaled:
-    """The front end of one cell, whose outputs are kept. request: the id of the message that asked for it."""
+    """The front end of one cell, whose outputs are kept.
+
+    request: the id of the message that asked for it. displays: those that it shows, by their ids, with the length of
+    their last update. updates: the other cells whose displays it has updated, their requests by their numbers.
+    """
 
     def __init__(self, journal: Journal, request: Request, front: FrontEnd) -> None:
         self._journal = journal
         self._front = front
-        self._number = request.number
+        self.number = request.number
         self.request = request.parent.get("shell", {}).get("header", {}).get("msg_id")
         self._lines: list[_Line] = [  # that are not written yet
             {
@@ -146,7 +169,8 @@ class Journaled:
         self._garbage = 0  # bytes of lines with what is not shown any more
         self._must_compact = False
         self._clears_next = False
-        self._updates: dict[str, int] = {}  # how long the last one of each display is
+        self.displays: dict[str, int] = {}
+        self.updates: dict[int, str | None] = {}
         self._order = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         journal.open[request.number] = self
@@ -155,13 +179,19 @@ class Journaled:
     def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
         """Take one output."""
         self._front.publish(msg_type, content, **parts)
-        if msg_type in KEPT:
-            self._take(msg_type, content, parts.get("metadata") or {})
+        line = {"type": msg_type, "content": content, "metadata": parts.get("metadata") or {}}
+        if msg_type == "update_display_data":
+            for journaled in self._journal.showing(_display(line)):
+                journaled.update(line)
+                if journaled is not self:
+                    self.updates[journaled.number] = journaled.request
+        elif msg_type in KEPT:
+            self._take(line)
 
-    def _take(self, msg_type: str, content: dict[str, Any], metadata: dict[str, Any]) -> None:
-        line = {"type": msg_type, "content": content, "metadata": metadata}
-        size = len(content["text"] if msg_type == "stream" else json.dumps(content))
-        if msg_type == "clear_output":
+    def _take(self, line: _Line) -> None:
+        kind, content = line["type"], line["content"]
+        size = len(content["text"] if kind == "stream" else json.dumps(content))
+        if kind == "clear_output":
             if self._clears_next and content.get("wait"):
                 return  # so it will
             self._clears_next = bool(content.get("wait"))
@@ -169,21 +199,36 @@ class Journaled:
                 self._clear()
             self._garbage += size + LINE_BYTES
         else:
-            if self._clears_next and msg_type != "update_display_data":
+            if self._clears_next:
                 self._clear()
-            display = _display(line) if msg_type == "update_display_data" else None
-            before = 0 if display is None else self._updates.get(display, 0)
-            if self._size - before + size > MAX_BYTES:
+            if self._size + size > MAX_BYTES:
                 self._left_out += size
                 return
-            self._size += size - before
-            if before:
-                self._garbage += before + LINE_BYTES
-            else:
-                self._count += 1
+            self._size += size
+            self._count += 1
+            display = _display(line)
             if display is not None:
-                self._updates[display] = size
+                self.displays.setdefault(display, 0)
+        self._add(line)
+
+    def update(self, line: _Line) -> None:
+        """Take the update of a display that the cell shows."""
+        display = str(_display(line))
+        size, before = len(json.dumps(line["content"])), self.displays[display]
+        if self._size - before + size > MAX_BYTES:
+            self._left_out += size
+            return
+        self.displays[display] = size
+        self._size += size - before
+        if before:
+            self._garbage += before + LINE_BYTES
+        else:
+            self._count += 1
+        self._add(line)
+
+    def _add(self, line: _Line) -> None:
         self._lines.append(line)
+        self._journal.open[self.number] = self
         if self._garbage > MAX_BYTES:
             self._lines = _shown(self._lines)
             self._garbage = 0
@@ -193,7 +238,7 @@ class Journaled:
     def _clear(self) -> None:
         self._garbage += self._size + self._count * LINE_BYTES
         self._size = self._count = self._left_out = 0
-        self._updates.clear()
+        self.displays.clear()
         self._clears_next = False
 
     async def ask(self, prompt: str, *, password: bool) -> str | None:
@@ -207,7 +252,7 @@ class Journaled:
     def end(self, outcome: Outcome | None) -> None:
         """Take down how the cell ended; None when it has no reply of its own."""
         status, record = ("error", None) if outcome is None else (outcome.content["status"], outcome.record)
-        self._lines.append({"status": status, "record": record, "left_out": self._left_out})
+        self._lines.append({"status": status, "record": record, "left_out": self._left_out, "time": time.time()})
         self._has_ended = True
         if self._timer is not None:
             self._timer.cancel()
@@ -230,9 +275,9 @@ class Journaled:
             has_ended = self._has_ended
             if lines:
                 with contextlib.suppress(OSError):  # a full disk: front ends that are there have had it
-                    await asyncio.to_thread(self._journal.write, self._number, lines, new=new, compact=compact)
-            if has_ended and self._journal.open.get(self._number) is self:
-                del self._journal.open[self._number]
+                    await asyncio.to_thread(self._journal.write, self.number, lines, new=new, compact=compact)
+            if has_ended and not self._lines and self._journal.open.get(self.number) is self:
+                del self._journal.open[self.number]
 
 
 def read(session: str, is_wanted: Callable[[str, int, float], bool] = lambda *_: True) -> list[Entry]:
@@ -280,8 +325,8 @@ def _lines(text: str) -> Iterator[_Line]:
 
 
 def _display(line: _Line) -> str | None:
-    transient = line["content"].get("transient")
-    return str(transient["display_id"]) if isinstance(transient, dict) and "display_id" in transient else None
+    display = line["content"].get("transient", {}).get("display_id")
+    return None if display is None else str(display)
 
 
 def _shown(lines: list[_Line]) -> list[_Line]:
@@ -323,6 +368,7 @@ def _entry(text: str, written: float) -> Entry | None:
             elif "status" in data:
                 end = {"status": str(data["status"]), "left_out": int(data["left_out"])}
                 end["record"] = data.get("record") and dict(data["record"])
+                end["ended"] = data.get("time") and float(data["time"])
             else:
                 outputs.append((str(data["type"]), dict(data["content"]), dict(data["metadata"])))
     return Entry(**head, written=written, outputs=outputs, **end) if head else None

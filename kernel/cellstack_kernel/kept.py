@@ -23,9 +23,9 @@ CLOCK_SECONDS = 1.0  # by which the clock of files may be behind
 async def outputs_content(journal: Journal, *, since: float, number: int | None, **_: Any) -> dict[str, Any]:
     """Return the content of the reply: {"status", "cells", "time"}, with each cell's newest run after `since`.
 
-    A cell is {"cell_id", "number", "code", "request", "status", "runs"}; of a single `number` it has "outputs" (as in
-    nbformat 4) and "record", too. Cells without an id are left out: no front end could find them. time: what to ask
-    for the next time.
+    A cell is {"cell_id", "number", "code", "request", "status", "runs", "ended"}; of a single `number` it has "outputs"
+    (as in nbformat 4), "record", and "updates", too: {"number", "request"} of each other cell whose displays it has
+    updated. Cells without an id are left out: no front end could find them. time: what to ask for the next time.
     """
     asked = time.time() - CLOCK_SECONDS
     entries = await journal.entries(since=since, number=number)
@@ -38,7 +38,7 @@ async def outputs_content(journal: Journal, *, since: float, number: int | None,
 
 
 def _summary(entry: Entry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in ("cell_id", "number", "code", "request", "status", "runs")}
+    return {name: getattr(entry, name) for name in ("cell_id", "number", "code", "request", "status", "runs", "ended")}
 
 
 def _whole(entry: Entry) -> dict[str, Any]:
@@ -53,4 +53,5 @@ def _whole(entry: Entry) -> dict[str, Any]:
     recorder.begin(0)
     for kind, content, metadata in entry.shown():
         recorder.publish(kind, content, metadata=metadata)
-    return {**_summary(entry), "outputs": node.cells[0].outputs, "record": entry.record}
+    updates = [{"number": number, "request": request} for number, request in entry.updates.items()]
+    return {**_summary(entry), "outputs": node.cells[0].outputs, "record": entry.record, "updates": updates}

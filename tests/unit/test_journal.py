@@ -173,3 +173,33 @@ def test_other_outputs_stay_where_they_are_beside_a_display_that_is_updated(kern
         assert (before, frame[:3], other, after) == ("before", "19 ", "other", "after")
 
     ended(work())
+
+
+def test_an_update_is_kept_with_the_cell_that_shows_the_display(kernel: Kernel) -> None:
+    async def work() -> None:
+        first = await kernel.run(text("before"), shown("start"), cell_id="a")
+        [before] = (await outputs_content(kernel.journal, since=0.0, number=None))["cells"]
+        frames = [update(f"{number} ".ljust(LIMIT // 3, ".")) for number in range(20)]
+        second = await kernel.run(*frames, update("nobody shows it", "e"), cell_id="b")
+        assert (await kernel.outputs(first))[1].startswith("19 ")
+        assert kernel.size < 4 * LIMIT
+        answer = await kernel.answer(second)
+        assert answer["outputs"] == []
+        assert answer["updates"] == [{"number": first, "request": "request 1"}]
+        again = (await outputs_content(kernel.journal, since=0.0, number=None))["cells"]
+        assert [cell["ended"] for cell in again if cell["number"] == first] == [before["ended"]]
+
+    ended(work())
+
+
+def test_a_display_that_is_not_shown_any_more_is_not_updated(kernel: Kernel) -> None:
+    async def work() -> None:
+        await kernel.run(shown("old"), cell_id="a")
+        new = await kernel.run(shown("cleared"), clear(), text("left"), cell_id="a")
+        last = await kernel.run(update("new"), cell_id="b")
+        assert (await kernel.answer(last))["updates"] == []
+        assert (await kernel.outputs(new)) == ["left"]
+        listed = (await outputs_content(kernel.journal, since=0.0, number=None))["cells"]
+        assert {cell["cell_id"]: cell["number"] for cell in listed} == {"a": new, "b": last}
+
+    ended(work())

@@ -398,6 +398,53 @@ describe('lines under cells', () => {
     expect(shown.get('a')?.state.value.run).toBe('none');
   });
 
+  it('show what a run of another page has made of displays of other cells, where they are still', async () => {
+    const kernel = new FakeKernel('k1');
+    const shows = (text: string): object => ({
+      output_type: 'display_data',
+      data: { 'text/plain': text },
+      metadata: {}
+    });
+    const first = { cell_id: 'a', code: 'x = 1', request: 'r1', number: 1, runs: false, ended: 1 };
+    const second = { cell_id: 'b', code: 'y = 2', request: 'gone', number: 2, runs: true };
+    const keep = (text: string): void => {
+      const updates = [{ number: 1, request: 'r1' }];
+      const kept: object[] = [
+        { ...first, outputs: [shows(text)] },
+        { ...second, ended: null, outputs: [], updates }
+      ];
+      kernel.kept = kept as typeof kernel.kept;
+    };
+    keep('one');
+    const { cells } = await lines(kernel);
+    await settled();
+    expect(cells[0].model.outputs.toJSON()).toEqual([shows('one')]);
+    keep('two');
+    kernel.putsOut('gone');
+    await new Promise(resolve => setTimeout(resolve, 600)); // it is asked for twice a second
+    expect(cells[0].model.outputs.toJSON()).toEqual([shows('two')]);
+    cells[0].model.clear();
+    keep('three');
+    kernel.putsOut('gone');
+    await new Promise(resolve => setTimeout(resolve, 600));
+    expect(cells[0].model.outputs.toJSON()).toEqual([]);
+  });
+
+  it('stay as they were saved, but for displays that were updated since', async () => {
+    const { kernel, cells } = await lines();
+    const shown = { output_type: 'display_data', data: { 'text/plain': 'new' }, metadata: {} };
+    const run = { runs: false, ended: 1, outputs: [shown] }; // it asks for what is later than 2
+    const kept: object[] = [
+      { ...run, cell_id: 'a', code: 'x = 1', request: 'r1', number: 1 },
+      { ...run, cell_id: 'b', code: 'y = 2', request: 'r2', number: 2 }
+    ];
+    kernel.kept = kept as typeof kernel.kept;
+    cells[1].model.outputs.add({ ...shown, data: { 'text/plain': 'old' } });
+    kernel.connectionStatusChanged.emit('connected');
+    await settled();
+    expect(cells.map(cell => cell.model.outputs.toJSON())).toEqual([[], [shown]]);
+  });
+
   it('show lines that are written over as the page does that sees them come', async () => {
     const kernel = new FakeKernel('k1');
     const said = (text: string): object[] => [{ output_type: 'stream', name: 'stdout', text }];

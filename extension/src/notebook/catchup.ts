@@ -13,7 +13,7 @@ type Output = ReturnType<Outputs['toJSON']>[number];
 /** At most so often is a running cell asked for. */
 const PAUSE = 500; // milliseconds
 
-/** What the kernel has kept of a cell's newest run; `outputs` and `record` when it was asked for that run. */
+/** What the kernel has kept of a cell's newest run; from `outputs` on when it was asked for that run. */
 export interface IKept {
   cell_id: string;
   number: number;
@@ -21,8 +21,12 @@ export interface IKept {
   /** The id of the request that ran the cell. */
   request: string;
   runs: boolean;
+  /** Seconds since 1970; displays that it shows may have been updated since. */
+  ended: number | null;
   outputs?: Output[];
   record?: IRecord | null;
+  /** The other cells whose displays it has updated. */
+  updates?: Pick<IKept, 'number' | 'request'>[];
 }
 
 /** What the kernel answers. time: runs that are written to from then on may not be in it, seconds since 1970. */
@@ -159,7 +163,8 @@ export class CatchUp implements IDisposable {
     if (this._since === null) {
       return;
     }
-    const { cells, time } = await this._ask({ since: this._since });
+    const since = this._since;
+    const { cells, time } = await this._ask({ since });
     this._since = time;
     const found = cells
       .filter(({ request }) => !this._known.has(request) && !this._own.has(request))
@@ -175,7 +180,9 @@ export class CatchUp implements IDisposable {
       }
     }
     for (const kept of found) {
-      if (this._cellOf(kept)) {
+      if (kept.ended !== null && kept.ended < since) {
+        await this._update(kept);
+      } else if (this._cellOf(kept)) {
         await (kept.runs ? this._follow(kept) : this._bring(kept));
       }
     }
@@ -201,8 +208,7 @@ export class CatchUp implements IDisposable {
   }
 
   private async _bring(wanted: IKept): Promise<void> {
-    const { cells } = await this._ask({ number: wanted.number });
-    const kept = cells.find(entry => entry.request === wanted.request);
+    const kept = await this._whole(wanted);
     const model = kept && this._cellOf(wanted)?.model;
     if (kept && model) {
       // A person has run it, and JupyterLab trusts what a person runs.
@@ -213,12 +219,33 @@ export class CatchUp implements IDisposable {
         this._cells.keep(wanted.cell_id, kept.record ?? null);
       }
     }
+    for (const other of kept?.updates ?? []) {
+      await this._update(other);
+    }
     if (!kept?.runs && this._running.delete(wanted.request)) {
       this._stop(wanted);
     } else {
       this._brought.add(wanted.request);
       this._show(wanted.request);
     }
+  }
+
+  /** Bring up to date what another cell has updated of a run's displays, where they are shown still. */
+  private async _update(wanted: Pick<IKept, 'number' | 'request'>): Promise<void> {
+    const found = await this._whole(wanted);
+    if (found) {
+      const kept = { ...found, cell_id: this._idOf(found) };
+      this._newest.set(kept.cell_id, this._newest.get(kept.cell_id) ?? kept.request);
+      const outputs = this._cellOf(kept)?.model.outputs;
+      if (outputs && kept.outputs?.length === outputs.length) {
+        bring(outputs, kept.outputs);
+      }
+    }
+  }
+
+  private async _whole(wanted: Pick<IKept, 'number' | 'request'>): Promise<IKept | undefined> {
+    const { cells } = await this._ask({ number: wanted.number });
+    return cells.find(({ request }) => request === wanted.request);
   }
 
   private _stop(kept: IKept): void {

@@ -455,13 +455,13 @@ class CellstackKernel(Kernel):
         self.session.send(stream, "usage_reply", content, parent, ident)
 
     async def outputs_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        """Tell a front end that was away what cells have put out meanwhile, and ask it what one of them asks."""
+        """Tell a front end that was away what cells have put out meanwhile, and what one of them asks."""
         notebook = await self._notebook()
         assert notebook.journal is not None
         content = await outputs_content(notebook.journal, **parent["content"])
-        self.session.send(stream, "cellstack_outputs_reply", content, parent, ident)
         if parent["content"]["number"] is None:
-            self.questions.looks(ident)
+            content["question"] = self.questions.looks(ident)
+        self.session.send(stream, "cellstack_outputs_reply", content, parent, ident)
 
     async def create_subshell_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         """Make a subshell, whose cells run beside the notebook's."""

@@ -1,10 +1,13 @@
-"""Questions to the person: `input_request` on the stdin channel, one at a time."""
+"""Questions to the person: `input_request` on the stdin channel, one at a time.
+
+Several pages may show one question, and a page may have missed it. One that looks on is told the open question in the
+answer to what it asks about outputs, and by `cellstack_question_over` that another page has answered it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -14,13 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A question that has no answer yet. told: the clients that have been asked."""
-
-    content: dict[str, Any]
-    parent: dict[str, Any]
-    told: list[list[bytes]] = field(default_factory=list)
+MAX_LOOKING = 100  # clients; those of pages that are gone are not told from the others
 
 
 class Questions:
@@ -32,13 +29,14 @@ class Questions:
         self._log = log
         self._waiting: zmq.asyncio.Socket | None = None
         self._lock = asyncio.Lock()
-        self._asked: _Asked | None = None
-        self._looking: list[bytes] = []  # the client that came last
+        self._asked: dict[str, Any] | None = None  # the message
+        self._over: set[str] = set()  # the ids of messages that want no answer any more
+        self._looking: list[list[bytes]] = []  # clients, the one that came last at the end
 
     async def ask(self, prompt: str, idents: Sequence[bytes], parent: dict[str, Any], *, password: bool) -> str:
         """Ask the client that sent `parent`, and the one that looks on, and return the first answer.
 
-        Whoever does not want it any more cancels this.
+        Whoever does not want it any more cancels this. An answer that says what it answers counts for nothing else.
         """
         if self._waiting is None:
             self._waiting = zmq.asyncio.Socket.shadow(self._socket)
@@ -46,37 +44,45 @@ class Questions:
             with contextlib.suppress(zmq.Again):
                 while True:  # answers to questions that were given up
                     self._socket.recv_multipart(zmq.NOBLOCK)
-            self._asked = _Asked({"prompt": prompt, "password": password}, parent)
+            asked = self._session.msg("input_request", {"prompt": prompt, "password": password}, parent)
+            self._asked = asked
+            answered: list[bytes] = []
             try:
-                self._tell(list(idents))
-                if self._looking:
-                    self._tell(self._looking)
-                while (answer := self._answer(await self._waiting.recv_multipart())) is None:
-                    pass
+                for told in [list(idents), *[last for last in self._looking[-1:] if last != list(idents)]]:
+                    self._session.send(self._socket, dict(asked), ident=told)  # which adds to it
+                while True:
+                    answered, answer = self._answer(await self._waiting.recv_multipart())
+                    if answer is not None:
+                        return answer
             finally:
                 self._asked = None
-            return answer
+                self._over.add(asked["header"]["msg_id"])
+                content = {"question": asked["header"]["msg_id"]}
+                for told in self._looking:
+                    if told != answered:
+                        self._session.send(self._socket, "cellstack_question_over", content, parent, ident=told)
 
-    def looks(self, idents: Sequence[bytes]) -> None:
-        """Have a client asked, too, what another one is asked: the page of that one may be gone."""
-        self._looking = list(idents)
-        self._tell(self._looking)
+    def looks(self, idents: Sequence[bytes]) -> dict[str, Any] | None:
+        """Return the question that is open: the page that was asked may be gone. This client is asked the next ones."""
+        client = list(idents)
+        self._looking = [*[other for other in self._looking if other != client][1 - MAX_LOOKING :], client]
+        return self._asked
 
-    def _tell(self, idents: list[bytes]) -> None:
-        asked = self._asked
-        if asked is not None and idents not in asked.told:
-            asked.told.append(idents)
-            self._session.send(self._socket, "input_request", asked.content, asked.parent, ident=idents)
-
-    def _answer(self, frames: list[bytes]) -> str | None:
+    def _answer(self, frames: list[bytes]) -> tuple[list[bytes], str | None]:
+        """Return who has answered, and the answer; None when it is none to what is asked now."""
+        idents: list[bytes] = []
         try:
-            _, parts = self._session.feed_identities(frames)
+            idents, parts = self._session.feed_identities(frames)
             message = self._session.deserialize(parts)
             value = message["content"]["value"]
+            question = message["parent_header"].get("msg_id")  # which not every client says
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             self._log.warning("an answer that is none was dropped: %s", error)
-            return None
+            return idents, None
         if message["header"].get("msg_type") != "input_reply" or not isinstance(value, str):
             self._log.warning("an answer that is none was dropped")
-            return None
-        return value
+            return idents, None
+        if question in self._over:
+            self._log.warning("an answer to a question that was over was dropped")
+            return idents, None
+        return idents, value

@@ -15,7 +15,7 @@ from tests.kernels import control
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.kernels import Running
@@ -110,29 +110,76 @@ def test_a_front_end_is_told_of_a_running_cell_all_that_it_has_put_out(kernel: R
     assert control(kernel, "cellstack_outputs_request", {"since": before})["cells"] == []
 
 
-def test_a_front_end_that_comes_later_is_asked_what_a_cell_asks(kernel: Running) -> None:
+def look(client: Any) -> Any:
+    """Ask for outputs as a page does that is loaded or connected anew; return the question that is open."""
+    sent = client.session.msg("cellstack_outputs_request", {"since": 0.0})
+    client.control_channel.send(sent)
+    while (reply := client.get_control_msg(timeout=60))["parent_header"].get("msg_id") != sent["header"]["msg_id"]:
+        pass
+    return reply["content"]["question"]
+
+
+def answer(client: Any, value: str, question: Any) -> None:
+    """Answer as JupyterLab does, which says what."""
+    client.stdin_channel.send(client.session.msg("input_reply", {"value": value}, parent=question))
+
+
+def asked(client: Any) -> tuple[str, str]:
+    """Return what the client is sent about questions next."""
+    message = client.get_stdin_msg(timeout=60)
+    return message["msg_type"], message["content"].get("prompt") or message["content"]["question"]
+
+
+@pytest.fixture
+def later(kernel: Running) -> Iterator[Any]:
+    """Return a client of its own session, as another page has one."""
+    client: Any = BlockingKernelClient(connection_file=kernel.manager.connection_file)
+    client.load_connection_file()
+    client.start_channels()
+    yield client
+    client.stop_channels()
+
+
+def test_a_front_end_that_comes_later_is_told_what_a_cell_asks(kernel: Running, later: Any) -> None:
     request = kernel.client.execute("input('one? ') + input('two? ')", allow_stdin=True)
-    assert kernel.client.get_stdin_msg(timeout=60)["content"]["prompt"] == "one? "
-    later: Any = BlockingKernelClient(connection_file=kernel.manager.connection_file)
-    later.load_connection_file()  # of its own session, as another page has one
-    later.start_channels()
-    try:
-        for _ in range(2):  # it is asked once, however often it looks
-            later.control_channel.send(later.session.msg("cellstack_outputs_request", {"since": 0.0}))
-            later.get_control_msg(timeout=60)
-        asked = later.get_stdin_msg(timeout=60)
-        assert (asked["content"]["prompt"], asked["parent_header"]["msg_id"]) == ("one? ", request)
-        later.input("first ")
-        assert later.get_stdin_msg(timeout=60)["content"]["prompt"] == "two? "
-        later.input("second")
-        while (reply := kernel.client.get_shell_msg(timeout=60))["parent_header"].get("msg_id") != request:
-            pass
-        assert reply["content"]["status"] == "ok"
-        assert not later.stdin_channel.msg_ready()
-    finally:
-        later.stop_channels()
-    assert [kernel.client.get_stdin_msg(timeout=60)["content"]["prompt"]] == ["two? "]  # which was answered elsewhere
+    kernel.client.get_stdin_msg(timeout=60)
+    for _ in range(2):  # however often it looks, as it may have lost the answer
+        question = look(later)
+        assert (question["content"]["prompt"], question["parent_header"]["msg_id"]) == ("one? ", request)
+    later.input("first ")
+    assert asked(later) == ("input_request", "two? ")
+    later.input("second")
+    while (reply := kernel.client.get_shell_msg(timeout=60))["parent_header"].get("msg_id") != request:
+        pass
+    assert reply["content"]["status"] == "ok"
+    assert look(later) is None
+    assert not later.stdin_channel.msg_ready()
+    assert asked(kernel.client) == ("input_request", "two? ")
+    assert not kernel.client.stdin_channel.msg_ready()  # it has not looked on, and knows no other message
     assert kernel.run("_")[1] == ["'first second'"]
+
+
+def test_an_answer_counts_for_the_question_that_it_is_to(kernel: Running, later: Any) -> None:
+    look(kernel.client)
+    kernel.client.execute("input('one? ') + input('two? ')", allow_stdin=True)
+    one = kernel.client.get_stdin_msg(timeout=60)
+    answer(later, "first ", look(later))
+    assert asked(kernel.client) == ("cellstack_question_over", one["header"]["msg_id"])
+    two = kernel.client.get_stdin_msg(timeout=60)
+    answer(kernel.client, "late", one)
+    answer(kernel.client, "second", two)
+    assert asked(later) == ("input_request", "two? ")
+    assert asked(later) == ("cellstack_question_over", two["header"]["msg_id"])
+    assert kernel.run("_")[1] == ["'first second'"]
+
+
+def test_a_question_that_is_given_up_is_over(kernel: Running) -> None:
+    look(kernel.client)
+    request = kernel.client.execute("input('one? ')", allow_stdin=True)
+    one = kernel.client.get_stdin_msg(timeout=60)
+    kernel.manager.interrupt_kernel()
+    assert asked(kernel.client) == ("cellstack_question_over", one["header"]["msg_id"])
+    status(kernel, request)
 
 
 def test_a_kernel_that_was_restarted_tells_of_the_newest_run_of_a_cell(kernel: Running) -> None:

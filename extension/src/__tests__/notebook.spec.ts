@@ -477,6 +477,60 @@ describe('lines under cells', () => {
     expect(cells[0].model.outputs.toJSON()).toEqual([shown, text]);
   });
 
+  const asks = (cell: FakeCell): string[] =>
+    cell.outputArea.widgets.map(({ question }) => question.content.prompt);
+
+  function running(kernel: FakeKernel, request: string): void {
+    const run = { cell_id: 'a', code: 'x = 1', request, number: 3, runs: true, outputs: [] };
+    kernel.kept = [run as (typeof kernel.kept)[0]];
+  }
+
+  it('show what a cell asks that another page has run, until it has an answer from somewhere', async () => {
+    const kernel = new FakeKernel('k1');
+    running(kernel, 'gone');
+    kernel.asksFor('gone', 'one?');
+    const { cells } = await lines(kernel);
+    await settled();
+    kernel.asksFor('gone', 'one?'); // it may come twice
+    expect(asks(cells[0])).toEqual(['one?']);
+    cells[0].outputArea.widgets[0].answer('yes');
+    expect(kernel.replied).toEqual([[{ status: 'ok', value: 'yes' }, kernel.question!.header]]);
+    kernel.asksFor('gone', 'two?');
+    expect(asks(cells[0])).toEqual(['two?']);
+    kernel.isAnswered();
+    expect(asks(cells[0])).toEqual([]);
+  });
+
+  it('ask what a lost connection has dropped, also for the own request of the page, and once', async () => {
+    const { kernel, cells } = await lines();
+    kernel.requests('a', 'r1');
+    kernel.asksFor('r1', 'one?', kernel.clientId, false);
+    running(kernel, 'r1');
+    for (let times = 0; times < 2; times += 1) {
+      kernel.connectionStatusChanged.emit('connected');
+      await settled();
+      expect(asks(cells[0])).toEqual(['one?']);
+    }
+    kernel.asksFor('r1', 'two?', kernel.clientId, false); // the other was answered meanwhile
+    kernel.connectionStatusChanged.emit('connected');
+    await settled();
+    expect(asks(cells[0])).toEqual(['two?']);
+  });
+
+  it('take away the box of the page itself when another one has answered, and let cells be run', async () => {
+    const { kernel, cells } = await lines();
+    kernel.requests('a', 'r1');
+    kernel.asksFor('r1', 'one?', kernel.clientId);
+    cells[0].outputArea.onInputRequest(kernel.question!, kernel); // which JupyterLab does
+    kernel.hasPendingInput = true;
+    kernel.connectionStatusChanged.emit('connected');
+    await settled();
+    expect(asks(cells[0])).toEqual(['one?']);
+    kernel.isAnswered();
+    expect(asks(cells[0])).toEqual([]);
+    expect(kernel.hasPendingInput).toBe(false);
+  });
+
   it('bring what a lost connection has dropped, though the reply comes before it is found', async () => {
     const { kernel, cells } = await lines();
     kernel.requests('a', 'r1');

@@ -9,6 +9,9 @@ export class FakeKernel {
   readonly iopubMessage = new Signal<this, object>(this);
   readonly statusChanged = new Signal<this, string>(this);
   readonly clientId = 'this page';
+  hasPendingInput = false;
+  /** What it asks now. */
+  question: IQuestion | null = null;
   readonly username = '';
   /** What it has kept of cells that have run while no page was there. */
   kept: { request: string; number: number }[] = [];
@@ -56,7 +59,8 @@ export class FakeKernel {
     const cells = this.kept.filter(
       ({ number }) => content.number === undefined || content.number === number
     );
-    return { done: Promise.resolve({ content: { status: 'ok', time: 2, cells } }) };
+    const answer = { status: 'ok', time: 2, cells, question: this.question };
+    return { done: Promise.resolve({ content: answer }) };
   }
 
   /** Something that another page's request has put out goes by. */
@@ -65,6 +69,34 @@ export class FakeKernel {
       header: { msg_type: 'stream' },
       parent_header: { msg_id: request, session: 'another page' }
     });
+  }
+
+  sendInputReply(content: object, parent: object): void {
+    this.replied.push([content, parent]);
+  }
+
+  /** It asks for a request, of this page or another one; told: whether this page gets to know. */
+  asksFor(request: string, prompt: string, session = 'another page', told = true): void {
+    this.question = {
+      header: { msg_type: 'input_request', msg_id: prompt },
+      parent_header: { msg_id: request, session },
+      content: { prompt, password: false }
+    };
+    if (told) {
+      this.anyMessage.emit({ direction: 'recv', msg: { channel: 'stdin', ...this.question } });
+    }
+  }
+
+  /** Another page has answered. */
+  isAnswered(): void {
+    const { header, parent_header } = this.question!;
+    const msg = {
+      header: { msg_type: 'cellstack_question_over', msg_id: 'over' },
+      parent_header,
+      content: { question: header.msg_id }
+    };
+    this.question = null;
+    this.anyMessage.emit({ direction: 'recv', msg });
   }
 
   /** A front end sends the request of a cell. */
@@ -109,6 +141,13 @@ export class FakeCell {
   readonly ready = Promise.resolve();
   readonly added: object[] = [];
   readonly layout = { addWidget: (widget: object) => this.added.push(widget) };
+  /** Boxes for answers are all that it shows. */
+  readonly outputArea = {
+    widgets: [] as FakeBox[],
+    onInputRequest: (question: IQuestion, future: IAnswers): void => {
+      this.outputArea.widgets.push(new FakeBox(this, question, future));
+    }
+  };
   isDisposed = false;
 
   constructor(id: string, metadata: unknown = undefined, code = '') {
@@ -117,6 +156,39 @@ export class FakeCell {
 
   isPlaceholder(): boolean {
     return false;
+  }
+}
+
+/** What a kernel asks, as its messages are. */
+export interface IQuestion {
+  header: { msg_type: string; msg_id: string };
+  parent_header: { msg_id: string; session: string };
+  content: { prompt: string; password: boolean };
+}
+
+interface IAnswers {
+  sendInputReply(content: object, parent: object): void;
+}
+
+/** Stands for JupyterLab's box for an answer. */
+class FakeBox {
+  constructor(
+    private readonly _cell: FakeCell,
+    readonly question: IQuestion,
+    private readonly _future: IAnswers
+  ) {}
+
+  answer(value: string): void {
+    this._future.sendInputReply({ status: 'ok', value }, this.question.header);
+  }
+
+  hasClass(name: string): boolean {
+    return name === 'jp-OutputArea-stdin-item';
+  }
+
+  dispose(): void {
+    const { outputArea } = this._cell;
+    outputArea.widgets = outputArea.widgets.filter(box => box !== this);
   }
 }
 

@@ -3,12 +3,18 @@ import { NotebookPanel } from '@jupyterlab/notebook';
 import { Kernel, KernelMessage } from '@jupyterlab/services';
 import { JSONExt } from '@lumino/coreutils';
 import { IDisposable } from '@lumino/disposable';
-import { Widget } from '@lumino/widgets';
 
 import { IRecord } from '../api/types';
 
 type Outputs = ICodeCellModel['outputs'];
 type Output = ReturnType<Outputs['toJSON']>[number];
+
+/** What the kernel sends when a question has been answered by another page, or given up. */
+const OVER = 'cellstack_question_over';
+
+/** The classes of JupyterLab's box for an answer, and of one that has been answered there. */
+const BOX = 'jp-OutputArea-stdin-item';
+const BOX_ANSWERED = 'jp-OutputArea-stdin-hiding';
 
 /** At most so often is a running cell asked for. */
 const PAUSE = 500; // milliseconds
@@ -33,6 +39,8 @@ export interface IKept {
 interface IAnswer {
   cells: IKept[];
   time: number;
+  /** What is asked of the person now, when this was asked for all cells. */
+  question?: KernelMessage.IInputRequestMsg | null;
 }
 
 /** What an output area does with a question; JupyterLab calls it for requests of the page only. */
@@ -106,6 +114,7 @@ export class CatchUp implements IDisposable {
 
   /** Take note that a run that this page has asked for is over; all of it has come if the connection has held. */
   answered(request: string): void {
+    this._asked.delete(request);
     if (this._own.delete(request)) {
       this._known.add(request);
     }
@@ -130,15 +139,32 @@ export class CatchUp implements IDisposable {
     }
   }
 
-  /** The kernel asks who looks what a cell asks that another page has run. */
+  /** The kernel asks who looks what a cell asks that another page has run, and says when a question is over. */
   private _onAnyMessage(_: Kernel.IKernelConnection, args: Kernel.IAnyMessageArgs): void {
     const { direction, msg } = args;
     if (direction === 'recv' && KernelMessage.isInputRequestMsg(msg as KernelMessage.IMessage)) {
       const question = msg as KernelMessage.IInputRequestMsg;
-      const { msg_id, session } = question.parent_header as KernelMessage.IHeader;
-      if (session !== this._kernel.clientId) {
-        this._questions.set(msg_id, question);
-        this._show(msg_id);
+      const { session } = question.parent_header as KernelMessage.IHeader;
+      this._onQuestion(question, session === this._kernel.clientId);
+    } else if (direction === 'recv' && (msg.header.msg_type as string) === OVER) {
+      const { msg_id } = msg.parent_header as KernelMessage.IHeader;
+      const { question } = msg.content as unknown as { question: string };
+      if (this._asked.get(msg_id) === question) {
+        this._close(msg_id);
+        this._kernel.hasPendingInput = false; // JupyterLab would run nothing before it is answered here
+      }
+    }
+  }
+
+  /** Take what a cell asks, once. isShown: JupyterLab shows what requests of this page ask. */
+  private _onQuestion(question: KernelMessage.IInputRequestMsg, isShown: boolean): void {
+    const request = (question.parent_header as KernelMessage.IHeader).msg_id;
+    if (this._asked.get(request) !== question.header.msg_id) {
+      this._close(request); // what it has asked before has its answer
+      this._asked.set(request, question.header.msg_id);
+      if (!isShown) {
+        this._questions.set(request, question);
+        this._show(request);
       }
     }
   }
@@ -150,12 +176,22 @@ export class CatchUp implements IDisposable {
     const cell = kept && this._cellOf(kept);
     if (question && cell) {
       this._questions.delete(request);
-      this._shown.get(request)?.dispose();
-      const area = cell.outputArea;
-      (area as unknown as IAsks).onInputRequest(question, {
+      (cell.outputArea as unknown as IAsks).onInputRequest(question, {
         sendInputReply: (content, parent) => this._kernel.sendInputReply(content, parent)
       });
-      this._shown.set(request, area.widgets[area.widgets.length - 1]);
+    }
+  }
+
+  /** Take away the box in which nobody can answer any more what a request has asked. */
+  private _close(request: string): void {
+    this._questions.delete(request);
+    this._asked.delete(request);
+    const [id] = [...this._newest].find(([, newest]) => newest === request) ?? [''];
+    for (const widget of [...(this._cells.cell(id)?.outputArea.widgets ?? [])]) {
+      // One that was answered here keeps the focus for a moment, and goes by itself.
+      if (widget.hasClass(BOX) && !widget.hasClass(BOX_ANSWERED)) {
+        widget.dispose();
+      }
     }
   }
 
@@ -164,7 +200,7 @@ export class CatchUp implements IDisposable {
       return;
     }
     const since = this._since;
-    const { cells, time } = await this._ask({ since });
+    const { cells, time, question } = await this._ask({ since });
     this._since = time;
     const found = cells
       .filter(({ request }) => !this._known.has(request) && !this._own.has(request))
@@ -178,6 +214,9 @@ export class CatchUp implements IDisposable {
         cell.model.executionState = 'running';
         this._cells.setRuns(kept.cell_id, true);
       }
+    }
+    if (question) {
+      this._onQuestion(question, false);
     }
     for (const kept of found) {
       if (kept.ended !== null && kept.ended < since) {
@@ -249,9 +288,7 @@ export class CatchUp implements IDisposable {
   }
 
   private _stop(kept: IKept): void {
-    this._shown.get(kept.request)?.dispose(); // another page has answered
-    this._shown.delete(kept.request);
-    this._questions.delete(kept.request);
+    this._close(kept.request);
     this._brought.delete(kept.request);
     const cell = this._cells.cell(kept.cell_id);
     if (cell && this._newest.get(kept.cell_id) === kept.request) {
@@ -300,6 +337,8 @@ export class CatchUp implements IDisposable {
     });
   }
 
+  /** Questions that have come, by the requests that ask. */
+  private _asked = new Map<string, string>();
   private _asking = new Set<string>();
   /** Running cells whose outputs are here. */
   private _brought = new Set<string>();
@@ -309,10 +348,9 @@ export class CatchUp implements IDisposable {
   private _newest = new Map<string, string>();
   /** Requests of this page that have no reply yet. */
   private _own = new Set<string>();
-  /** What running cells ask, until it is shown. */
+  /** What running cells of other pages ask, until it is shown. */
   private _questions = new Map<string, KernelMessage.IInputRequestMsg>();
   private _running = new Map<string, IKept>();
-  private _shown = new Map<string, Widget>();
   private _since: number | null = null;
 }
 

@@ -100,16 +100,21 @@ class Lab:
             dialog.dismiss()
 
     def write(
-        self, name: str, *sources: str, metadata: dict[str, Any] | None = None, kernel: str = "cellstack"
+        self,
+        name: str,
+        *sources: str,
+        metadata: dict[str, Any] | None = None,
+        kernel: str = "cellstack",
+        ids: bool = True,
     ) -> None:
-        """Put a notebook of code cells into the server's folder."""
+        """Put a notebook of code cells into the server's folder; without ids, as before nbformat 4.5."""
         cells: list[dict[str, Any]] = [
-            {"cell_type": "code", "id": f"cell-{i}", "source": source, "metadata": {}}
-            | {"execution_count": None, "outputs": []}
+            {"cell_type": "code", "source": source, "metadata": {}}
+            | {"execution_count": None, "outputs": [], **({"id": f"cell-{i}"} if ids else {})}
             for i, source in enumerate(sources)
         ]
         spec = {"name": kernel, "display_name": kernel, "language": "python"}
-        notebook = {"nbformat": 4, "nbformat_minor": 5, "cells": cells}
+        notebook: dict[str, Any] = {"nbformat": 4, "nbformat_minor": 5 if ids else 4, "cells": cells}
         notebook["metadata"] = {"kernelspec": spec, **({"cellstack": metadata} if metadata else {})}
         (self.server.folder / name).write_text(json.dumps(notebook))
 

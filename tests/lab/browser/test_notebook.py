@@ -6,11 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.lab.browser.conftest import Lab
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.lab.browser.conftest import Lab
 
 expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
 
@@ -214,3 +213,71 @@ def test_a_lost_connection_loses_no_output(lab: Lab) -> None:
     last = int(lab.outputs(1).last.text_content() or "")
     lines = [f"line {i}" for i in range(last + 1)]
     expect(lab.outputs(1).first).to_have_text("\n".join([*lines, ""]))
+
+
+PROGRESS = """import time
+for i in range(1000):
+    print(f'{i} of 1000', end='\\r', flush=True)
+    h.update(f'up to {i}')
+    time.sleep(0.3)"""
+
+
+def test_a_reload_shows_lines_that_are_written_over_and_displays_of_other_cells(lab: Lab) -> None:
+    lab.write("progress.ipynb", "h = display('start', display_id='h')", PROGRESS, ids=False)
+    lab.open("progress.ipynb")
+    lab.run(0)
+    lab.start(1)
+    expect(lab.outputs(1)).to_contain_text("1 of 1000")
+    lab.save()
+    lab.reload("busy")
+    line = re.compile(r"^(\d+) of 1000$")
+    expect(lab.outputs(1)).to_have_text(line)
+    expect(lab.outputs(1)).not_to_have_text(lab.outputs(1).text_content() or "")
+    expect(lab.outputs(1)).to_have_text(line)
+    lab.interrupt()
+    expect(lab.line(1)).to_contain_text("brought up to date")
+    expect(lab.outputs(1).first).to_have_text(line)
+    last = int((lab.outputs(1).first.text_content() or "").split(" ")[0])
+    expect(lab.outputs(0)).to_have_text(re.compile(f"^'up to ({last}|{last - 1})'$"))
+
+
+ASKS = "import time; time.sleep(2); x = input('first? '); y = input('second? '); print(x, y)"
+
+
+def test_a_question_that_a_lost_connection_has_dropped_is_asked(lab: Lab) -> None:
+    lost = lab.can_lose_connection()
+    lab.write("unheard.ipynb", ASKS)
+    lab.open("unheard.ipynb")
+    lab.start(0)
+    expect(lab.cell(0).locator(".jp-InputPrompt")).to_have_text("[*]:")
+    lost.drops = True
+    lab.page.wait_for_timeout(4000)
+    lost.end()
+    prompt = lab.cell(0).locator(".jp-OutputArea-stdin-item:not(.jp-OutputArea-stdin-hiding) .jp-Stdin-prompt")
+    box = lab.cell(0).locator(".jp-OutputArea-stdin-item:not(.jp-OutputArea-stdin-hiding) .jp-Stdin-input")
+    for question, answer in (("first? ", "one"), ("second? ", "two")):
+        expect(prompt).to_have_text(question)
+        box.fill(answer)
+        box.press("Enter")
+    expect(lab.cell(0).locator(".jp-OutputArea")).to_contain_text("one two")
+    expect(box).to_have_count(0)
+
+
+def test_a_question_is_over_in_each_page_when_one_has_answered(lab: Lab) -> None:
+    lab.write("two.ipynb", ASKS, "print('runs')")
+    lab.open("two.ipynb")
+    lab.start(0)
+    other = Lab(lab.page.context.new_page(), lab.server)
+    other.page.goto(f"{lab.server.url}/lab/workspaces/other/tree/two.ipynb?token={lab.server.token}")
+    for question, answer, page in (("first? ", "one", other), ("second? ", "two", lab)):
+        for each in (lab, other):
+            shown = each.cell(0).locator(".jp-OutputArea-stdin-item:not(.jp-OutputArea-stdin-hiding)")
+            expect(shown.locator(".jp-Stdin-prompt")).to_have_text(question)
+        box = page.cell(0).locator(".jp-OutputArea-stdin-item:not(.jp-OutputArea-stdin-hiding) .jp-Stdin-input")
+        box.fill(answer)
+        box.press("Enter")
+    for each in (lab, other):
+        expect(each.cell(0).locator(".jp-OutputArea")).to_contain_text("one two")
+        expect(each.cell(0).locator(".jp-Stdin-input")).to_have_count(0)
+    lab.run(1)
+    expect(lab.outputs(1)).to_have_text("runs\n")

@@ -7,6 +7,8 @@ left in its file until that is as much as is kept at most: a progress bar would 
 
 An update of a display is kept with the cells that show it, also when they have ended. Which these are is known of cells
 that this kernel has run, not of those before it was restarted.
+
+What an Output widget takes is not the cell's, and is not kept: the state of a widget is what front ends make it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from cellstack_kernel.frames import COMM_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -169,6 +173,7 @@ class Journaled:
         self._garbage = 0  # bytes of lines with what is not shown any more
         self._must_compact = False
         self._clears_next = False
+        self._takers: set[str] = set()  # the comms of Output widgets that take what it puts out
         self.displays: dict[str, int] = {}
         self.updates: dict[int, str | None] = {}
         self._order = asyncio.Lock()
@@ -185,8 +190,20 @@ class Journaled:
                 journaled.update(line)
                 if journaled is not self:
                     self.updates[journaled.number] = journaled.request
-        elif msg_type in KEPT:
+        elif msg_type in COMM_TYPES:
+            self._watch(content)
+        elif msg_type in KEPT and not self._takers:
             self._take(line)
+
+    def _watch(self, content: dict[str, Any]) -> None:
+        """Take note of Output widgets that take what a request puts out: it is what their `msg_id` says."""
+        state = content["data"].get("state") if isinstance(content.get("data"), dict) else None
+        if not isinstance(state, dict):
+            return
+        if self.request is not None and state.get("msg_id") == self.request:
+            self._takers.add(content["comm_id"])
+        elif "msg_id" in state:
+            self._takers.discard(content["comm_id"])
 
     def _take(self, line: _Line) -> None:
         kind, content = line["type"], line["content"]

@@ -204,3 +204,24 @@ def test_a_kernel_that_was_restarted_tells_of_the_newest_run_of_a_cell(kernel: R
 def test_an_outputs_request_that_makes_no_sense_is_answered(kernel: Running) -> None:
     assert "since is no number" in control(kernel, "cellstack_outputs_request", {"since": "now"})["evalue"]
     assert control(kernel, "cellstack_outputs_request", {"number": 7})["cells"] == []
+
+
+def test_what_an_output_widget_takes_is_not_shown_as_the_cells_own(kernel: Running) -> None:
+    code = "import ipywidgets\nout = ipywidgets.Output()\nprint('1')\nwith out:\n    print('inside')\nprint('2')"
+    status(kernel, start(kernel, code, "a"))
+    status(kernel, start(kernel, "with out:\n    print('inside')\nprint('3')", "b"))
+    for number, text in ((1, "1\n2\n"), (2, "3\n")):
+        [cell] = control(kernel, "cellstack_outputs_request", {"number": number})["cells"]
+        assert [output["text"] for output in cell["outputs"]] == [text]
+
+
+def test_a_display_is_brought_up_to_date_that_a_later_cell_has_updated(kernel: Running, cellstack: Run) -> None:
+    cells = ["h = display('start', display_id='h')", "h.update('end')"]
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells]), kernel.notebook)
+    status(kernel, start(kernel, cells[0], "a"))
+    status(kernel, start(kernel, cells[1], "b"))
+    [cell] = control(kernel, "cellstack_outputs_request", {"number": 1})["cells"]
+    assert cell["outputs"][0]["data"]["text/plain"] == "'end'"
+    cellstack("outputs", kernel.notebook, "-o", kernel.notebook)
+    [shown] = nbformat.read(kernel.notebook, 4).cells[0].outputs
+    assert shown.data["text/plain"] == "'end'"

@@ -203,3 +203,29 @@ def test_a_display_that_is_not_shown_any_more_is_not_updated(kernel: Kernel) -> 
         assert {cell["cell_id"]: cell["number"] for cell in listed} == {"a": new, "b": last}
 
     ended(work())
+
+
+def test_what_an_output_widget_takes_is_not_the_cells(kernel: Kernel) -> None:
+    def of(comm: str, request: str) -> Publish:
+        return "comm_msg", {"comm_id": comm, "data": {"method": "update", "state": {"msg_id": request}}}
+
+    async def work() -> None:
+        outputs = [
+            text("1 "),
+            ("comm_open", {"comm_id": "w", "data": {"state": {"msg_id": "", "outputs": []}}}),
+            of("w", "request 1"),
+            text("inside "),
+            of("v", "request 1"),
+            of("v", ""),
+            clear(),
+            text("inside "),
+            ("comm_msg", {"comm_id": "w", "data": {"method": "custom"}}),
+            ("comm_msg", {"comm_id": "w", "data": "what a cell says"}),
+            of("w", ""),
+            text("2 "),
+            of("w", "another request"),
+            text("3"),
+        ]
+        assert await kernel.outputs(await kernel.run(*outputs)) == ["1 2 3"]
+
+    ended(work())

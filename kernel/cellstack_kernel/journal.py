@@ -103,6 +103,13 @@ class Journal:
             del self._newest[next(iter(self._newest))]
         return self._newest[cell]
 
+    def close(self, journaled: Journaled) -> None:
+        """Let go of a cell that has ended, all of which is written, as far as no display has to do with it."""
+        if self.open.get(journaled.number) is journaled:
+            del self.open[journaled.number]
+        if not journaled.displays and not journaled.updates:
+            self._newest = {cell: other for cell, other in self._newest.items() if other is not journaled}
+
     def showing(self, display: str | None) -> list[Journaled]:
         """Return the cells that show a display."""
         return [journaled for journaled in self._newest.values() if display in journaled.displays]
@@ -293,8 +300,8 @@ class Journaled:
             if lines:
                 with contextlib.suppress(OSError):  # a full disk: front ends that are there have had it
                     await asyncio.to_thread(self._journal.write, self.number, lines, new=new, compact=compact)
-            if has_ended and not self._lines and self._journal.open.get(self.number) is self:
-                del self._journal.open[self.number]
+            if has_ended and not self._lines:
+                self._journal.close(self)
 
 
 def read(session: str, is_wanted: Callable[[str, int, float], bool] = lambda *_: True) -> list[Entry]:

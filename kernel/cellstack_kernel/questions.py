@@ -16,7 +16,6 @@ import zmq.asyncio
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-
 MAX_LOOKING = 100  # clients; those of pages that are gone are not told from the others
 
 
@@ -82,7 +81,7 @@ class Questions:
         if message["header"].get("msg_type") != "input_reply" or not isinstance(value, str):
             self._log.warning("an answer that is none was dropped")
             return idents, None
-        if question in self._over:
+        if isinstance(question, str) and question in self._over:
             self._log.warning("an answer to a question that was over was dropped")
             return idents, None
         return idents, value

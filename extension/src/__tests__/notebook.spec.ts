@@ -497,6 +497,9 @@ describe('lines under cells', () => {
     expect(kernel.replied).toEqual([[{ status: 'ok', value: 'yes' }, kernel.question!.header]]);
     kernel.asksFor('gone', 'two?');
     expect(asks(cells[0])).toEqual(['two?']);
+    kernel.asksFor('gone', 'one?'); // an answer that was under way
+    expect(asks(cells[0])).toEqual(['two?']);
+    kernel.asksFor('gone', 'two?');
     kernel.isAnswered();
     expect(asks(cells[0])).toEqual([]);
   });

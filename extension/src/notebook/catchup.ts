@@ -149,6 +149,7 @@ export class CatchUp implements IDisposable {
     } else if (direction === 'recv' && (msg.header.msg_type as string) === OVER) {
       const { msg_id } = msg.parent_header as KernelMessage.IHeader;
       const { question } = msg.content as unknown as { question: string };
+      this._heard.add(question);
       if (this._asked.get(msg_id) === question) {
         this._close(msg_id);
         this._kernel.hasPendingInput = false; // JupyterLab would run nothing before it is answered here
@@ -159,7 +160,9 @@ export class CatchUp implements IDisposable {
   /** Take what a cell asks, once. isShown: JupyterLab shows what requests of this page ask. */
   private _onQuestion(question: KernelMessage.IInputRequestMsg, isShown: boolean): void {
     const request = (question.parent_header as KernelMessage.IHeader).msg_id;
-    if (this._asked.get(request) !== question.header.msg_id) {
+    // An answer may come after what was sent later on the other channel: it asks nothing that was asked before.
+    if (!this._heard.has(question.header.msg_id)) {
+      this._heard.add(question.header.msg_id);
       this._close(request); // what it has asked before has its answer
       this._asked.set(request, question.header.msg_id);
       if (!isShown) {
@@ -337,11 +340,13 @@ export class CatchUp implements IDisposable {
     });
   }
 
-  /** Questions that have come, by the requests that ask. */
+  /** The last question that has come, by the request that asks. */
   private _asked = new Map<string, string>();
   private _asking = new Set<string>();
   /** Running cells whose outputs are here. */
   private _brought = new Set<string>();
+  /** Questions that have come or are over. */
+  private _heard = new Set<string>();
   private _isDisposed = false;
   private _known = new Set<string>();
   private _more = new Set<string>();

@@ -3,6 +3,7 @@ import { NotebookPanel } from '@jupyterlab/notebook';
 import { Kernel, KernelMessage } from '@jupyterlab/services';
 import { JSONExt } from '@lumino/coreutils';
 import { IDisposable } from '@lumino/disposable';
+import { Widget } from '@lumino/widgets';
 
 import { IRecord } from '../api/types';
 
@@ -172,15 +173,19 @@ export class CatchUp implements IDisposable {
     }
   }
 
-  /** Show what a running cell asks, below what it has put out. */
+  /** Show what a running cell asks, below what it has put out: again where outputs that were replaced took the box. */
   private _show(request: string): void {
     const question = this._questions.get(request);
     const kept = this._brought.has(request) ? this._running.get(request) : undefined;
     const cell = kept && this._cellOf(kept);
-    if (question && cell) {
-      this._questions.delete(request);
+    if (question && cell && !cell.outputArea.widgets.some(isOpenBox)) {
       (cell.outputArea as unknown as IAsks).onInputRequest(question, {
-        sendInputReply: (content, parent) => this._kernel.sendInputReply(content, parent)
+        sendInputReply: (content, parent) => {
+          if (this._questions.get(request) === question) {
+            this._questions.delete(request);
+          }
+          this._kernel.sendInputReply(content, parent);
+        }
       });
     }
   }
@@ -191,8 +196,7 @@ export class CatchUp implements IDisposable {
     this._asked.delete(request);
     const [id] = [...this._newest].find(([, newest]) => newest === request) ?? [''];
     for (const widget of [...(this._cells.cell(id)?.outputArea.widgets ?? [])]) {
-      // One that was answered here keeps the focus for a moment, and goes by itself.
-      if (widget.hasClass(BOX) && !widget.hasClass(BOX_ANSWERED)) {
+      if (isOpenBox(widget)) {
         widget.dispose();
       }
     }
@@ -396,4 +400,9 @@ function asHeld(output: Output): Output {
 
 function kindOf(output: Output): string {
   return `${output.output_type} ${String(output.name ?? '')}`;
+}
+
+/** Tell whether a box waits for an answer; one that was answered keeps the focus for a moment, and goes by itself. */
+function isOpenBox(widget: Widget): boolean {
+  return widget.hasClass(BOX) && !widget.hasClass(BOX_ANSWERED);
 }

@@ -262,3 +262,23 @@ def test_a_question_that_a_lost_connection_has_dropped_is_asked(lab: Lab) -> Non
         box.press("Enter")
     expect(lab.cell(0).locator(".jp-OutputArea")).to_contain_text("one two")
     expect(box).to_have_count(0)
+
+
+def test_a_question_is_over_in_each_page_when_one_has_answered(lab: Lab) -> None:
+    lab.write("two.ipynb", ASKS, "print('runs')")
+    lab.open("two.ipynb")
+    lab.start(0)
+    other = type(lab)(lab.page.context.new_page(), lab.server)
+    other.page.goto(f"{lab.server.url}/lab/workspaces/other/tree/two.ipynb?token={lab.server.token}")
+    for question, answer, page in (("first? ", "one", other), ("second? ", "two", lab)):
+        for each in (lab, other):
+            shown = each.cell(0).locator(".jp-OutputArea-stdin-item:not(.jp-OutputArea-stdin-hiding)")
+            expect(shown.locator(".jp-Stdin-prompt")).to_have_text(question)
+        box = page.cell(0).locator(".jp-OutputArea-stdin-item:not(.jp-OutputArea-stdin-hiding) .jp-Stdin-input")
+        box.fill(answer)
+        box.press("Enter")
+    for each in (lab, other):
+        expect(each.cell(0).locator(".jp-OutputArea")).to_contain_text("one two")
+        expect(each.cell(0).locator(".jp-Stdin-input")).to_have_count(0)
+    lab.run(1)
+    expect(lab.outputs(1)).to_have_text("runs\n")

@@ -255,11 +255,14 @@ export class CatchUp implements IDisposable {
 
   private async _bring(wanted: IKept): Promise<void> {
     const kept = await this._whole(wanted);
-    const model = kept && this._cellOf(wanted)?.model;
-    if (kept && model) {
+    const cell = kept && this._cellOf(wanted);
+    if (kept && cell) {
+      const { model } = cell;
       // A person has run it, and JupyterLab trusts what a person runs.
       model.trusted = true;
-      const isNew = bring(model.outputs, kept.outputs ?? []);
+      // Who types an answer goes on: what is replaced takes the box along, and more comes when it has its answer.
+      const isAsked = kept.runs && cell.outputArea.widgets.some(isOpenBox);
+      const isNew = bring(model.outputs, kept.outputs ?? [], !isAsked);
       if (!kept.runs && (isNew || model.executionCount !== kept.number)) {
         model.executionCount = kept.number;
         this._cells.keep(wanted.cell_id, kept.record ?? null);
@@ -357,22 +360,28 @@ export class CatchUp implements IDisposable {
   private _newest = new Map<string, string>();
   /** Requests of this page that have no reply yet. */
   private _own = new Set<string>();
-  /** What running cells of other pages ask, until it is shown. */
+  /** What running cells of other pages ask, until it is answered. */
   private _questions = new Map<string, KernelMessage.IInputRequestMsg>();
   private _running = new Map<string, IKept>();
   private _since: number | null = null;
 }
 
-/** Make a cell's outputs what they are to be, and touch only those that differ; returns whether any did. */
-export function bring(model: Outputs, outputs: Output[]): boolean {
+/**
+ * Make a cell's outputs what they are to be, and touch only those that differ; returns whether any did.
+ *
+ * mayReplace: whether all may be taken away and put there anew, where it takes that; else they are left as they are then.
+ */
+export function bring(model: Outputs, outputs: Output[], mayReplace = true): boolean {
   const held = outputs.map(asHeld);
   // A model knows what it has added last, and joins text to that: what takes its place has to be of its kind.
   const isOther = held.some(
     (output, index) => index < model.length && kindOf(model.get(index).toJSON()) !== kindOf(output)
   );
   if (model.length > held.length || isOther) {
-    model.fromJSON(held);
-    return true;
+    if (mayReplace) {
+      model.fromJSON(held);
+    }
+    return mayReplace;
   }
   let isNew = false;
   held.forEach((output, index) => {

@@ -280,7 +280,7 @@ class Cell:
             self._busy = request["type"] == "event" and leftovers.are_there()
         elif loaded:
             self.preferences.save(self._carrier.extra)
-            shell.notices += leftovers.ended_threads()
+            shell.notices += [*leftovers.ended_threads(), *leftovers.ended_programs()]
             _flush_files(self._namespace)
             carried = self._save(request, out_dir)
         shell.notices += self._carrier.notices

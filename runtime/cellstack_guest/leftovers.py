@@ -1,4 +1,4 @@
-"""What code leaves running when it is over: threads, and the tasks and timers of the event loop."""
+"""What code leaves running when it is over: threads, programs, and the tasks and timers of the event loop."""
 
 # mypy: disable-error-code="no-untyped-call"
 # (most of IPython's functions have no annotations)
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.05  # after which it is looked again for what is left: a thread does not say when it ends
 POOL_PREFIXES = ("ThreadPoolExecutor", "asyncio_")
 POOL_THREAD = "_ExecutorManagerThread"  # of a ProcessPoolExecutor
+# What pools and shared memory start for themselves, by a part of its command; like idle workers, nobody's loss.
+HELPERS = (b"multiprocessing.", b"--multiprocessing-fork", b"loky")
+MAX_COMMAND = 80  # characters of a command that are told
+INIT = 1
 
 
 def threads() -> list[str]:
@@ -43,6 +47,41 @@ def tasks(loop: asyncio.AbstractEventLoop) -> int:
 def ended_threads() -> list[str]:
     """Tell of the threads that end with the cell."""
     return [f"thread {name!r} was still running and ended with the cell" for name in threads()]
+
+
+def programs() -> list[str]:
+    """Return the commands of programs that the cell has started and that run; its own forks are no programs."""
+    # The cell's own parent is outside of the container: what init has for a parent was left by the cell's children.
+    parents = {os.getpid(), INIT} if os.getppid() == 0 else {os.getpid()}
+    own = _command("self")
+    commands = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdecimal() or int(entry) in {os.getpid(), INIT}:
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", "rb") as file:
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+            command = _command(entry)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
+        is_ours = int(parent) in parents and state != b"Z" and command not in {b"", own}
+        if is_ours and not any(helper in command for helper in HELPERS):
+            commands.append(command.rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace"))
+    return commands
+
+
+def _command(pid: str) -> bytes:
+    with open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read(4096)
+
+
+def ended_programs() -> list[str]:
+    """Tell of the programs that end with the cell."""
+    return [
+        f"{command if len(command) <= MAX_COMMAND else f'{command[:MAX_COMMAND]}…'!r} was still running and ended with "
+        f"the cell; %container scope=notebook lets programs run on"
+        for command in programs()
+    ]
 
 
 def ended_tasks(count: int) -> list[str]:

@@ -28,7 +28,7 @@ def reduce_array(array: Any) -> Any:
     numpy = sys.modules["numpy"]
     cls = type(array)
     if cls is numpy.memmap:
-        return _reduce_memmap(array)
+        return _reduce_memmap_view(array) if isinstance(array.base, numpy.ndarray) else _reduce_memmap(array)
     if not _is_numpys(cls, numpy):
         return NotImplemented
     owner = _owner(array, numpy)
@@ -46,6 +46,23 @@ def reduce_array(array: Any) -> Any:
         return NotImplemented
     arguments = (PickleBuffer(flat), cls, array.dtype, array.shape, array.strides, array.flags.writeable)
     return (load_owner, arguments, getattr(array, "__dict__", None) or None, None, None, set_attributes)
+
+
+def reduce_record(record: Any) -> Any:
+    """Return the reduction of an element of a structured array, which looks into the array's memory."""
+    numpy = sys.modules["numpy"]
+    if not isinstance(record.base, numpy.ndarray) or record.dtype.hasobject:
+        return NotImplemented
+    owner = _owner(record.base, numpy)
+    offset = _address(record) - _address(owner)
+    if not owner.flags.forc or not 0 <= offset <= owner.nbytes - record.nbytes:
+        return NotImplemented
+    return load_record, (numpy.ndarray((), record.dtype, owner, offset),)
+
+
+def load_record(array: Any) -> Any:
+    """Return the only element of a structured array."""
+    return array[()]
 
 
 def reduce_masked(array: Any) -> Any:
@@ -234,13 +251,32 @@ def _reduce_object_view(array: Any, owner: Any) -> Any:
 def _reduce_memmap(array: Any) -> Any:
     numpy = sys.modules["numpy"]
     filename = getattr(array, "filename", None)
-    if filename is None or array.mode == "c" or isinstance(array.base, numpy.ndarray):
+    if filename is None or array.mode == "c":
         plain = array.view(numpy.ndarray)
         return (numpy.array, (plain.copy(),))
     array.flush()
     mode = "r+" if array.mode == "w+" else array.mode
     order = "C" if array.flags.c_contiguous else "F"
     return (load_memmap, (os.fspath(filename), array.dtype, mode, array.offset, array.shape, order))
+
+
+def _reduce_memmap_view(array: Any) -> Any:
+    numpy = sys.modules["numpy"]
+    plain, owner = array.view(numpy.ndarray), _owner(array, numpy)
+    reduction = _reduce_view(plain, owner)
+    if reduction is NotImplemented:
+        return (numpy.array, (plain.copy(),))
+    return (load_memmap_view, reduction[1])
+
+
+def load_memmap_view(owner: Any, *layout: Any) -> Any:
+    """Build a view of a numpy.memmap that is one, too. layout: what `load_view` takes."""
+    numpy: Any = sys.modules["numpy"]
+    view = load_view(owner, *layout)
+    if isinstance(owner, numpy.memmap):
+        view = view.view(numpy.memmap)
+        view.__dict__.update(vars(owner))
+    return view
 
 
 # pandas: frames share memory lazily and copy on write; who shares is known by a `BlockValuesRefs`.

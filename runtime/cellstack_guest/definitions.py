@@ -122,13 +122,25 @@ def reduce_class(cls: type, registry: Registry) -> Any:
     if cls in _NAMELESS or cls in _BUILTIN_TYPES:
         return _reduce_builtin_class(cls)
     if registry.known(cls) is None:
-        if by_reference(cls):
+        if by_reference(cls) or _is_in_module_to_be_imported(cls):
             return NotImplemented
         if is_behind_instance(cls):
             return (type_at, (cls.__module__, cls.__qualname__))
     if not cls.__flags__ & _HEAP_TYPE or _is_made_by_c(cls):
         raise pickle.PicklingError(f"{cls.__module__}.{cls.__qualname__} cannot be found by its name")
     return (class_of, (registry.id_of(cls),))
+
+
+def _is_in_module_to_be_imported(cls: type) -> bool:
+    """Tell whether a class is found in a part of a library that nobody has imported, as `numpy.rec.recarray` is."""
+    package, dot, _ = cls.__module__.partition(".")
+    if not dot or package not in sys.modules or cls.__module__ in sys.modules:
+        return False
+    try:
+        module = importlib.import_module(cls.__module__)
+    except ImportError:
+        return False
+    return getattr(module, cls.__qualname__, None) is cls
 
 
 def is_behind_instance(cls: type) -> bool:
@@ -153,6 +165,7 @@ def _is_made_by_c(cls: type) -> bool:
 
 
 _FORWARD = re.compile(r"ForwardRef\('([^']*)'")
+_IDENTITY: tuple[Any, ...] = tuple(vars(type)[name] for name in ("__name__", "__qualname__", "__bases__"))
 _OF_EVERY_CLASS = frozenset(vars(type("", (), {})))
 
 
@@ -167,7 +180,9 @@ class ClassState:
         behaviour = {name: value for name, value in attributes.items() if _is_behaviour(value)}
         data = {name: value for name, value in attributes.items() if name not in behaviour}
         # Methods first: the data may hold instances, whose __hash__ or __setstate__ is called on loading.
-        return (load_class_state, (Behaviour(self.cls, behaviour), data, _members(self.cls), tuple(attributes)))
+        identity = tuple(field.__get__(self.cls) for field in _IDENTITY)
+        state = Behaviour(self.cls, behaviour), data, _members(self.cls), tuple(attributes), identity
+        return (load_class_state, state)
 
 
 class Behaviour:
@@ -189,9 +204,20 @@ def load_behaviour(cls: type, attributes: dict[str, Any]) -> type:
 
 
 def load_class_state(
-    cls: type, data: dict[str, Any], members: dict[str, Any], every: tuple[str, ...] | None = None
+    cls: type,
+    data: dict[str, Any],
+    members: dict[str, Any],
+    every: tuple[str, ...] | None = None,
+    identity: tuple[Any, ...] = (),
 ) -> ClassState:
-    """Set the rest of a class's attributes and of an enum's members. every: the names of all, where they are known."""
+    """Set the rest of a class's attributes and of an enum's members.
+
+    every: the names of all, where they are known. identity: its name, qualified name and bases, which a cell may have
+    changed since it was made.
+    """
+    for field, value in zip(_IDENTITY, identity, strict=False):
+        if field.__get__(cls) != value:
+            field.__set__(cls, value)
     if every is not None and not _has_layout(cls):
         # What its metaclass has given it when it was built anew, and had not, or no longer.
         for name in _class_attributes(cls).keys() - {*every, *_OF_EVERY_CLASS}:

@@ -27,6 +27,7 @@ _EVERYTHING_ATTRIBUTES = frozenset(
     {
         *("user_ns", "user_global_ns", "f_globals", "f_locals", "f_back", "currentframe", "_getframe", "__globals__"),
         "read_pickle",
+        "__subclasses__",  # which are there once they are loaded
     }
 )
 _MAGICS = frozenset(

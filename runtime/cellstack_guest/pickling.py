@@ -27,6 +27,7 @@ import cloudpickle
 
 from cellstack_guest import (
     adapters,
+    arranged,
     arrays,
     caches,
     definitions,
@@ -109,8 +110,10 @@ class Pickler(cloudpickle.Pickler):
         registry: Registry,
         buffer_callback: Callable[[Any], bool],
         met: list[Any] | None,
+        stand_ins: dict[int, Any] | None = None,
     ) -> None:
         self.registry = registry
+        self.stand_ins = stand_ins or {}
         self.note(met)
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)  # type: ignore[no-untyped-call]
         known = (registry.namespace, sys.path, sys.modules)
@@ -128,8 +131,17 @@ class Pickler(cloudpickle.Pickler):
         self.provided = {id(value): name for name, value in registry.provided.items()}
 
     def note(self, met: list[Any] | None) -> None:
-        """Have all objects added to `met`, by the call that asks for their persistent ids: they have none."""
-        if met is not None:
+        """Have all objects added to `met`, by the call that asks for their persistent ids, and some stood for."""
+        if self.stand_ins:
+            append: Callable[[Any], object] = met.append if met is not None else id  # which does nothing
+            stand_ins = self.stand_ins
+
+            def persistent_id(obj: Any) -> Any:
+                append(obj)
+                return stand_ins.get(id(obj))
+
+            self.persistent_id = persistent_id  # type: ignore[method-assign]
+        elif met is not None:
             self.persistent_id = met.append  # type: ignore[method-assign]
 
     def reducer_override(self, obj: Any) -> Any:
@@ -229,21 +241,22 @@ class _DeltaPickler(Pickler):
     def note(self, met: list[Any] | None) -> None:
         """Have all objects added to `met`, and the place of those that a module had before as their persistent ids."""
         append: Callable[[Any], object] = met.append if met is not None else id  # which does nothing
-        baseline = self.registry.baseline
+        baseline, stand_ins = self.registry.baseline, self.stand_ins
 
         def persistent_id(obj: Any) -> Any:  # called for every object, of which there may be a million
             append(obj)
             cls = type(obj)
-            if baseline is None or cls not in _REFERABLE:
-                return None
-            return None if cls is types.FunctionType and "<" not in obj.__qualname__ else baseline.reference(obj)
+            place = None
+            if baseline is not None and cls in _REFERABLE:
+                place = None if cls is types.FunctionType and "<" not in obj.__qualname__ else baseline.reference(obj)
+            return stand_ins.get(id(obj)) if place is None else place
 
         self.persistent_id = persistent_id  # type: ignore[method-assign]
 
 
 class _Unpickler(pickle.Unpickler):
     def persistent_load(self, place: Any) -> Any:
-        return nodes.resolve(*place)
+        return nodes.resolve(*place) if type(place) is tuple else place.value
 
 
 @functools.lru_cache(maxsize=4096)
@@ -375,6 +388,7 @@ def _dump(
     with_shared: bool,
     budget: Budget | None,
     without_caches: bool = False,
+    stand_ins: dict[int, Any] | None = None,
 ) -> Pickled:
     buffers: list[pickle.PickleBuffer] = []
 
@@ -389,7 +403,7 @@ def _dump(
     met: list[Any] | None = [] if with_shared and not flat else None
     file = _File(budget)
     file.write(PROLOGUE)
-    pickler = make(file, registry, keep_inside, met)
+    pickler = make(file, registry, keep_inside, met, stand_ins)
     pickler.without_caches = without_caches
     try:
         if budget is not None:
@@ -408,6 +422,13 @@ def _dump(
         pickled = _dump(values, registry, with_shared=with_shared, budget=budget, without_caches=True)
         registry.note(f"the cache of {' or '.join(pickler.caches)} will not be carried: {blame}")
         return pickled
+    if stand_ins is None and arranged.may_hold(file.getvalue()):
+        if met is None and not flat:
+            return _dump(values, registry, with_shared=True, budget=budget, without_caches=without_caches)
+        found = arranged.stand_ins(_in_flat(values) if met is None else met, _does_hold)
+        if found:
+            again = functools.partial(_dump, values, registry, with_shared=with_shared, budget=budget)
+            return again(without_caches=without_caches, stand_ins=found)
     reach = None if pickler.reach is None else frozenset(pickler.reach)
     shared = array.array("Q", map(id, values.values()) if met is None else ())
     if met is not None:
@@ -433,6 +454,11 @@ def _is_flat(value: object) -> bool:
     if type(value) is dict:
         return set(map(type, value)) | set(map(type, value.values())) <= ATOMS
     return type(value) in (list, set) and set(map(type, value)) <= ATOMS  # type: ignore[call-overload]
+
+
+def _in_flat(values: dict[str, Any]) -> list[Any]:
+    parts = ((value, *value, *(value.values() if type(value) is dict else ())) for value in values.values())
+    return [*itertools.chain.from_iterable(parts)]
 
 
 def load(data: bytes | memoryview, registry: Registry, buffers: Sequence[Any] = ()) -> Any:
@@ -493,6 +519,7 @@ def _blame(values: dict[str, Any], pickler: Pickler, error: Exception) -> str:
 
 _BY_NAME: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("numpy", "ndarray"): arrays.reduce_array,
+    ("numpy", "void"): arrays.reduce_record,
     ("numpy.ma", "MaskedArray"): arrays.reduce_masked,
     ("numpy.ma.core", "MaskedArray"): arrays.reduce_masked,
     ("pandas._libs.internals", "Block"): arrays.reduce_block,
@@ -598,7 +625,9 @@ class _Mutable(dict[type, bool]):
     def __missing__(self, cls: type) -> bool:
         numpy = sys.modules.get("numpy")
         kinds = _IMMUTABLE_KINDS if numpy is None else (*_IMMUTABLE_KINDS, numpy.dtype, numpy.generic)
-        self[cls] = not issubclass(cls, kinds) and type_name(cls) not in _IMMUTABLE_NAMES
+        looks_into_array = numpy is not None and issubclass(cls, numpy.void)
+        is_fixed = issubclass(cls, kinds) and not looks_into_array
+        self[cls] = not is_fixed and type_name(cls) not in _IMMUTABLE_NAMES
         return self[cls]
 
 

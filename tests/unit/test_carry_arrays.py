@@ -125,6 +125,20 @@ def test_views_look_into_the_same_memory(nb: Notebook) -> None:
         assert nb.show("float(m[0, 11])") == "8.0"
 
 
+@pytest.mark.parametrize("made", ["base", "base.view(np.recarray)", "np.tile(base, 9999)"])
+def test_elements_of_structured_arrays_look_into_them(nb: Notebook, made: str) -> None:
+    nb.run("import numpy as np\nbase = np.zeros(3, [('a', 'i4'), ('b', 'f8'), ('day', 'M8[D]')])")
+    nb.run(
+        f"whole = {made}; one, last = whole[1], whole[-1]; rows = [*whole[:3]]; alone = np.array((1, 2.5), 'i4,f8')[()]"
+    )
+    nb.run("one['b'] = 2.5; rows[0]['a'] = 7; last['a'] += 5; alone['f0'] = 3")
+    assert nb.show("(whole['b'][1], whole['a'][0], whole['a'][-1], rows[1]['b'], alone['f0'])") in (
+        "(2.5, 7, 5, 2.5, 3)", "(np.float64(2.5), np.int32(7), np.int32(5), np.float64(2.5), np.int32(3))"
+    )  # fmt: skip
+    nb.run("whole['b'] = 1.5")
+    assert nb.show("(float(one['b']), float(rows[2]['b']), type(one) is type(whole[0]))") == "(1.5, 1.5, True)"
+
+
 def test_views_of_objects(nb: Notebook) -> None:
     nb.run("o = np.array([[1], 2, 3, 4], dtype=object)\nv = o[1:]\nsame = o[0]")
     nb.run("v[0] = 'new'\nsame.append(5)")
@@ -244,6 +258,20 @@ def test_memmap_is_opened_again(nb: Notebook, tmp_path: Path) -> None:
     nb.run(f"m = np.memmap({str(tmp_path / 'm')!r}, dtype='f8', mode='w+', shape=(10,))\nm[3] = 2")
     nb.run("m[4] = 5")
     assert nb.show("(type(m).__name__, float(m[3]), float(m[4]), m.mode)") == "('memmap', 2.0, 5.0, 'r+')"
+
+
+def test_views_of_a_memmap_look_into_its_file(nb: Notebook) -> None:
+    nb.run(
+        "import numpy as np\nm = np.memmap('mm.dat', dtype='f4', mode='w+', shape=(10,)); m[:] = 3\n"
+        "part, rows, plain, every = m[2:4], m.reshape(2, 5), np.asarray(m)[6:], m[::3]"
+    )
+    nb.run("part[0] = 9; rows[1, 0] = 8; plain[0] = 7; every[3] = 6; m.flush()")
+    assert nb.show("(m.tolist(), np.fromfile('mm.dat', 'f4').tolist() == m.tolist())") == (
+        "([3.0, 3.0, 9.0, 3.0, 3.0, 8.0, 7.0, 3.0, 3.0, 6.0], True)"
+    )
+    assert nb.show("(type(part) is np.memmap, part.filename == m.filename, type(plain) is np.ndarray)") == (
+        "(True, True, True)"
+    )
 
 
 def test_subclass_keeps_its_attributes(nb: Notebook) -> None:

@@ -49,6 +49,24 @@ def test_classes_keep_their_full_names(nb: Notebook) -> None:
     assert nb.show("(O.I.__qualname__, x.__qualname__)") == "('O.I', 'make.<locals>.L')"
 
 
+def test_what_a_class_is_called_and_derived_from_is_what_it_was_last(nb: Notebook) -> None:
+    nb.run(
+        "class A:\n    def f(self): return 'a'\n\nclass B:\n    def f(self): return 'b'\n\nclass C(A): pass\n\nc = C()"
+    )
+    nb.run("C.__bases__ = (B,); C.__name__ = 'D'; C.__qualname__ = 'outer.D'")
+    assert nb.show("(c.f(), C.__name__, repr(C), type(c) is C, C.__mro__[1] is B)") == (
+        "('b', 'D', \"<class '__main__.outer.D'>\", True, True)"
+    )
+
+
+def test_subclasses_are_found(nb: Notebook) -> None:
+    nb.run("class Base: pass")
+    nb.run("class One(Base): pass")
+    nb.run("class Two(One): pass\n\ndef every(): return [cls.__name__ for cls in Base.__subclasses__()]")
+    assert nb.show("[cls.__name__ for cls in Base.__subclasses__()]") == "['One']"
+    assert nb.show("every()") == "['One']"
+
+
 def test_module_that_code_has_made(nb: Notebook) -> None:
     nb.run("import types\nm = types.ModuleType('made'); m.a = 1\nexec('def f(): return a', vars(m))\nheld = [m]")
     nb.run("m.a += 1")

@@ -24,7 +24,7 @@ LINEAR_PROBES, PERTURB_SHIFT = 9, 5  # of CPython's sets, 3.7 to 3.14
 HASH_BITS = 2**64 - 1
 # fill, used, mask and table, behind the head of an object; with other heads, as without a GIL, nothing is looked at.
 HEAD, FIELDS = 16, struct.Struct("nnnP")
-IS_KNOWN = object.__basicsize__ == HEAD and struct.calcsize("P") == 8  # noqa: PLR2004
+IS_KNOWN = object.__basicsize__ == HEAD and struct.calcsize("P") == 8
 ENTRY = 16  # bytes: key and hash
 UNUSED, DUMMY = 0, -1  # the key of an entry that was never used, the hash of one that no longer is
 
@@ -167,7 +167,7 @@ def _probes(number: int, mask: int) -> Iterable[int]:
 
 
 class NotANumber:
-    """A NaN, which is equal to nothing but found by what it is. It stands for it in a pickle and refers to it as `value`.
+    """A NaN, which equals nothing but is found by what it is. It stands for it in a pickle; that one is its `value`.
 
     place: module and name of one that a library has; else the bits of one of the notebook's own.
     """

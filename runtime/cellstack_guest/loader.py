@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstack_guest import definitions, dirty, pickling, texts
 from cellstack_guest.manifest import PICKLES
+from cellstack_guest.recompiled import LastVersions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,6 +44,7 @@ class Loader:
         self._root = state_root
         self._bind = bind
         self._started: set[str] = set()
+        self._last_versions = LastVersions(registry.note)
         self._records: dict[str, Record] = {}
         registry.load_class = self.skeleton
 
@@ -71,7 +73,8 @@ class Loader:
                     with contextlib.suppress(LoadError):  # remembered in `broken`; told when that name is used
                         self.load(owner)
             views = [self.map(buffer) for buffer in record["buffers"]]
-            values = pickling.load(data, self.registry, views)
+            with self._last_versions:
+                values = pickling.load(data, self.registry, views)
             if record.get("flat"):
                 self._lists[component] = [*next(iter(values.values()))]
         except Exception as error:

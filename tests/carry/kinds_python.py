@@ -29,6 +29,19 @@ LANGUAGE: Kinds = {
         "dict items": ("d = {1: 2}; x = d.items()", "x", "d[3] = 4"),
         "set": ("x = {1, 2}", "x", "x |= {3}"),
         "frozenset": ("x = frozenset({1})", "x"),
+        "order of a set": (
+            "x = set('the cat sat on the mat a dog'.split()); y = [*x]",
+            "[*x] == y",
+            "x.discard('cat'); x.add('more'); y = [*x]",
+        ),
+        "order of a frozenset": (
+            "x = frozenset('the cat sat on the mat a dog ran'.split()); y = {w: i for i, w in enumerate(x)}",
+            "[y[w] for w in x]",
+        ),
+        "NaN in containers": (
+            "import math\nx = [math.nan, {math.nan: 1}, float('nan')]; x.append(x[2])",
+            "math.nan in x, x[1].get(math.nan), x[2] is x[3], x[2] is math.nan",
+        ),
         "range": ("x = range(5, 0, -2)", "x, list(x)"),
         "slice": ("x = slice(1, None, 2)", "x"),
         "object": ("x = object(); y = [x]", "y[0] is x"),
@@ -131,6 +144,16 @@ LANGUAGE: Kinds = {
         ),
     },
     "classes": {
+        "subclasses": (
+            "class x: pass\nclass One(x): pass\nclass Two(x): pass",
+            "[c.__name__ for c in x.__subclasses__()]",
+            "class Three(x): pass",
+        ),
+        "bases and name set later": (
+            "class A:\n    def f(self): return 'a'\nclass B:\n    def f(self): return 'b'\nclass C(A): ...\nx = C()",
+            "x.f(), type(x).__name__",
+            "C.__bases__ = (B,); C.__name__ = 'D'",
+        ),
         "class": ("class x:\n    n = [1]\n    def m(self): return __class__.n", "x().m()", "x.n.append(2); x.k = 3"),
         "instance": ("class C:\n    def __init__(self): self.a = 1\nx = C()", "vars(x), type(x) is C", "x.a += 1"),
         "class in a function": (

@@ -70,6 +70,21 @@ SCIENCE: dict[str, dict[str, tuple[str, ...]]] = {
         "StringDType": ("x = np.array(['ab', 'c' * 50], dtype=np.dtypes.StringDType())", "x, x.dtype"),
         "object array": ("l = [1]; x = np.array([l, None, 'a'], dtype=object)", "x, x[0] is l", "l.append(2)"),
         "structured": ("x = np.array([(1, 2.0)], dtype=[('a', 'i4'), ('b', 'f8', (2,))])", "x, x['b']", "x['a'] = 5"),
+        "element of a structured array": (
+            "y = np.zeros(2, [('a', 'i4'), ('b', 'f8')]); x = y[1]",
+            "x, y",
+            "x['a'] = 5; y['b'] = 2",
+        ),
+        "view as a recarray": (
+            "y = np.zeros(2, [('a', 'i4')]); x = y.view(np.recarray)",
+            "x, type(x) is np.recarray",
+            "x[0].a = 3; y",
+        ),
+        "view of a memmap": (
+            "y = np.memmap('mv.bin', 'f8', 'w+', shape=4); y[:] = 1; x = y[1:3]",
+            "x, type(x).__name__, np.fromfile('mv.bin')",
+            "x[0] = 5; y.flush()",
+        ),
         "recarray": ("x = np.rec.array([(1, 'a')], dtype=[('n', 'i4'), ('s', 'U1')])", "x, x.n, x.s"),
         "void scalar": ("x = np.array([(1, 2.0)], dtype='i4,f8')[0]", "x, x['f1']"),
         "masked array": (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from tests.carry_cells import Notebook
 
 
@@ -148,6 +150,29 @@ def test_caches_and_weak_dictionaries_of_modules_beside_the_notebook(nb: Noteboo
     assert ran.printed == "[1] 1 True\n"
     assert "the cache of f or g will not be carried: dict holding generator" in ran.notices[0]
     assert nb.show("kept.calls") == "[1]"
+
+
+def test_a_module_that_is_broken_or_gone_is_the_last_that_worked(
+    nb: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    source = tmp_path / "edited.py"
+    source.write_text("class A:\n    def __init__(self, x): self.x = x\n\ndef f(): return 1\n")
+    nb.run(f"import sys\nsys.path.append({str(tmp_path)!r})\nimport edited\nf, made = edited.f, [edited.A(2)]")
+    source.write_text("def f(:\n")
+    ran = nb.run("print(f(), made[0].x, edited.f())")
+    assert ran.printed == "1 2 1\n"
+    assert ran.notices == [
+        f"{source}, line 1: invalid syntax: what earlier cells have of it is of its last version without an error"
+    ]
+    source.unlink()
+    ran = nb.run("import edited\nprint(f(), made[0].x, edited.f())")
+    assert ran.printed == "1 2 1\n"
+    assert ran.notices == [f"{source} is gone: what earlier cells have of it is of its last version"]
+    assert "No module named 'unknown'" in nb.attempt("import unknown").error
+    source.write_text("class A:\n    y = 3\n\ndef f(): return 4 # more\n")
+    ran = nb.run("print(f(), made[0].x, made[0].y)")
+    assert (ran.printed, ran.notices) == ("4 2 3\n", [])
 
 
 def test_text_files_go_on_with_their_newlines(nb: Notebook, tmp_path: Path) -> None:

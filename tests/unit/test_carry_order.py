@@ -6,9 +6,10 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cellstack_guest import arranged
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cellstack_guest import arranged
 
 if TYPE_CHECKING:
     from tests.carry_cells import Notebook

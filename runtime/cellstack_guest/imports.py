@@ -67,7 +67,7 @@ class Environs(importlib.abc.MetaPathFinder):
     def find_spec(self, name: str, *_: Any) -> None:
         """Find nothing, and note what there is now."""
         # What a module sets for those that it imports it sets wherever it is imported.
-        if not _is_in_import():
+        if not is_in_import():
             self._note(len(sys.modules))
             self._outer.setdefault(name, len(self._outer))
 
@@ -93,10 +93,12 @@ class Environs(importlib.abc.MetaPathFinder):
         return [each for each in found[:-1] if each["names"]] + [each for each in found[-1:] if any(each.values())]
 
 
-def _is_in_import() -> bool:
-    """Tell whether the code of a module is under way."""
+def is_in_import(*, besides: str = "") -> bool:
+    """Tell whether the code of a module, other than the one named `besides`, is under way."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
-    while frame is not None and frame.f_code.co_name != "exec_module":
+    while frame is not None and not (
+        frame.f_code.co_name == "exec_module" and getattr(frame.f_locals.get("module"), "__name__", None) != besides
+    ):
         frame = frame.f_back
     return frame is not None
 

@@ -17,7 +17,7 @@ from cellstack_guest import adapters, companions, exclusions, hooks, names, patc
 from cellstack_guest.adapters import warned
 from cellstack_guest.ambient import LateFinder
 from cellstack_guest.baseline import is_as_applied, is_delta, is_taken_over, merged
-from cellstack_guest.imports import OuterImports
+from cellstack_guest.imports import OuterImports, is_in_import
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -142,9 +142,13 @@ class Modules:
             for key in filter(is_delta, keys):  # before any is put back: those that share objects are loaded together
                 self._drop(key)
             keys = [key for key in keys if not is_delta(key)]
+        is_inner = in_import and is_in_import(besides=module)
+        if in_import and not is_inner:
+            keys = [key for key in self._deferred if patches.is_data(key)] + keys
+            self._deferred = [key for key in self._deferred if key not in keys]
         for key in keys:
             # Its values may be of modules that are not complete yet, or need the variable whose loading imports.
-            if in_import and (is_delta(key) or (self._loads and hooks.is_hook(key))):
+            if in_import and (is_inner or is_delta(key) or (self._loads and hooks.is_hook(key))):
                 self._deferred.append(key)
             else:
                 self._put_back_key(key)

@@ -53,6 +53,11 @@ def is_patch(key: str) -> bool:
     return key.startswith((PATCH, MODULE, baseline.DELTA, hooks.HOOK))
 
 
+def is_data(key: str) -> bool:
+    """Tell whether it is the data of a module of the person's own."""
+    return key.startswith(MODULE)
+
+
 def title(key: str) -> str:
     """Return what a person calls it: "pandas.DataFrame.total"."""
     if hooks.is_hook(key) and (what := adapters.HOOKS[key].what):

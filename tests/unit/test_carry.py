@@ -577,6 +577,24 @@ def test_what_cannot_be_carried_in_a_library_is_said(nb: Notebook) -> None:
     assert ran.not_carried == {}
 
 
+def test_data_of_a_package_beside_the_notebook_is_put_back_when_it_is_complete(nb: Notebook) -> None:
+    package = Path(nb.root, "pkg")
+    package.mkdir()
+    (package / "__init__.py").write_text("from .parts import Thing, one, note\nfrom .more import two\n")
+    (package / "parts.py").write_text(
+        "class Thing: n = 0\nThing.__module__ = 'pkg'\none, seen = Thing(), []\n"
+        "def note(x): seen.append(x); one.n = x\n"
+    )
+    (package / "more.py").write_text(
+        "from .parts import Thing, one\nfrom . import Thing as Same\ntwo = [one, Same()]\n"
+    )
+    nb.run(f"import sys\nsys.path.append({nb.root!r})\nimport pkg\npkg.note(3)")
+    ran = nb.run("from pkg import note, one\nnote(4)")
+    assert ran.notices == []
+    shown = nb.show("(pkg.one.n, pkg.parts.seen, pkg.one is pkg.two[0], type(pkg.one) is pkg.Thing is pkg.more.Same)")
+    assert shown == "(4, [3, 4], True, True)"
+
+
 def test_data_of_modules_beside_the_notebook_goes_on(nb: Notebook) -> None:
     nb.run(f"import sys\nsys.path.append({nb.root!r})")
     path = Path(nb.root, "helper.py")

@@ -6,6 +6,7 @@ part of a component like a variable. What was not loaded cannot have changed: th
 
 from __future__ import annotations
 
+import collections
 import sys
 import types
 from dataclasses import dataclass
@@ -325,10 +326,10 @@ class Carrier:
         """Bind names and what the functions among them reach; return all names bound by this."""
         bound = self._bound
         before = len(bound)
-        pending = list(wanted)
+        pending = collections.deque(wanted)  # in their order: subclasses are listed in the order in which they are made
         seen: set[str] = set()
         while pending:
-            name = pending.pop()
+            name = pending.popleft()
             if name in seen:
                 continue
             seen.add(name)

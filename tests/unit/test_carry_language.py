@@ -63,10 +63,10 @@ def test_what_a_class_is_called_and_derived_from_is_what_it_was_last(nb: Noteboo
 
 def test_subclasses_are_found(nb: Notebook) -> None:
     nb.run("class Base: pass")
-    nb.run("class One(Base): pass")
+    nb.run("class One(Base): pass\n\nclass Other(Base): pass")
     nb.run("class Two(One): pass\n\ndef every(): return [cls.__name__ for cls in Base.__subclasses__()]")
-    assert nb.show("[cls.__name__ for cls in Base.__subclasses__()]") == "['One']"
-    assert nb.show("every()") == "['One']"
+    assert nb.show("[cls.__name__ for cls in Base.__subclasses__()]") == "['One', 'Other']"
+    assert nb.show("every()") == "['One', 'Other']"
 
 
 def test_module_that_code_has_made(nb: Notebook) -> None:

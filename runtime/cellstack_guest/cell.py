@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from IPython.core import debugger
-from IPython.core.async_helpers import get_asyncio_loop
 
 from cellstack_guest import (
     adapters,
@@ -280,7 +279,7 @@ class Cell:
             self._busy = request["type"] == "event" and leftovers.are_there()
         elif loaded:
             self.preferences.save(self._carrier.extra)
-            shell.notices += [*leftovers.ended_threads(), *leftovers.ended_programs()]
+            shell.notices += leftovers.ended()
             _flush_files(self._namespace)
             carried = self._save(request, out_dir)
         shell.notices += self._carrier.notices
@@ -402,11 +401,10 @@ class Cell:
         self._carrier.failure = failure or self._carrier.failure
 
     def _end(self, request: Message) -> Message:
-        """Give what callbacks have left a little time, and tell of what it was not enough for."""
+        """Give what callbacks have left a little time; of what it was not enough for, it is told when all else is."""
         if self._busy:
             with self.shell.builtin_trap:
                 leftovers.run_on(request.get("patience") or 0)
-            self.shell.notices += leftovers.ended_tasks(leftovers.tasks(get_asyncio_loop()))
         return _nothing(request)
 
     def _run_shell(self, request: Message) -> Message:

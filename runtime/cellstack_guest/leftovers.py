@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from IPython.core import async_helpers
 from IPython.core.async_helpers import get_asyncio_loop
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ POOL_THREAD = "_ExecutorManagerThread"  # of a ProcessPoolExecutor
 HELPERS = (b"multiprocessing.", b"--multiprocessing-fork", b"loky")
 MAX_COMMAND = 80  # characters of a command that are told
 INIT = 1
+WAY_OUT = "%container scope=notebook lets it go on"
 
 
 def threads() -> list[str]:
@@ -39,14 +41,10 @@ def threads() -> list[str]:
     ]
 
 
-def tasks(loop: asyncio.AbstractEventLoop) -> int:
-    """Return how many tasks of `loop` are not done."""
-    return sum(not task.done() for task in asyncio.all_tasks(loop))
-
-
-def ended_threads() -> list[str]:
-    """Tell of the threads that end with the cell."""
-    return [f"thread {name!r} was still running and ended with the cell" for name in threads()]
+def tasks() -> int:
+    """Return how many tasks of the loop that cells run on, if there is one, are not done."""
+    loop = async_helpers._asyncio_event_loop  # noqa: SLF001  asking for it makes one
+    return 0 if loop is None else sum(not task.done() for task in asyncio.all_tasks(loop))
 
 
 def programs() -> list[str]:
@@ -75,19 +73,14 @@ def _command(pid: str) -> bytes:
         return file.read(4096)
 
 
-def ended_programs() -> list[str]:
-    """Tell of the programs that end with the cell."""
-    return [
-        f"{command if len(command) <= MAX_COMMAND else f'{command[:MAX_COMMAND]}…'!r} was still running and ended with "
-        f"the cell; %container scope=notebook lets programs run on"
-        for command in programs()
-    ]
-
-
-def ended_tasks(count: int) -> list[str]:
-    """Tell of as many tasks, which end with the cell."""
-    plural = "s were" if count > 1 else " was"
-    return [f"{count} asyncio task{plural} still running and ended with the cell"] if count else []
+def ended() -> list[str]:
+    """Tell of what runs and ends with the cell."""
+    count = tasks()
+    found = [f"{count} asyncio task{'s were' if count > 1 else ' was'}"] if count else []
+    found += [f"thread {name!r} was" for name in threads()]
+    shown = (command if len(command) <= MAX_COMMAND else f"{command[:MAX_COMMAND]}…" for command in programs())
+    found += [f"{command!r} was" for command in shown]
+    return [f"{what} still running and ended with the cell; {WAY_OUT}" for what in found]
 
 
 def are_there() -> bool:
@@ -95,7 +88,7 @@ def are_there() -> bool:
     loop = get_asyncio_loop()
     # No public method tells of timers, with which calls are put off (`call_later`).
     timers = getattr(loop, "_scheduled", ())
-    return bool(tasks(loop) or threads() or not all(timer.cancelled() for timer in timers))
+    return bool(tasks() or threads() or not all(timer.cancelled() for timer in timers))
 
 
 def call_on_loop(function: Callable[[], None]) -> None:

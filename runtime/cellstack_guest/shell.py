@@ -382,9 +382,7 @@ class ZMQInteractiveShell(InteractiveShell):
         with leftovers.Loan() as loan:
             result: ExecutionResult = _pseudo_sync_runner(coroutine)
         if loan.is_used:
-            loop = get_asyncio_loop()
-            loop.run_until_complete(asyncio.sleep(0))
-            self.notices += leftovers.ended_tasks(leftovers.tasks(loop))
+            get_asyncio_loop().run_until_complete(asyncio.sleep(0))
         return result
 
     def _run_on_loop(self, coroutine: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
@@ -401,8 +399,6 @@ class ZMQInteractiveShell(InteractiveShell):
         finally:
             if before is signal.default_int_handler:
                 signal.signal(signal.SIGINT, before)
-            left = sum(not other.done() for other in asyncio.all_tasks(loop) if other is not task)
-            self.notices += leftovers.ended_tasks(left)
 
     def _interrupt_loop(
         self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any], number: int, frame: types.FrameType | None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
-TOLD = " was still running and ended with the cell; %container scope=notebook lets programs run on"
+TOLD = " was still running and ended with the cell; %container scope=notebook lets it go on"
 POOLS = """\
 import concurrent.futures, multiprocessing, subprocess
 fork = concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork"))
@@ -44,3 +44,24 @@ def test_programs_that_end_with_the_shared_container_are_told_then(kernel: Runni
     assert texts == []
     _, texts = kernel.run("subprocess.run(['pgrep', '-x', 'sleep'], stdout=subprocess.DEVNULL).returncode")
     assert texts == ["0"]
+
+
+def test_tasks_and_threads_go_on_in_the_shared_container(kernel: Running) -> None:
+    kernel.run("%container scope=notebook")
+    cell = (
+        "import asyncio, threading\nheard = []\n"
+        "async def hear():\n    await asyncio.sleep(0.1)\n    heard.append('task')\n\n"
+        "task = asyncio.create_task(hear()); done = threading.Event()\n"
+        "threading.Thread(target=lambda: done.wait() and heard.append('thread')).start()"
+    )
+    assert kernel.run(cell)[1] == []
+    assert kernel.run("await task\ndone.set()\nheard")[1][0].startswith("['task'")
+
+
+def test_what_waits_for_a_task_that_has_ended_is_carried(kernel: Running) -> None:
+    cell = (
+        "import asyncio\nfuture = asyncio.get_running_loop().create_future()\nasync def wait(): await future\n\n"
+        "task = asyncio.create_task(wait()); await asyncio.sleep(0)\nvalue = {'waits': future}; del task"
+    )
+    assert [text for text in kernel.run(cell)[1] if "value" in text] == []
+    assert kernel.run("value['waits'].set_result(5)\nawait value['waits']")[1] == ["5"]

@@ -187,7 +187,9 @@ def test_a_cell_gives_a_thread_of_a_callback_a_little_time(kernel: Running) -> N
     assert kernel.run("print(button.description)\nseconds = 60")[1] == ["after 0.5\n"]
     front.click(button)
     kernel.client.execute("print('goes on')")
-    assert front.hear("cell") == "thread 'mine' was still running and ended with the cell\n"
+    assert front.hear("cell") == (
+        "thread 'mine' was still running and ended with the cell; %container scope=notebook lets it go on\n"
+    )
     assert kernel.run("print(button.description)")[1] == ["after 0.5\n"]
 
 

@@ -159,7 +159,7 @@ def test_top_level_await(notebook: Cells) -> None:
 def test_a_task_that_is_left_is_told(notebook: Cells) -> None:
     run = notebook.run("import asyncio\nt = asyncio.create_task(asyncio.sleep(60))")
     assert run.content["status"] == "ok"
-    assert "1 asyncio task was still running and ended with the cell" in run.notices
+    assert any(told.startswith("1 asyncio task was still running and ended with the cell; ") for told in run.notices)
 
 
 def test_display_update_and_clear(notebook: Cells) -> None:
@@ -699,7 +699,9 @@ def test_open_files_are_flushed(notebook: Cells) -> None:
 
 def test_a_thread_that_is_left_is_told(notebook: Cells) -> None:
     code = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='worker').start()"
-    assert notebook.run(code).notices == ["thread 'worker' was still running and ended with the cell"]
+    assert notebook.run(code).notices == [
+        "thread 'worker' was still running and ended with the cell; %container scope=notebook lets it go on"
+    ]
 
 
 def test_no_thread_of_ours_shows(notebook: Cells) -> None:

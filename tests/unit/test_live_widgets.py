@@ -320,8 +320,8 @@ def test_what_takes_longer_ends_and_it_is_said(notebook: Cells) -> None:
         "    threading.Thread(target=work, args=(b, 60), name='mine').start()",
     )
     assert live.end(patience=0.2).notices == [
-        "1 asyncio task was still running and ended with the cell",
-        "thread 'mine' was still running and ended with the cell",
+        "1 asyncio task was still running and ended with the cell; %container scope=notebook lets it go on",
+        "thread 'mine' was still running and ended with the cell; %container scope=notebook lets it go on",
     ]
 
 

@@ -8,7 +8,7 @@ import gc
 import importlib
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cellstack_guest.reducers import module_attribute, refuse
 from cellstack_guest.settings import module
@@ -128,9 +128,10 @@ def fill_queue(waiting: queue.SimpleQueue[Any], items: list[Any]) -> None:
 
 
 def reduce_future(future: asyncio.Future[Any]) -> Any:
-    """Return the reduction of a future of asyncio that nobody waits for; tasks are the work of a loop that is gone."""
-    inner: Any = future
-    if type(future) is not module("asyncio").Future or inner._callbacks:  # noqa: SLF001
+    """Return the reduction of a future of asyncio that no one waits for but tasks: they are told to have ended."""
+    tasks, inner = module("asyncio"), cast("Any", future)
+    waiting = [getattr(callback, "__self__", None) for callback, _ in inner._callbacks or ()]  # noqa: SLF001
+    if type(future) is not tasks.Future or not all(isinstance(each, tasks.Task) for each in waiting):
         return refuse(future)
     if not future.done() or future.cancelled():
         return (make_future, (future.cancelled(),))

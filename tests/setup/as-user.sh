@@ -74,10 +74,11 @@ if [ $# -gt 0 ]; then
     tests "$@"
     exit
 fi
-# What is carried, the protocol and what a wheel brings do not depend on who runs it; of what is seen in a browser, the
-# layout does not.
+# What is carried, which message is answered with what, and what a wheel brings do not depend on who runs it; of what is
+# seen in a browser, the layout does not.
 failed=0
 tests tests/lab/browser/test_notebook.py tests/lab/browser/test_widgets.py || failed=1
-tests tests --ignore=tests/unit --ignore=tests/kernel/test_carry_table.py --ignore=tests/conformance \
-    --ignore=tests/lab/test_wheel.py --ignore=tests/lab/browser || failed=1
+same=(unit conformance lab/browser lab/test_wheel.py lab/test_who_may_ask.py)
+same+=(kernel/test_{carry_table,compare,fuzz,jupyter_kernel_test,nbclient_notebooks}.py)
+tests tests "${same[@]/#/--ignore=tests/}" --durations=15 || failed=1
 exit "$failed"

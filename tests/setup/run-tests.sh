@@ -36,7 +36,7 @@ part "unit tests" .venv/bin/python -m pytest tests/unit
 # The same inputs each time: `make fuzz` looks for others.
 part "fuzzing" .venv/bin/python -m tests.fuzz 10 -seed=1
 part "tests with containers, as $(id -un)" .venv/bin/python -m pytest tests --ignore=tests/unit \
-    --ignore=tests/conformance --ignore=tests/lab/browser
+    --ignore=tests/conformance --ignore=tests/lab/browser --durations=25
 # ipykernel's own suite takes as long as all of the other two, and waits for fixed times: `make scorecard` has it.
 part "other projects' suites" .venv/bin/python -m pytest tests/conformance -k "nbclient or jupyter_kernel_test"
 # In a process of their own: playwright leaves an event loop running, which others do not find.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from cellstack_kernel.requests import checked, is_message
+from cellstack_kernel.requests import NoMessageError, checked, parsed
 from cellstack_runtime.errors import CellstackError, UsageError
 
 if TYPE_CHECKING:
@@ -123,15 +123,11 @@ class Channels:
     # -- arrivals ----------------------------------------------------------------------------------------------
 
     def _received(self, stream: Any, channel: str, frames: list[bytes]) -> None:
-        session, log = self._kernel.session, self._kernel.log
+        log = self._kernel.log
         try:
-            idents, parts = session.feed_identities(frames)
-            message = session.deserialize(parts)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            idents, message = parsed(self._kernel.session, frames)
+        except NoMessageError as error:
             log.warning("a message that is none was dropped: %s", error)
-            return
-        if not is_message(message):
-            log.warning("a message without its parts was dropped")
             return
         incoming = Incoming(stream, idents, message, channel)
         own = incoming.kind in COMMS and self._kernel.has_view(message["content"].get("comm_id"))

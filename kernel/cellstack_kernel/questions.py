@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import zmq
 import zmq.asyncio
 
+from cellstack_kernel.requests import NoMessageError, parsed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -69,19 +71,17 @@ class Questions:
 
     def _answer(self, frames: list[bytes]) -> tuple[list[bytes], str | None]:
         """Return who has answered, and the answer; None when it is none to what is asked now."""
-        idents: list[bytes] = []
         try:
-            idents, parts = self._session.feed_identities(frames)
-            message = self._session.deserialize(parts)
-            value = message["content"]["value"]
-            question = message["parent_header"].get("msg_id")  # which not every client says
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            idents, message = parsed(self._session, frames)
+        except NoMessageError as error:
             self._log.warning("an answer that is none was dropped: %s", error)
-            return idents, None
-        if message["header"].get("msg_type") != "input_reply" or not isinstance(value, str):
+            return [], None
+        value = message["content"].get("value")
+        question = message["parent_header"].get("msg_id")  # which not every client says
+        if message["header"]["msg_type"] != "input_reply" or not isinstance(value, str):
             self._log.warning("an answer that is none was dropped")
-            return idents, None
+            return [], None
         if isinstance(question, str) and question in self._over:
             self._log.warning("an answer to a question that was over was dropped")
-            return idents, None
+            return [], None
         return idents, value

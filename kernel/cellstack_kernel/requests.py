@@ -39,6 +39,23 @@ def checked(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "content": result}
 
 
+class NoMessageError(ValueError):
+    """What has come is no message."""
+
+
+def parsed(session: Any, frames: list[bytes]) -> tuple[list[bytes], dict[str, Any]]:
+    """Return who sent a message, and the message. NoMessageError for all else, with a signature or without."""
+    try:
+        idents, parts = session.feed_identities(frames)
+        message = session.deserialize(parts)
+    except Exception as error:
+        # Whoever reaches the port sends what he likes, and a socket whose callback raises is not read any more.
+        raise NoMessageError(f"{type(error).__name__}: {error}") from error
+    if not is_message(message):
+        raise NoMessageError("it is without its parts")
+    return idents, message
+
+
 def is_message(message: Any) -> bool:
     """Tell whether a message, whose signature is right, has the parts that every message has."""
     if not isinstance(message, dict):

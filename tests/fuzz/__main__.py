@@ -27,6 +27,7 @@ TARGETS = (
     "test_hostile_cells:test_a_container_of_widgets_that_sends_what_is_no_message_is_ended",
     "test_hostile_zygote:test_whatever_it_says_its_cells_have_an_end_that_can_be_told",
     "test_requests:test_what_is_a_message_is_answered_and_can_be_given_to_a_cell",
+    "test_requests:test_frames_are_a_message_or_refused",
     "test_lab_hostile:test_what_a_browser_sends_is_taken_or_refused_in_a_sentence",
     "test_lab_hostile:test_texts_are_cut_and_can_be_sent",
 )

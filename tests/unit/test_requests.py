@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jupyter_client.session import Session
+from jupyter_client.session import DELIM, Session
 from tests.hostile import text, values
 
 from cellstack_guest.protocol import MAX_DEPTH, encode
-from cellstack_kernel.requests import _FIELDS, checked, is_message
+from cellstack_kernel.requests import _FIELDS, NoMessageError, checked, is_message, parsed
 from cellstack_runtime.errors import UsageError
 
 headers = st.fixed_dictionaries(
@@ -50,6 +51,22 @@ def test_what_is_a_message_is_answered_and_can_be_given_to_a_cell(message: Any) 
     for name, (_, default) in _FIELDS[message["header"]["msg_type"]].items():
         assert name in content or default is None
     encode({"type": "execute", **content, "cell_id": message["metadata"].get("cellId")})
+
+
+@given(st.lists(st.just(DELIM) | st.binary(max_size=60), max_size=8), st.booleans())
+def test_frames_are_a_message_or_refused(frames: list[bytes], signed: bool) -> None:
+    session = Session(key=b"key")
+    if signed:
+        frames = [DELIM, session.sign(frames[:4]), *frames]
+    with contextlib.suppress(NoMessageError):
+        assert is_message(parsed(session, frames)[1])
+
+
+def test_a_message_is_told_from_who_sent_it() -> None:
+    sender, receiver = Session(key=b"key"), Session(key=b"key")
+    message = sender.msg("execute_request", {"code": "1"})
+    idents, read = parsed(receiver, sender.serialize(message, ident=[b"client"]))
+    assert (idents, read["content"]) == ([b"client"], {"code": "1"})
 
 
 @pytest.mark.parametrize("place", ["content", "metadata"])

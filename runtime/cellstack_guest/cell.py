@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib
 import io
@@ -330,9 +331,10 @@ class Cell:
         else:
             carried = [*carrier.names(), *filter(is_result, self._namespace)]
             self._static = shell.transform_static(code)
+            expressions = _as_statements(request)
             # Names that the person has bound are theirs; the display hook has to see that they are bound.
-            also = [name for name in UNDERSCORES if name in carried] + self._history.reach(code, carried)
-            expressions = [repr(text) for text in (request.get("user_expressions") or {}).values()]
+            also = [name for name in UNDERSCORES if name in carried]
+            also += self._history.reach("\n".join([code, *expressions]), carried)
             # What a library says when it is imported was said in the cell that imported it.
             # It may ask for the shell, by the name that is built in while a cell runs.
             with self.outputs.muted(), shell.builtin_trap:
@@ -344,7 +346,7 @@ class Cell:
             with carrier.modules.folders():  # where the extensions that are the person's own were found
                 self.preferences.restore(carrier.extra, code)
         self._history.restore(carrier.extra, [*carrier.names(), *filter(is_result, self._namespace)], count)
-        self._history.restore_typed(code)
+        self._history.restore_typed("\n".join([code, *_as_statements(request)]))
 
     def _recall(self) -> None:
         """Have what the last cell that failed has failed with at hand, and all variables for a debugger."""
@@ -373,8 +375,6 @@ class Cell:
         )
         if store:
             self._take_failure(result.error_in_exec)
-        name = shell.compile.get_code_name(typed, transformed, count) if store else None
-        self._history.save(self._carrier.extra, count, name)
         if shell.succeeded(result):
             content: Message = {"status": "ok"}
         else:
@@ -384,6 +384,8 @@ class Cell:
         content["execution_count"] = after if after >= count - 1 else count
         expressions = request.get("user_expressions") or {}
         content["user_expressions"] = shell.user_expressions(expressions) if content["status"] == "ok" else {}
+        name = shell.compile.get_code_name(typed, transformed, count) if store else None
+        self._history.save(self._carrier.extra, count, name)  # takes `_` away, which expressions may name
         content["payload"] = shell.payload_manager.read_payload()
         shell.payload_manager.clear_payload()
         return content
@@ -495,6 +497,17 @@ class Cell:
             return answer(self.shell, request | {"carried": carried})
         except BaseException as error:  # noqa: BLE001  the reply must not be lost
             return {"status": "error", **_plain_error(error)}
+
+
+def _as_statements(request: Message) -> list[str]:
+    """Return the user expressions of a request that are Python; what the others name is never looked up."""
+    found = []
+    for text in (request.get("user_expressions") or {}).values():
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            statement = text.lstrip(" \t")  # as `eval` does
+            ast.parse(statement, mode="eval")
+            found.append(statement)
+    return found
 
 
 def _nothing(_request: Message) -> Message:

@@ -192,6 +192,35 @@ def test_user_expressions(notebook: Cells) -> None:
     assert run.content["user_expressions"]["bad"]["ename"] == "NameError"
 
 
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("_", "7"),
+        ("Out[2] + _2", "14"),
+        ("_i", "'y = 1'"),  # as in IPython, where a silent request is no cell
+        ("eval('x' + '')", "5"),
+        ("sorted(name for name in globals() if name in ('x', 'y'))", "['x', 'y']"),
+        ("get_ipython().user_ns['x' + '']", "5"),
+        ("get_ipython().run_line_magic('who_ls', '')", "['x', 'y']"),
+        ("  x  # as it is", "5"),
+        ("(y,\n'')", "(1, '')"),
+    ],
+)
+def test_user_expressions_reach_what_code_of_a_cell_does(notebook: Cells, expression: str, value: str) -> None:
+    notebook.run("y = 1")
+    notebook.run("x = 5\nx + 2")
+    expressions = {"it": expression, "no Python": "x = = ("}
+    found = notebook.run("", silent=True, user_expressions=expressions).content["user_expressions"]
+    assert found["it"].get("data") == {"text/plain": value}
+    assert found["no Python"]["ename"] == "SyntaxError"
+
+
+def test_user_expressions_know_the_result_of_their_own_cell(notebook: Cells) -> None:
+    found = notebook.run("x = 7\nx", user_expressions={"a": "x + _"}).content["user_expressions"]
+    assert found["a"].get("data") == {"text/plain": "14"}
+    assert notebook.run("'_' in globals()").all("execute_result")[0]["data"] == {"text/plain": "True"}
+
+
 def test_payloads(notebook: Cells) -> None:
     notebook.run("x = [1]")
     (page,) = notebook.run("x?").content["payload"]

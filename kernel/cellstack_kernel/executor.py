@@ -60,6 +60,7 @@ class Executor:
         self.comms: dict[str, tuple[str | None, CellContainer]] = {}
         self.runs: list[Run] = []
         self._none_runs = asyncio.Event()
+        self._ending = False  # with the kernel
         self.debugger: Debugger | None = None
         self._asking = asyncio.Lock()
         self._question: asyncio.Task[dict[str, Any] | None] | None = None
@@ -87,10 +88,13 @@ class Executor:
                 run.interrupt()
 
     async def end(self) -> None:
-        """End what runs, with the kernel, and give it a moment to say so."""
+        """End what runs, with the kernel, and give it a moment to say so. Nothing runs after that."""
+        self._ending = True
         self._none_runs.clear()
         for run in self.runs:
-            if run.container is not None:
+            if run.preparing is not None:
+                run.preparing.cancel()
+            elif run.container is not None:
                 run.container.kill("shutdown")
         if self.runs:
             with contextlib.suppress(TimeoutError):
@@ -243,6 +247,8 @@ class Executor:
             await self.workspace.settled()
             if run.interrupts or request.interrupted.is_set():
                 raise InterruptError("interrupted before the cell ran", hint=UNCHANGED)
+            if self._ending:
+                raise CellstackError("the kernel was ended before the cell ran", hint=UNCHANGED)
             return await self._run(run, front)
         finally:
             self._drop(run)
@@ -286,7 +292,7 @@ class Executor:
                 workspace.zygotes.decide()
         if reply is None:
             finished = await container.discard()
-            return self._killed(request, container, finished, front, None)
+            return self._killed(request, container, finished, front, None, run.error)
         content = {"execution_count": request.number, **reply["content"]}
         if self.keeps and request.main:
             first = request.number if self.kept is None else self.kept.first
@@ -331,6 +337,8 @@ class Executor:
                         asking = asyncio.ensure_future(_ask(message, container, front))
                     await front.drained()
                 else:
+                    if message["type"] == "error":
+                        run.error = {name: message[name] for name in ("ename", "evalue", "traceback")}
                     await self._forward(message, arrived[1], container, front, run.request)
             return None
         finally:
@@ -353,9 +361,11 @@ class Executor:
         run.preparing = preparing = asyncio.ensure_future(self.workspace.container(limits=limits))
         try:
             await asyncio.wait({preparing})
-            if run.interrupts:
+            if run.interrupts or self._ending:
                 if not preparing.cancelled() and preparing.exception() is None:  # it came when there was one already
                     await preparing.result().discard()
+                if not run.interrupts:
+                    raise CellstackError("the kernel was ended before the cell ran", hint=UNCHANGED)
                 raise InterruptError("interrupted while the cell's container was being made", hint=UNCHANGED)
             return preparing.result()
         finally:
@@ -472,8 +482,15 @@ class Executor:
         await front.drained()
 
     def _killed(
-        self, request: Request, container: CellContainer, finished: Finished, front: FrontEnd, why: str | None
+        self,
+        request: Request,
+        container: CellContainer,
+        finished: Finished,
+        front: FrontEnd,
+        why: str | None,
+        shown: dict[str, Any] | None = None,
     ) -> Outcome:
+        """Show what killed a cell. shown: its own error: the end of the kernel, after an interrupt, is no other."""
         unchanged = UNCHANGED
         if self.live is not None and self.live.container is container:
             self.live = None
@@ -487,7 +504,9 @@ class Executor:
             else cause(container.limits, finished, unchanged=unchanged, notebooks=self._notebooks_limits(request))
         )
         error = {"ename": name, "evalue": sentence, "traceback": [f"\x1b[31m{name}\x1b[39m: {sentence}"]}
-        if not request.silent:
+        if shown is not None and finished.exit.reason == "shutdown":
+            error = shown
+        elif not request.silent:
             front.publish("error", error)
         content = {"status": "error", "execution_count": request.number, **error}
         return Outcome(content, cell_record(request.number, container, finished, self.workspace.head, content, None))

@@ -117,6 +117,7 @@ class CellstackKernel(Kernel):
         self.control_handlers["cellstack_outputs_request"] = self.outputs_request
         self.loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[Notebook] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self._record: ContextVar[dict[str, Any]] = ContextVar("record", default={})  # noqa: B039  never changed
         # One of each request and each wait that an interrupt ends, and whether it is of a cell of the notebook.
         self._interrupts: dict[asyncio.Event, bool] = {}
@@ -210,6 +211,8 @@ class CellstackKernel(Kernel):
 
     async def _notebook(self) -> Notebook:
         """Return the notebook once it is open; what failed is tried again for the next request."""
+        if self._closing is not None:
+            raise CellstackError("the kernel is being ended", hint="Run this again when there is a new one")
         if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
             self._open_later()
         assert self._opening is not None
@@ -479,7 +482,15 @@ class CellstackKernel(Kernel):
         self.session.send(stream, "list_subshell_reply", content, parent, ident)
 
     async def close_notebook(self, ended: str | None) -> None:
-        """End the notebook's containers and broker. ended: what the person has asked for, None when they have not."""
+        """End the notebook's containers and broker. ended: what the person has asked for, None when they have not.
+
+        Whoever asks for it again waits for the same end.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(ended))
+        await self._closing
+
+    async def _close(self, ended: str | None) -> None:
         opening, self._opening = self._opening, None
         if opening is None:
             return

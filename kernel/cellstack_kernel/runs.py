@@ -94,13 +94,17 @@ class Kept:
 
 @dataclass(eq=False, slots=True)
 class Run:
-    """A cell that is being run, from the moment its layer is chosen. `container` is None until it has the code."""
+    """A cell that is being run, from the moment its layer is chosen. `container` is None until it has the code.
+
+    error: the last one that it has shown.
+    """
 
     request: Request
     container: CellContainer | None = None
     preparing: asyncio.Task[CellContainer] | None = None
     interrupts: int = 0
     letters: list[Letter] = field(default_factory=list)
+    error: dict[str, Any] | None = None
 
     def give(self, letter: Letter) -> None:
         """Send it a comm message, which it takes if it waits for one."""

@@ -33,6 +33,7 @@ class BrokerClient:
         self._loop = asyncio.get_running_loop()
         self.on_event: Callable[[dict[str, Any]], None] = lambda _: None  # takes what the broker tells unasked
         self.gone = False
+        self._closing = False
 
     @classmethod
     async def start(cls, settings: dict[str, Any], *, log: int | None = None, keep: Sequence[int] = ()) -> BrokerClient:
@@ -104,7 +105,7 @@ class BrokerClient:
             self.gone = True
             self._loop.remove_reader(self._channel.fileno())
             for queue in self._pending.values():
-                queue.put_nowait(({"error": "the broker is gone", "errno": None}, []))
+                queue.put_nowait(({"gone": True}, []))
 
     async def ask(self, op: str, fds: Sequence[int] = (), **fields: Any) -> tuple[dict[str, Any], list[int]]:
         """Return the broker's answer to `op`; CellstackError when it could not be done."""
@@ -122,12 +123,18 @@ class BrokerClient:
     def send(self, number: int, op: str, fds: Sequence[int], fields: dict[str, Any]) -> None:
         """Send request `number`."""
         if self.gone:
-            raise CellstackError("the broker is gone", hint="Restart the kernel")
+            raise self.gone_error()
         try:
             self._channel.send({"request": number, "op": op, **fields}, fds)
         except EOFError:
             self._lost()
-            raise CellstackError("the broker is gone", hint="Restart the kernel") from None
+            raise self.gone_error() from None
+
+    def gone_error(self) -> CellstackError:
+        """Return why the broker cannot be asked: it has died, or its client has ended it."""
+        if self._closing:
+            return CellstackError("the notebook was closed before this was done")
+        return CellstackError("the broker is gone", hint="Restart the kernel")
 
     def register(self) -> tuple[int, asyncio.Queue[tuple[dict[str, Any], list[int]]]]:
         """Return a request number and the queue of its answers."""
@@ -141,6 +148,7 @@ class BrokerClient:
 
     async def close(self) -> None:
         """End the broker, which ends and removes everything it made."""
+        self._closing = True
         self._lost()
         self._channel.close()
         await asyncio.to_thread(self._reap)
@@ -166,6 +174,8 @@ class Conversation:
     async def next(self) -> tuple[dict[str, Any], list[int]]:
         """Return the next answer; CellstackError when it is an error."""
         message, fds = await self._queue.get()
+        if "gone" in message:
+            raise self._client.gone_error()
         if "error" in message:
             close_all(fds)
             raise _host_error(message)

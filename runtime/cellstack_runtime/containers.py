@@ -34,9 +34,10 @@ MAX_QUEUED_BYTES = 16 * 2**20  # the same, of what has been read since there wer
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
-    """How a container ended: reason is finished, signal, oom, timeout, pids, interrupt, protocol, zygote, stop or kill.
+    """How a container ended.
 
-    stop, kill: from another process of the person.
+    reason: finished, signal, oom, timeout, pids, interrupt, shutdown, protocol, zygote; stop or kill: from another
+    process of the person.
     code: the process' exit code, None when a signal ended it. signal, signal_number: that signal, as in "SIGSEGV".
     """
 

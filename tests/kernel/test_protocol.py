@@ -174,6 +174,37 @@ def test_a_cell_that_runs_when_the_kernel_is_shut_down_says_so(kernel: Running) 
     assert (reply["ename"], reply["evalue"].split(". ")[0]) == ("CellKilled", "cell was ended with its kernel")
 
 
+def test_a_cell_that_is_interrupted_and_then_ended_with_its_kernel_shows_the_interrupt_alone(kernel: Running) -> None:
+    slow = "class Slow:\n    def __reduce__(self): time.sleep(600)\nslow = Slow()"  # which keeps the cell when it ends
+    request = start(kernel, f"import time\n{slow}\nprint('there')\ntime.sleep(600)")
+    while kernel.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "stream":
+        pass
+    kernel.manager.interrupt_kernel()
+    while kernel.client.get_iopub_msg(timeout=PATIENCE)["msg_type"] != "error":
+        pass
+    assert control(kernel, "shutdown_request", {"restart": True})["status"] == "ok"
+    assert reply_to(kernel, request)["content"]["ename"] == "KeyboardInterrupt"
+    assert outputs_of(kernel, request) == []
+
+
+def test_a_cell_that_comes_just_before_the_kernel_is_shut_down_says_that_it_was_ended(kernel: Running) -> None:
+    request = start(kernel, "import time\ntime.sleep(600)")  # mostly while the notebook is being opened
+    assert control(kernel, "shutdown_request", {"restart": False})["status"] == "ok"
+    what = reply_to(kernel, request)["content"]["evalue"].split(". ")[0]
+    assert what in ("the kernel was ended before the cell ran", "cell was ended with its kernel")
+
+
+def test_whoever_shuts_a_kernel_down_a_second_time_is_answered_too(kernel: Running) -> None:
+    kernel.run("1")
+    channel, session = kernel.client.control_channel, kernel.client.session
+    asked = [session.msg("shutdown_request", {"restart": restart}) for restart in (True, False)]
+    for request in asked:
+        channel.send(request)
+    replies = [kernel.client.get_control_msg(timeout=PATIENCE) for _ in asked]
+    assert [reply["parent_header"]["msg_id"] for reply in replies] == [each["header"]["msg_id"] for each in asked]
+    assert {reply["content"]["status"] for reply in replies} == {"ok"}
+
+
 # -- usage ---------------------------------------------------------------------------------------------------------
 
 

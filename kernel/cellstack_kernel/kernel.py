@@ -54,16 +54,24 @@ TAIL = 10  # cells, where a client does not say how many
 
 
 class ShellFront:
-    """The front end of one request: iopub under its header, stdin to its client; of none: iopub, and nobody to ask."""
+    """The front end of one request: iopub under its header, stdin to its client; of none: iopub, and nobody to ask.
 
-    def __init__(self, kernel: CellstackKernel, parent: dict[str, Any] | None, ident: Any) -> None:
+    number: of the cell whose result goes into the history, if one does.
+    """
+
+    def __init__(
+        self, kernel: CellstackKernel, parent: dict[str, Any] | None, ident: Any, number: int | None = None
+    ) -> None:
         self._kernel = kernel
         self._parent = parent
         self._ident = ident
+        self._number = number
 
     def publish(self, msg_type: str, content: dict[str, Any], **parts: Any) -> None:
         """Send one message on iopub."""
         kernel = self._kernel
+        if msg_type == "execute_result" and self._number is not None:
+            kernel.typed.put_out(self._number, str(content["data"].get("text/plain", "")))
         kernel.session.send(
             kernel.iopub_socket,
             msg_type,
@@ -254,7 +262,6 @@ class CellstackKernel(Kernel):
         """Run a cell and return the content of its reply."""
         self._record.set({})
         parent, ident = self.get_parent(SHELL), self._parent_ident[SHELL]
-        front = ShellFront(self, parent, ident)
         if silent or not code.strip():
             store_history = False
         # The base class has counted every request that is not silent; those that leave no history do not count.
@@ -262,6 +269,7 @@ class CellstackKernel(Kernel):
         if not silent and not store_history:
             self.execution_count -= 1
         count = self.execution_count
+        front = ShellFront(self, parent, ident, number if store_history else None)
         empty = {"status": "ok", "execution_count": count, "payload": [], "user_expressions": {}}
         if not code.strip() and not user_expressions:
             return empty

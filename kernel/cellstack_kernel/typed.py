@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATIENCE_SECONDS = 5.0  # for other kernels that write
+MAX_OUTPUT = 4096  # characters of a result
 Entry = tuple[int, int, Any]  # session (0 is this one), number, text or (text, output)
 
 
@@ -34,12 +35,17 @@ class Typed:
         self._database: Any = None
         self._session = 0
         self.entries: list[tuple[int, str]] = []  # of this session: number, text
+        self._outputs: dict[int, str] = {}  # of this session: the text of a result
 
     def add(self, number: int, text: str) -> None:
         """Note a cell that is about to run."""
         text = text.rstrip("\n")
         self.entries.append((number, text))
         self._thread.submit(self._guarded, self._insert, number, text)
+
+    def put_out(self, number: int, text: str) -> None:
+        """Note the result of a cell; like what IPython notes, it is known in this session only."""
+        self._outputs[number] = text if len(text) <= MAX_OUTPUT else f"{text[:MAX_OUTPUT]}…"
 
     async def range(self, session: int, start: int, stop: int | None, *, raw: bool, output: bool) -> list[Entry]:
         """Return the cells numbered `start` to before `stop` of a session: 0 is this one, -1 the one before it.
@@ -52,7 +58,7 @@ class Typed:
             stop = stop + end if stop is not None and stop < 0 else stop
             texts = [(number, text) for number, text in self.entries if _within(number, start, stop)]
             found = [(number, text if raw else _python(text)) for number, text in texts]
-            return [(0, number, (text, None) if output else text) for number, text in found]
+            return [(0, number, (text, self._outputs.get(number)) if output else text) for number, text in found]
         return await self._ask(lambda: self._range(session, start, stop, raw=raw, output=output))
 
     async def tail(self, n: int, *, raw: bool, output: bool) -> list[Entry]:

@@ -162,6 +162,15 @@ def test_history_counts_from_the_end_and_gives_a_cell_as_python(kernel: Running)
     assert found(hist_access_type="tail", n=2, raw=False) == [python, "3"]
 
 
+def test_history_has_the_results_of_this_session(kernel: Running) -> None:
+    for code in ("a = 1", "a + 1", "'x' * 100_000"):
+        kernel.run(code)
+    request = {"hist_access_type": "range", "session": 0, "output": True}
+    reply = kernel.client.history(**request, reply=True, timeout=PATIENCE)["content"]["history"]
+    assert reply[:2] == [[0, 1, ["a = 1", None]], [0, 2, ["a + 1", "2"]]]
+    assert 1000 < len(reply[2][2][1]) < 10_000
+
+
 # -- shutdown ------------------------------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from cellstack_kernel.requests import NoMessageError, parsed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+END_OF_FILE = "\x04"  # an answer for which `input` raises EOFError
 MAX_LOOKING = 100  # clients; those of pages that are gone are not told from the others
 
 
@@ -76,12 +77,12 @@ class Questions:
         except NoMessageError as error:
             self._log.warning("an answer that is none was dropped: %s", error)
             return [], None
-        value = message["content"].get("value")
         question = message["parent_header"].get("msg_id")  # which not every client says
-        if message["header"]["msg_type"] != "input_reply" or not isinstance(value, str):
+        if message["header"]["msg_type"] != "input_reply":
             self._log.warning("an answer that is none was dropped")
             return [], None
         if isinstance(question, str) and question in self._over:
             self._log.warning("an answer to a question that was over was dropped")
             return [], None
-        return idents, value
+        value = message["content"].get("value")
+        return idents, END_OF_FILE if value is None else str(value)

@@ -146,9 +146,7 @@ def test_a_wrong_signature_is_not_answered(living: Running) -> None:
 def test_an_answer_that_is_none_does_not_end_a_question(living: Running) -> None:
     request = living.client.execute("print(input('?'))", allow_stdin=True)
     living.client.get_stdin_msg(timeout=PATIENCE)
-    wrong: list[Any] = [{}, {"value": 3}, {"value": None}, [], {"value": float("nan")}]
-    for content in wrong:
-        send(living, "stdin", [{"msg_id": "1", "msg_type": "input_reply"}, {}, {}, content])
+    send(living, "stdin", [{"msg_id": "1", "msg_type": "input_reply"}, {}, {}, []])
     send(living, "stdin", [{"msg_id": "1", "msg_type": "execute_request"}, {}, {}, {"value": "wrong type"}])
     send(living, "stdin", [{"msg_id": "1", "msg_type": "input_reply"}, {}, {}, {"value": "\ud800 answer"}])
     while (reply := living.client.get_shell_msg(timeout=PATIENCE))["parent_header"]["msg_id"] != request:

@@ -128,6 +128,20 @@ def test_lines_are_counted_and_kept_as_typed_below_host_magics(kernel: Running) 
     assert kernel.run("x")[1] == ["2"]
 
 
+# -- questions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [({"value": 5}, "5"), ({"value": ["a"]}, "['a']"), ({"value": None}, "EOFError"), ({}, "EOFError")],
+)
+def test_an_answer_that_is_no_text_ends_a_question(kernel: Running, content: dict[str, Any], shown: str) -> None:
+    request = start(kernel, "try:\n    print(input())\nexcept EOFError:\n    print('EOFError')")
+    asked = kernel.client.get_stdin_msg(timeout=PATIENCE)
+    kernel.client.stdin_channel.send(kernel.client.session.msg("input_reply", content, parent=asked))
+    assert text_of(outputs_of(kernel, request)) == f"{shown}\n"
+
+
 # -- history -------------------------------------------------------------------------------------------------------
 
 

@@ -24,8 +24,8 @@ def checked(message: dict[str, Any]) -> dict[str, Any]:
     content, metadata = message["content"], message["metadata"]
     if is_deep([content, metadata]):
         raise UsageError(f"{kind}: it is nested more than {MAX_DEPTH} deep")
-    if not isinstance(metadata.get("cellId"), str | None):
-        raise UsageError(f"{kind}: cellId is no text")
+    if not isinstance(metadata.get("cellId"), str | None):  # it names no cell
+        metadata = {name: value for name, value in metadata.items() if name != "cellId"}
     fields = _FIELDS.get(kind, {})
     result = dict(content)
     for name, (check, default) in fields.items():
@@ -36,7 +36,7 @@ def checked(message: dict[str, Any]) -> dict[str, Any]:
             result[name] = check(content.get(name))
         except (TypeError, ValueError) as error:
             raise UsageError(f"{kind}: {name} is {error}") from None
-    return {**message, "content": result}
+    return {**message, "content": result, "metadata": metadata}
 
 
 class NoMessageError(ValueError):
@@ -53,6 +53,8 @@ def parsed(session: Any, frames: list[bytes]) -> tuple[list[bytes], dict[str, An
         raise NoMessageError(f"{type(error).__name__}: {error}") from error
     if not is_message(message):
         raise NoMessageError("it is without its parts")
+    if not isinstance(message["parent_header"], dict):  # that of most requests is empty
+        message["parent_header"] = {}
     return idents, message
 
 
@@ -61,9 +63,11 @@ def is_message(message: Any) -> bool:
     if not isinstance(message, dict):
         return False
     header = message.get("header")
-    if not isinstance(header, dict) or not all(isinstance(header.get(name), str) for name in ("msg_type", "msg_id")):
+    if not isinstance(header, dict) or not isinstance(header.get("msg_type"), str):
         return False
-    parts = (message.get("content"), message.get("metadata"), message.get("parent_header"))
+    if not isinstance(header.get("msg_id"), str | int | float | None):
+        return False
+    parts = (message.get("content"), message.get("metadata"))
     if not isinstance(header.get("subshell_id"), str | None) or not all(isinstance(part, dict) for part in parts):
         return False
     try:  # it comes back with every answer
@@ -108,8 +112,10 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _expressions(value: Any) -> dict[str, str]:
-    return {_text(name): _text(code) for name, code in _object(value).items()}
+def _expressions(value: Any) -> dict[str, str | None]:
+    """Return the expressions of a cell; one that is no text is None, which is an error of this expression alone."""
+    codes = _object(value or {}).items()
+    return {_text(name): _text(code) if isinstance(code, str) else None for name, code in codes}
 
 
 def _texts(value: Any) -> list[str]:

@@ -346,7 +346,8 @@ class Cell:
             with carrier.modules.folders():  # where the extensions that are the person's own were found
                 self.preferences.restore(carrier.extra, code)
         self._history.restore(carrier.extra, [*carrier.names(), *filter(is_result, self._namespace)], count)
-        self._history.restore_typed("\n".join([code, *_as_statements(request)]))
+        if any("_i" in text for text in (code, *_as_statements(request))):
+            self._history.restore_typed()
 
     def _recall(self) -> None:
         """Have what the last cell that failed has failed with at hand, and all variables for a debugger."""
@@ -493,7 +494,7 @@ class Cell:
                 with self.outputs.muted(), self._carrier.modules.folders():
                     self.preferences.restore(self._carrier.extra, request["code"])
                 history.restore(self._carrier.extra, carried)
-                history.restore_typed(request["code"])
+                history.restore_typed()
             return answer(self.shell, request | {"carried": carried})
         except BaseException as error:  # noqa: BLE001  the reply must not be lost
             return {"status": "error", **_plain_error(error)}
@@ -503,6 +504,8 @@ def _as_statements(request: Message) -> list[str]:
     """Return the user expressions of a request that are Python; what the others name is never looked up."""
     found = []
     for text in (request.get("user_expressions") or {}).values():
+        if not isinstance(text, str):
+            continue
         with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
             statement = text.lstrip(" \t")  # as `eval` does
             ast.parse(statement, mode="eval")

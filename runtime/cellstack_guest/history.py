@@ -79,13 +79,12 @@ class History:
             linecache.cache[name] = (partial(parsed.__getitem__, number),)
         self._shell.compile._filename_map.update(names)  # noqa: SLF001
 
-    def restore_typed(self, code: str) -> None:
-        """Bind `_i`, `_i3` and the like, if the text of the cell names one."""
-        if "_i" in code:
-            manager = self._shell.history_manager
-            typed = {f"_i{number}": manager.input_hist_raw[number] for number, *_ in self._entries}
-            typed |= {"_i": manager._i, "_ii": manager._ii, "_iii": manager._iii}  # noqa: SLF001
-            self._shell.push(typed, interactive=False)
+    def restore_typed(self) -> None:
+        """Bind `_i`, `_i3` and the like."""
+        manager = self._shell.history_manager
+        typed = {f"_i{number}": manager.input_hist_raw[number] for number, *_ in self._entries}
+        typed |= {"_i": manager._i, "_ii": manager._ii, "_iii": manager._iii}  # noqa: SLF001
+        self._shell.push(typed, interactive=False)
 
     def _restore_results(self, carried: list[str]) -> None:
         namespace, hook = self._shell.user_ns, self._shell.displayhook

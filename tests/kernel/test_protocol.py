@@ -128,6 +128,20 @@ def test_lines_are_counted_and_kept_as_typed_below_host_magics(kernel: Running) 
     assert kernel.run("x")[1] == ["2"]
 
 
+@pytest.mark.parametrize("number", [None, 3])
+def test_a_request_whose_id_is_no_text_is_answered(kernel: Running, number: int | None) -> None:
+    content = {"code": "1 + 1", "user_expressions": {"a": 5, "b": "3"}}
+    message = kernel.client.session.msg("execute_request", content)
+    message |= {"parent_header": "text", "metadata": {"cellId": 5}}
+    message["header"]["msg_id"] = number
+    kernel.client.shell_channel.send(message)
+    while (reply := kernel.client.get_shell_msg(timeout=PATIENCE))["msg_type"] != "execute_reply":
+        pass
+    assert reply["parent_header"]["msg_id"] == number
+    found = reply["content"]["user_expressions"]
+    assert (reply["content"]["status"], found["a"]["status"], found["b"]["data"]["text/plain"]) == ("ok", "error", "3")
+
+
 # -- questions -----------------------------------------------------------------------------------------------------
 
 

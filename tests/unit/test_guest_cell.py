@@ -215,6 +215,11 @@ def test_user_expressions_reach_what_code_of_a_cell_does(notebook: Cells, expres
     assert found["no Python"]["ename"] == "SyntaxError"
 
 
+def test_a_user_expression_that_is_no_text_is_an_error_of_its_own(notebook: Cells) -> None:
+    found = notebook.run("x = 7", user_expressions={"a": None, "b": "x"}).content["user_expressions"]
+    assert (found["a"]["ename"], found["b"]["data"]) == ("TypeError", {"text/plain": "7"})
+
+
 def test_user_expressions_know_the_result_of_their_own_cell(notebook: Cells) -> None:
     found = notebook.run("x = 7\nx", user_expressions={"a": "x + _"}).content["user_expressions"]
     assert found["a"].get("data") == {"text/plain": "14"}
@@ -589,6 +594,7 @@ def test_completion(notebook: Cells) -> None:
 def test_completion_knows_what_was_typed(notebook: Cells) -> None:
     notebook.run("1")
     assert set(notebook.ask("complete", code="_i")["matches"]) == {"_i", "_ii", "_iii", "_i1", "_ih"}
+    assert {"_i", "_ii", "_iii", "_i1"} <= set(notebook.ask("complete", code="_")["matches"])
 
 
 def test_completion_and_inspection_know_results(notebook: Cells) -> None:

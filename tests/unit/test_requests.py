@@ -17,7 +17,7 @@ from cellstack_kernel.requests import _FIELDS, NoMessageError, checked, is_messa
 from cellstack_runtime.errors import UsageError
 
 headers = st.fixed_dictionaries(
-    {"msg_id": text, "msg_type": st.sampled_from(sorted(_FIELDS))},
+    {"msg_id": text | st.none() | st.integers(), "msg_type": st.sampled_from(sorted(_FIELDS))},
     optional={"subshell_id": text | st.none(), "date": text, "session": values, "x": values},
 )
 
@@ -83,14 +83,20 @@ def test_a_message_that_is_nested_too_deep_is_refused(place: str) -> None:
     assert not is_message({**message, "header": {**header, "x": deep}})
 
 
-@pytest.mark.parametrize("header", [{"x": "\ud800"}, {"x": float("nan")}, {"subshell_id": 3}, {"msg_id": 1}])
+@pytest.mark.parametrize("header", [{"x": "\ud800"}, {"x": float("nan")}, {"subshell_id": 3}, {"msg_id": []}])
 def test_a_header_that_cannot_come_back_with_an_answer_is_that_of_no_message(header: dict[str, Any]) -> None:
     parts: dict[str, Any] = {"content": {}, "metadata": {}, "parent_header": {}}
     assert is_message({**parts, "header": {"msg_type": "x", "msg_id": "1"}})
     assert not is_message({**parts, "header": {"msg_type": "x", "msg_id": "1", **header}})
 
 
-def test_the_id_of_a_cell_is_text() -> None:
-    header = {"msg_type": "execute_request", "msg_id": "1"}
-    with pytest.raises(UsageError, match="cellId is no text"):
-        checked({"header": header, "content": {"code": ""}, "metadata": {"cellId": ["x"]}, "parent_header": {}})
+def test_what_a_request_has_beside_its_cell_does_not_refuse_the_cell() -> None:
+    sender = Session(key=b"key")
+    message = sender.msg("execute_request", {"code": "1", "user_expressions": {"a": 5, "b": "x"}})
+    message |= {"metadata": {"cellId": ["x"], "y": 1}, "parent_header": "text"}
+    message["header"]["msg_id"] = None
+    request = checked(parsed(Session(key=b"key"), sender.serialize(message))[1])
+    assert (request["metadata"], request["parent_header"]) == ({"y": 1}, {})
+    assert request["content"]["user_expressions"] == {"a": None, "b": "x"}
+    none = checked({**message, "content": {"code": "1", "user_expressions": []}})
+    assert none["content"]["user_expressions"] == {}

@@ -31,6 +31,7 @@ class Ran:
     not_carried: dict[str, str]
     names: list[str]
     notices: list[str]
+    complete: bool
 
 
 class Notebook:
@@ -110,6 +111,7 @@ def _run_cell(
         "not_carried": carried.not_carried,
         "names": names,
         "notices": list(carrier.notices),
+        "complete": carried.complete,
     }
 
 

@@ -4,9 +4,11 @@ As in an image build, the key is all that the result may depend on: the parent l
 variables), the image, the code and its number, the limits, the environment of its process (time zone and language too),
 how it sees the notebook's folder, and the files there, by path, size and times of change: the one that anyone may set,
 and the one that only a change sets. What a cell gave while they changed is not kept. What cannot be in a key is never
-taken from the cache: cells that can write to the host, that asked a question, or that opened a comm to the front end. A
-cell that failed runs again, unless its tag `raises-exception` says that it is to fail. Time and randomness are not
-inputs here: a cell that wants them anew each time says so with the tag `no-cache`.
+taken from the cache: cells that can write to the host, that asked a question (also one that nobody could answer), that
+opened a comm to the front end or were told something by one, that were interrupted or reached into from outside, or
+that a debugger looks at. Nor is it what a cell gave whose variables there was no room to save. A cell that failed
+runs again, unless its tag `raises-exception` says that it is to fail. Time, randomness and what the machine tells of
+itself are not inputs here: a cell that wants them anew each time says so with the tag `no-cache`.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class Key:
     """What a cell is found by, and what was in the folder that it could read, None when it sees none."""
 
     name: str
+    parent: str | None
     folder: str | None
     files: list[File]
 
@@ -118,7 +121,7 @@ class Cache:
         what: list[Any] = [FORMAT, workspace.head, workspace.image.id, request.kind, request.typed, request.number]
         what += [request.store_history, request.user_expressions, limits, sorted(environment(workspace).items()), seen]
         name = hashlib.sha256(json.dumps(what).encode("utf-8", "surrogatepass")).hexdigest()
-        return Key(name, folder, files)
+        return Key(name, workspace.head, folder, files)
 
     def _listing(self, folder: str | None) -> list[File] | None:
         """Return all that a cell can read of the notebook's folder; None when it is too much."""
@@ -137,20 +140,23 @@ class Cache:
                 return None
         return sorted(found)
 
-    def get(self, key: Key) -> Entry | None:
-        """Return what is kept under `key`, None when there is nothing that can be read."""
+    def get(self, key: Key, tags: Collection[str]) -> Entry | None:
+        """Return what is kept under `key` for a cell with these tags, None when there is nothing that can be read."""
         try:
             with open(f"{self._folder}/{key.name}.json", encoding="utf-8") as file:
                 data = json.load(file)
             outputs = [(str(kind), dict(content), dict(metadata)) for kind, content, metadata in data["outputs"]]
+            if data["record"]["exit"]["reason"] not in _results(tags):
+                return None
             return Entry(str(data["layer"]), outputs, dict(data["content"]), dict(data["record"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def put(self, key: Key, outcome: Outcome, recording: Recording, tags: Collection[str]) -> None:
         """Keep what a cell gave, if it can be given again; `tags` are the cell's."""
-        results = ("finished", "exception") if RAISES in tags else ("finished",)
-        if not recording.complete or outcome.record["exit"]["reason"] not in results:
+        if not (recording.complete and outcome.repeatable) or outcome.record["parent"] != key.parent:
+            return
+        if outcome.record["exit"]["reason"] not in _results(tags):
             return
         if self._listing(key.folder) != key.files:  # nobody knows which of them it has read
             return
@@ -175,6 +181,11 @@ class Cache:
         except FileNotFoundError:
             return 0, 0
         return len(sizes), sum(sizes)
+
+
+def _results(tags: Collection[str]) -> tuple[str, ...]:
+    """Return how a cell with these tags may end to count as done."""
+    return ("finished", "exception") if RAISES in tags else ("finished",)
 
 
 def _entries(folder: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -235,16 +235,20 @@ class Executor:
             await self.workspace.settled()
             self.workspace.zygotes.learn(reply["modules"])
 
+    async def settle_before(self, front: FrontEnd) -> None:
+        """Have head be what the next cell starts from, and say what was lost by that."""
+        await self.settle()
+        if self._lost:
+            front.publish("stream", {"name": "stderr", "text": f"{self._lost}\n"})
+            self._lost = ""
+        await self.workspace.settled()
+
     async def run(self, request: Request, front: FrontEnd) -> Outcome:
         """Run one cell. CellstackError when no container could be made for it."""
         run = Run(request)
         self.runs.append(run)  # now: an interrupt must find it
         try:
-            await self.settle()
-            if self._lost:
-                front.publish("stream", {"name": "stderr", "text": f"{self._lost}\n"})
-                self._lost = ""
-            await self.workspace.settled()
+            await self.settle_before(front)
             if run.interrupts or request.interrupted.is_set():
                 raise InterruptError("interrupted before the cell ran", hint=UNCHANGED)
             if self._ending:
@@ -262,7 +266,7 @@ class Executor:
         run.container = container
         container.send(self._frame(request, container, before))
         workspace.on_change()
-        if (debugger := self._debugger_for(request)) is not None:
+        if (debugger := self.debugger_for(request)) is not None:
             debugger.begin(container)
         if kept is not None:
             await self._answered()
@@ -312,7 +316,9 @@ class Executor:
                 self._tell_beside(finished.layer, front)
         else:
             finished = await container.discard()
-        return Outcome(content, cell_record(request.number, container, finished, parent, content, reply["carried"]))
+        touched = bool(finished.touched or run.interrupts or request.interrupted.is_set() or run.letters)
+        record = cell_record(request.number, container, finished, parent, content, reply["carried"])
+        return Outcome(content, record, repeatable=reply["repeatable"] and not touched)
 
     async def _reply(self, run: Run, container: CellContainer, before: str | None, front: FrontEnd) -> Message | None:
         """Forward what comes out of a container until its reply, and return that; None when it has died."""
@@ -402,7 +408,7 @@ class Executor:
         _, sentence = cause(container.limits, finished, unchanged=f"What {cells} left is lost")
         raise CellstackError(sentence)
 
-    def _debugger_for(self, request: Request) -> Debugger | None:
+    def debugger_for(self, request: Request) -> Debugger | None:
         """Return the debugger that looks at a cell, if one does."""
         on = self.debugger is not None and self.debugger.is_wanted and request.main and request.kind == "execute"
         return self.debugger if on else None
@@ -440,7 +446,7 @@ class Executor:
             "state": state,
             "layer": container.layer,
             "keep": self.keeps and request.main and request.kind != "end",
-            "debug": debugger.settings(request.typed) if (debugger := self._debugger_for(request)) else None,
+            "debug": debugger.settings(request.typed) if (debugger := self.debugger_for(request)) else None,
             "layer_info": {
                 "layer": container.layer,
                 "limits": {**container.limits.as_json(), "enforced_by": container.enforced_by},

@@ -193,5 +193,6 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "modules": _modules,
         "taken": _integers,
         "busy": bool,
+        "repeatable": bool,
     },
 }

@@ -181,6 +181,7 @@ class Notebook:
                     hint="%container scope=cell ends the shared one",
                 )
             cached = request.main and not (parsed.calls or keeps or NO_CACHE in request.tags)
+            cached &= self.executor.debugger_for(wanted) is None  # which is to stop in it, and may change it
             outcome = await self._run(wanted, front, cached=cached)
             if request.store_history:
                 self._tell_left_out(front)
@@ -208,11 +209,12 @@ class Notebook:
 
     async def _run(self, request: Request, front: FrontEnd, *, cached: bool) -> Outcome:
         """Take a cell's result from the cache if it is there, else run it."""
-        await self.workspace.settled()
+        if cached:
+            await self.executor.settle_before(front)
         key = await self.cache.key(self.workspace, request) if cached else None
         if key is None:
             return await self.executor.run(request, front)
-        entry = await asyncio.to_thread(self.cache.get, key)
+        entry = await asyncio.to_thread(self.cache.get, key, request.tags)
         if entry is not None and await self.workspace.adopt(entry.layer, request.number):
             self.cache.hits += 1
             for kind, content, metadata in entry.outputs:

@@ -77,10 +77,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a cell run ended: the content of the Jupyter reply, and the cell's record (CONTRACT's CELL)."""
+    """How a cell run ended: the content of the Jupyter reply, and the cell's record (CONTRACT's CELL).
+
+    repeatable: whether the same request on the same layer may give the same, as nothing from outside came in between.
+    """
 
     content: dict[str, Any]
     record: dict[str, Any]
+    repeatable: bool = False
 
 
 @dataclass(slots=True)

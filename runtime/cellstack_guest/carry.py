@@ -43,13 +43,15 @@ _NOT_THE_USERS = ("__builtins__", "__loader__", "__spec__", "__warningregistry__
 class Carried:
     """What a cell's end gave. state: the layer whose state the next cell starts from, None for no state at all.
 
-    not_carried: what became a tombstone in this cell, with the type that is to blame.
+    not_carried: what became a tombstone in this cell, with the type that is to blame. complete: whether nothing was
+    left out for want of time, memory or disk.
     """
 
     state: str | None
     saved: list[str]
     loaded: list[str]
     not_carried: dict[str, str]
+    complete: bool = True
 
 
 class Carrier:
@@ -274,7 +276,7 @@ class Carrier:
             writer.finish(saved)
             self._state = layer
             self._continued = saved, {name: _as_loaded(values) for name, values in outcome.live.items()}
-        return Carried(self._state, outcome.saved, loaded, outcome.refused)
+        return Carried(self._state, outcome.saved, loaded, outcome.refused, complete=not self._registry.lacked)
 
     def _targets(self) -> dict[str, str]:
         """Return what comms were opened for, by key: those that this process has, and those that it has not loaded."""

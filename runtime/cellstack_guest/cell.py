@@ -296,6 +296,7 @@ class Cell:
             "modules": self._imported() if self._serves else [],
             "taken": self._inbox.taken,
             "busy": self._busy,
+            "repeatable": carried.complete and not shell.has_asked,
         }
 
     def _imported(self) -> list[dict[str, Any]]:

@@ -53,6 +53,7 @@ class Registry:
         # What was loaded once more to compare it: were it to go before the process does, the person's code (`__del__`,
         # callbacks of weak references) would be told.
         self.twice: list[Any] = []
+        self.lacked = False  # whether there was no time, memory or disk for what could be carried
         self._ids: dict[int, str] = {}
         self._fresh: list[str] = []
         self._prefix = ""

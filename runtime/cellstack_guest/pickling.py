@@ -499,6 +499,8 @@ def on_deep_stack(call: Callable[[], Any]) -> Any:
 
 def _blame(values: dict[str, Any], pickler: Pickler, error: Exception) -> str:
     last = pickler.last
+    if isinstance(error, (MemoryError, OverBudgetError)):
+        pickler.registry.lacked = True
     if isinstance(error, MemoryError) and pickler.budget is not None:
         error = OverBudgetError(pickler.budget.no_memory())
     if isinstance(error, OverBudgetError):

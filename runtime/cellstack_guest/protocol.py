@@ -33,7 +33,8 @@ Cell to host
     notice         text: one line for the person, shown on stderr
     reply          content (of the Jupyter reply), state (layer id of the state after this cell, null if none),
                    carried {"saved": [...], "loaded": [...], "not_carried": {name: why}}, busy (whether callbacks have
-                   left threads, tasks or timers that run on); the last frame of a run, unless it is busy
+                   left threads, tasks or timers that run on), repeatable (whether it has asked nobody, and all was
+                   saved that can be); the last frame of a run, unless it is busy
     rest           what ran on after a reply that was busy is over
 """
 

@@ -141,6 +141,7 @@ class Saver:
                     alone = False
                     unit.pickled = self._dump(unit.values, budget=budget)
             except (pickling.RefusedError, KeyboardInterrupt) as refusal:
+                self._registry.lacked |= isinstance(refusal, KeyboardInterrupt)
                 self._registry_additions(pending, work)
                 self._leave_out(unit, str(refusal) or "saving it was interrupted", pending, work)
                 continue
@@ -149,6 +150,7 @@ class Saver:
                 if budget is not None and not unit.same:
                     budget.take_disk(self._disk_of(unit))
             except OverBudgetError as refusal:
+                self._registry.lacked = True
                 self._leave_out(unit, str(refusal), pending, work)
                 continue
             work.units.append(unit)

@@ -106,7 +106,7 @@ class ZMQInteractiveShell(InteractiveShell):
     def __init__(self, outputs: Outputs, **options: Any) -> None:
         self.outputs = outputs
         self.inbox: comms.Inbox | None = None
-        self.allow_stdin = False
+        self.allow_stdin = self.has_asked = False
         self.limits = hints.Limits()
         self.note_for: Callable[[str], str | None] = lambda _: None
         self.notices: list[str] = []
@@ -227,6 +227,7 @@ class ZMQInteractiveShell(InteractiveShell):
         return self._ask("getpass", prompt, password=True)
 
     def _ask(self, function: str, prompt: str, *, password: bool) -> str:
+        self.has_asked = True
         if not self.allow_stdin or self.inbox is None or not self.outputs.mine():
             raise StdinNotImplementedError(f"{function} was called, but this frontend does not support input requests.")
         try:
@@ -262,6 +263,7 @@ class ZMQInteractiveShell(InteractiveShell):
         self.inbox = inbox
         self.note_for = note_for
         self.allow_stdin = bool(request.get("allow_stdin"))
+        self.has_asked = False
         info = request.get("layer_info") or {}
         self.limits = hints.Limits(info.get("limits"), info.get("magics"))
         self.kernel.begin(request)

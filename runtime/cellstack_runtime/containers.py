@@ -49,7 +49,10 @@ class ExitReport:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What is known of a container once it is gone. Memory in bytes, times in seconds."""
+    """What is known of a container once it is gone. Memory in bytes, times in seconds.
+
+    touched: whether another process of the person has sent it a signal, changed its limits, or run a program in it.
+    """
 
     exit: ExitReport
     wall_seconds: float
@@ -58,6 +61,7 @@ class Finished:
     changes: Changes
     layer: str | None
     pids_refused: int = 0
+    touched: bool = False
 
 
 def exit_report(report: dict[str, Any]) -> ExitReport:
@@ -315,6 +319,7 @@ class CellContainer:
             changes=Changes(*report.get("changes", ())),
             layer=self.layer if "changes" in report and not report["dropped"] else None,
             pids_refused=report["pids_refused"],
+            touched=report["touched"],
         )
 
     def close(self) -> None:

@@ -7,17 +7,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
-from tests.kernels import Running
+from tests.kernel.test_widgets import CLICK, FrontEnd
+from tests.kernels import PATIENCE, Running, debug
+
+from cellstack_runtime import live
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
-    from pathlib import Path
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -157,6 +161,100 @@ def test_hashes_are_those_of_the_run_that_the_cache_goes_on_from(folder: Folder)
     assert folder.outputs[1][0].data["text/plain"] == "True"
 
 
+def cached(kernel: Running, code: str, when_begun: Callable[[], object] = lambda: None) -> str:
+    """Return what the cache did for a cell. when_begun: is called when the cell has printed "begun"."""
+
+    def hear(message: dict[str, Any]) -> None:
+        if message["content"].get("text") == "begun\n":
+            when_begun()
+
+    reply = kernel.client.execute_interactive(code, timeout=PATIENCE, output_hook=hear)
+    assert reply["content"]["status"] == "ok"
+    return str(reply["metadata"]["cellstack"]["cache"])
+
+
+def test_cell_that_was_interrupted_and_went_on_is_not_kept(kernel: Running) -> None:
+    code = "import time\ntry:\n    print('begun')\n    time.sleep(100)\nexcept KeyboardInterrupt:\n    stopped = True"
+    for _ in range(2):
+        kernel.run("%cache on")
+        assert cached(kernel, code, kernel.manager.interrupt_kernel) == "miss"
+        kernel.again(now=False)
+
+
+def test_cell_that_had_nobody_to_ask_is_not_kept(folder: Folder) -> None:
+    cells = ["try:\n    answer = input()\nexcept NotImplementedError:\n    answer = 'none'", "answer"]
+    for _ in range(2):
+        assert folder.run(*cells) == ["miss", "miss"]
+
+
+def test_cell_whose_variables_found_no_room_is_not_kept_and_one_whose_cannot_be_carried_is(folder: Folder) -> None:
+    large, never = "large = bytes(2**26)", "never = (each for each in [1])"
+    for _ in range(2):
+        assert folder.run(large, flags=("--cache", "--memory", "100m")) == ["miss"]
+        assert folder.records[0]["carried"]["not_carried"].keys() == {"large"}
+    folder.run(never)
+    assert folder.run(never) == ["hit"]
+    assert folder.records[0]["carried"]["not_carried"] == {"never": "generator"}
+
+
+def test_cell_after_callbacks_of_widgets_stands_on_what_they_changed(kernel: Running) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import ipywidgets\ntotal = 0")
+    kernel.run("def add(_):\n    global total\n    total += 1")
+    button = front.show("button = ipywidgets.Button()\nbutton.on_click(add)\nbutton")
+    _, (layers,) = kernel.run("%layers")
+    layer = layers.splitlines()[-1].split()[1]
+    kernel.run("%cache on")
+    assert kernel.run("total")[1] == ["0"]
+    kernel.again(now=False)
+    for code in ("1", "2", "3", f"%checkout {layer}", "%cache on"):
+        kernel.run(code)
+    front.click(button)
+    front.click(button)
+    assert kernel.run("total")[1] == ["2"]
+
+
+def test_cell_that_a_widget_has_told_something_is_not_kept(kernel: Running, store: Path) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import asyncio, ipywidgets\nclicks = []")
+    button = front.show("button = ipywidgets.Button()\nbutton.on_click(clicks.append)\nbutton")
+    kernel.run("%cache on")
+    kept = list((store / "cache" / "cells").glob("*"))
+    code = "button\nprint('begun')\nwhile not clicks:\n    await asyncio.sleep(0.01)\nseen = len(clicks)"
+    assert cached(kernel, code, lambda: front.post(button, CLICK)) == "miss"
+    assert list((store / "cache" / "cells").glob("*")) == kept
+
+
+def test_cell_that_a_debugger_looks_at_runs(kernel: Running) -> None:
+    kernel.run("%cache on")
+    assert cached(kernel, "x = 1") == "miss"
+    kernel.run("%undo")
+    debug(kernel, "initialize", clientID="test", linesStartAt1=True, pathFormat="path")
+    debug(kernel, "attach")
+    assert cached(kernel, "x = 1") == "off"
+
+
+@pytest.mark.parametrize("how", ["exec", "kill"])
+def test_cell_that_was_reached_into_from_outside_is_not_kept(kernel: Running, store: Path, how: str) -> None:
+    code = (
+        "import os, signal, time\nreached = []\nsignal.signal(signal.SIGUSR1, lambda *_: reached.append(1))\n"
+        "print('begun')\nwhile not (reached or os.path.exists('/tmp/made')):\n    time.sleep(0.01)"
+    )
+    words = {"exec": ["exec", "{}", "touch", "/tmp/made"], "kill": ["kill", "--signal", "USR1", "{}"]}[how]
+
+    def reach() -> None:
+        while not (running := [one.id for one in live.live_containers(str(store)) if one.status == "running"]):
+            pass
+        (container,) = running
+        command = str(Path(sys.executable).with_name("cellstack"))
+        subprocess.run([command, *[word.format(container) for word in words]], check=True)
+
+    for _ in range(2):
+        kernel.run("%cache on")
+        assert cached(kernel, code, reach) == "miss"
+        kernel.again(now=False)
+
+
 def test_layers_that_the_cache_gave_again_are_shown_once(tmp_path: Path) -> None:
     kernel = Running(tmp_path / "a.ipynb")
     try:
@@ -190,6 +288,7 @@ def test_cell_that_is_to_fail_gives_its_error_again(folder: Folder) -> None:
     assert folder.outputs == outputs
     assert folder.outputs[1][0].ename == "ZeroDivisionError"
     assert folder.records[1]["status"] == "error"
+    assert folder.run(*cells) == ["hit", "miss", "miss"]
 
 
 def test_cell_that_can_write_to_the_host_is_never_cached(folder: Folder) -> None:

@@ -26,12 +26,14 @@ def test_what_takes_too_long_is_left_out(nb: Notebook, monkeypatch: pytest.Monke
     monkeypatch.setattr(budget, "SECONDS", 0.5)
     ran = nb.run(f"{SLOW}before = 1\nslow = [Slow() for _ in range(1000)]\nafter = [2]")
     assert ran.not_carried == {"slow": "the time for saving is over"}
+    assert not ran.complete
     assert nb.show("(before, after)") == "(1, [2])"
 
 
 def test_an_interrupt_leaves_out_what_is_being_saved(nb: Notebook) -> None:
     ran = nb.run(f"{ENDLESS}{INTERRUPT}before = 1\nendless = Endless()\nafter = [2]")
     assert ran.not_carried == {"endless": "saving it was interrupted"}
+    assert not ran.complete
     assert nb.show("(before, after)") == "(1, [2])"
 
 
@@ -40,6 +42,7 @@ def test_what_does_not_fit_on_the_disk_is_left_out(nb: Notebook, monkeypatch: py
     ran = nb.run("before = [1]\nlarge = bytes(5 * 2**20)\nsmall = bytes(3 * 2**20)\nafter = [2]")
     why = "it takes 5.0 MiB on disk; a cell's variables may take half of what is free, of which 4.0 MiB are left"
     assert ran.not_carried == {"large": f"{why}. cellstack prune makes room"}
+    assert not ran.complete
     assert nb.show("(before, len(small), after)") == "([1], 3145728, [2])"
 
 
@@ -50,6 +53,12 @@ def test_a_page_that_was_written_to_needs_no_more_disk_than_that(nb: Notebook, m
     assert nb.run("large[0] = 1").not_carried == {}
     assert nb.run("larger = large + 1").not_carried.keys() == {"larger"}
     assert nb.show("large[:2].tolist()") == "[1.0, 0.0]"
+
+
+def test_what_can_never_be_carried_is_left_out_for_want_of_nothing(nb: Notebook) -> None:
+    ran = nb.run("never = (each for each in [1])\nclass Never: x = never")
+    assert ran.not_carried.keys() == {"never", "Never"}
+    assert ran.complete
 
 
 def test_it_is_said_when_saving_was_long(nb: Notebook) -> None:

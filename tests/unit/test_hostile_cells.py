@@ -70,6 +70,7 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         | values,
         "taken": st.lists(st.integers(), max_size=2) | values,
         "busy": st.booleans() | values,
+        "repeatable": st.booleans() | values,
     },
     "rest": {},
 }

@@ -51,6 +51,7 @@ class Container:
         self.directory = f"{broker.run_dir}/{self.id}"
         self.request: dict[str, Any] = {}
         self.reason: str | None = None
+        self.touched = False  # by a request of the person's, not the client's
         self.born = time.monotonic()
         self.died = 0.0
         loop = broker.loop
@@ -388,6 +389,7 @@ class Container:
             "memory": metrics.memory_bytes,
             "peak": metrics.memory_peak_bytes,
             "pids_refused": self.group.pids_refused(),
+            "touched": self.touched,
         }
         if self.reason is None and self.group.oom_kills():
             report["reason"] = "oom"

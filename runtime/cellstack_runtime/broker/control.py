@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Steps = Generator[Event, Any, None]
 
 NAME = "control"
+TOUCHING = ("stop", "kill", "limits", "exec")  # what changes how a program goes on
 _CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7)
 
 
@@ -83,7 +84,9 @@ class Control:
                 "wait": self._wait,
                 "exec": lambda container, message, answer: container.execs.join(message, answer, fds),
             }
-            yield from operations[message.get("op")](container, message, answer)
+            operation = operations[message.get("op")]
+            container.touched |= message["op"] in TOUCHING
+            yield from operation(container, message, answer)
         except Exception as error:  # noqa: BLE001  one request that fails must not end the containers
             answer({"error": str(error) if isinstance(error, ContainerError) else f"{type(error).__name__}: {error}"})
         finally:

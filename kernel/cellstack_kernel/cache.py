@@ -6,7 +6,8 @@ how it sees the notebook's folder, and the files there, by path, size and times 
 and the one that only a change sets. What a cell gave while they changed is not kept. What cannot be in a key is never
 taken from the cache: cells that can write to the host, that asked a question (also one that nobody could answer), that
 opened a comm to the front end or were told something by one, that were interrupted or reached into from outside, or
-that a debugger looks at. Nor is it what a cell gave whose variables there was no room to save. A cell that failed
+that a debugger looks at. Nor is it what a cell gave whose variables there was no room to save. The notebook's own file and
+`-o`'s, which change with every run, are not in the key; a cell that opens one of them is not kept. A cell that failed
 runs again, unless its tag `raises-exception` says that it is to fail. Time, randomness and what the machine tells of
 itself are not inputs here: a cell that wants them anew each time says so with the tag `no-cache`.
 """
@@ -105,6 +106,12 @@ class Cache:
     def leave_out(self, paths: Collection[str]) -> None:
         """Have these files make no difference."""
         self._left_out.update(map(os.path.realpath, paths))
+
+    def left_out_of(self, workspace: Workspace) -> tuple[str, ...]:
+        """Return the files that make no difference and are in /work, relative to it."""
+        folder = workspace.context.folder
+        root = None if folder is None else os.path.realpath(folder) + "/"
+        return () if root is None else tuple(path[len(root) :] for path in self._left_out if path.startswith(root))
 
     async def key(self, workspace: Workspace, request: Request) -> Key | None:
         """Return the key of a cell that is about to run, None when it has none."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstack_kernel.deaths import UNCHANGED, cause, magic_of
 from cellstack_kernel.frames import FrameError, checked
+from cellstack_kernel.opened import Opened
 from cellstack_kernel.records import cell_record
 from cellstack_kernel.runs import InterruptError, Kept, Nobody, Outcome, Request, Run
 from cellstack_runtime.errors import CellstackError
@@ -264,6 +265,7 @@ class Executor:
         kept = self.kept if request.main else None
         container = kept.container if kept is not None else await self._container(run)
         run.container = container
+        opened = Opened(container.pid, request.unread)
         container.send(self._frame(request, container, before))
         workspace.on_change()
         if (debugger := self.debugger_for(request)) is not None:
@@ -288,6 +290,7 @@ class Executor:
             raise
         finally:
             run.container = None
+            was_opened = opened.end()
             if self.debugger is not None and request.main:
                 self.debugger.end(container, kept=reply is not None and self.keeps)
             if reply is not None:
@@ -316,7 +319,7 @@ class Executor:
                 self._tell_beside(finished.layer, front)
         else:
             finished = await container.discard()
-        touched = bool(finished.touched or run.interrupts or request.interrupted.is_set() or run.letters)
+        touched = bool(was_opened or finished.touched or run.interrupts or request.interrupted.is_set() or run.letters)
         record = cell_record(request.number, container, finished, parent, content, reply["carried"])
         return Outcome(content, record, repeatable=reply["repeatable"] and not touched)
 

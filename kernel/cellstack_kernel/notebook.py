@@ -222,7 +222,8 @@ class Notebook:
             return Outcome(entry.content, {**entry.record, "cache": HIT})
         self.cache.misses += 1
         recording = Recording(front)
-        outcome = await self.executor.run(replace(request, cache=MISS), recording)
+        unread = self.cache.left_out_of(self.workspace)
+        outcome = await self.executor.run(replace(request, cache=MISS, unread=unread), recording)
         outcome.record["cache"] = MISS
         await asyncio.to_thread(self.cache.put, key, outcome, recording, request.tags)
         return outcome

@@ -51,6 +51,8 @@ class Request:
 
     typed: the cell as it was typed, whose host magics are not in `code`; skipped: the lines at its top that are not.
 
+    unread: files of /work, relative to it; the outcome of a cell that opens one is not repeatable.
+
     parent: the message that asked, as libraries in the cell see it. main: whether it is one of the notebook's own
     cells, which run one after the other, and not one that a subshell runs beside them. interrupted: whether an
     interrupt has come for it, from the moment it was taken up.
@@ -72,6 +74,7 @@ class Request:
     commit: bool = True
     tags: tuple[str, ...] = ()
     cache: str = "off"  # "miss": it was looked for in the cache
+    unread: tuple[str, ...] = ()
     interrupted: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
 
 

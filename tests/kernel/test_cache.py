@@ -197,6 +197,30 @@ def test_cell_whose_variables_found_no_room_is_not_kept_and_one_whose_cannot_be_
     assert folder.records[0]["carried"]["not_carried"] == {"never": "generator"}
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        "text = open('a.ipynb').read()",
+        "text = {name: open(name).read() for name in os.listdir()}['a.ipynb']",
+        "text = subprocess.run(['cat', 'a.ipynb'], stdout=subprocess.PIPE, text=True).stdout",
+        "os.rename('a.ipynb', 'b')\ntext = open('b').read()",
+    ],
+    ids=["by its name", "all that is there", "another program", "under another name"],
+)
+def test_cell_that_reads_its_own_notebook_is_not_kept(folder: Folder, read: str) -> None:
+    cells = ["import json, os, subprocess", read, "len(json.loads(text)['cells'])"]
+    folder.run(*cells)
+    assert folder.run(*cells, "'one more'") == ["hit", "miss", "miss", "miss"]
+    assert folder.outputs[2][0].data["text/plain"] == "4"
+
+
+def test_cell_that_reads_what_an_earlier_run_has_written_is_not_kept(folder: Folder) -> None:
+    read = "len(open('out.ipynb').read())"
+    folder.run("1")
+    folder.run("'another'", read)
+    assert folder.run("'another'", read) == ["hit", "miss"]
+
+
 def test_cell_after_callbacks_of_widgets_stands_on_what_they_changed(kernel: Running) -> None:
     front = FrontEnd(kernel)
     kernel.run("import ipywidgets\ntotal = 0")

@@ -6,10 +6,10 @@ how it sees the notebook's folder, and the files there, by path, size and times 
 and the one that only a change sets. What a cell gave while they changed is not kept. What cannot be in a key is never
 taken from the cache: cells that can write to the host, that asked a question (also one that nobody could answer), that
 opened a comm to the front end or were told something by one, that were interrupted or reached into from outside, or
-that a debugger looks at. Nor is it what a cell gave whose variables there was no room to save. The notebook's own file and
-`-o`'s, which change with every run, are not in the key; a cell that opens one of them is not kept. A cell that failed
-runs again, unless its tag `raises-exception` says that it is to fail. Time, randomness and what the machine tells of
-itself are not inputs here: a cell that wants them anew each time says so with the tag `no-cache`.
+that a debugger looks at. Nor is it what a cell gave whose variables there was no room to save. The notebook's own file
+and `-o`'s, which change with every run, are not in the key; a cell that opens one of them is not kept. A cell that
+failed runs again, unless its tag `raises-exception` says that it is to fail. Time, randomness and what the machine
+tells of itself are not inputs here: a cell that wants them anew each time says so with the tag `no-cache`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     File = tuple[str, int, int, int, int]  # path, mode, size, nanoseconds of its content's and of its inode's change
 
-FORMAT = 2
+FORMAT = 3
 MAX_FILES = 20_000  # of the folder, which are looked at before every cell
 MAX_BYTES = 32 * 2**20  # of the outputs of one cell
 NO_CACHE = "no-cache"
@@ -126,7 +126,14 @@ class Cache:
         seen = None if folder is None else (os.path.basename(notebook or ""), files)
         limits = (request.limits or workspace.limits).as_json()
         what: list[Any] = [FORMAT, workspace.head, workspace.image.id, request.kind, request.typed, request.number]
-        what += [request.store_history, request.user_expressions, limits, sorted(environment(workspace).items()), seen]
+        what += [
+            request.earlier,
+            request.store_history,
+            request.user_expressions,
+            limits,
+            sorted(environment(workspace).items()),
+            seen,
+        ]
         name = hashlib.sha256(json.dumps(what).encode("utf-8", "surrogatepass")).hexdigest()
         return Key(name, workspace.head, folder, files)
 

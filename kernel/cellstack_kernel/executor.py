@@ -439,6 +439,7 @@ class Executor:
             "code": request.code,
             "typed": request.typed,
             "skipped": request.skipped,
+            "earlier": request.earlier,
             "silent": request.silent,
             "store_history": request.store_history,
             "user_expressions": request.user_expressions,

@@ -66,6 +66,7 @@ class Notebook:
         self.feed: Feed | None = None
         self.connection: str | None = None  # the file by which clients find the kernel
         self._told_left_out: list[str] = []
+        self._untold: dict[int, str] = {}  # cells that no layer knows of: host magics alone, and what was killed
         self.journal: Journal | None = None  # of a kernel, whose front ends come and go
 
     @classmethod
@@ -153,6 +154,9 @@ class Notebook:
 
     async def _execute(self, request: Request, front: FrontEnd) -> Outcome:
         """Answer the host magics of a cell, then run what is left of it in a container."""
+        is_stored = request.store_history and not request.silent
+        if is_stored:
+            self._untold[request.number] = request.code
         try:
             if self.news is not None and not request.silent and request.main:
                 news, self.news = self.news, None
@@ -183,6 +187,9 @@ class Notebook:
             cached = request.main and not (parsed.calls or keeps or NO_CACHE in request.tags)
             cached &= self.executor.debugger_for(wanted) is None  # which is to stop in it, and may change it
             outcome = await self._run(wanted, front, cached=cached)
+            if is_stored and request.main and wanted.commit and outcome.record["status"] != "killed":
+                for number in [request.number, *dict(wanted.earlier)]:
+                    del self._untold[number]
             if request.store_history:
                 self._tell_left_out(front)
         except CellstackError as error:
@@ -240,6 +247,7 @@ class Notebook:
             kind=parsed.kind,
             limits=limits,
             commit=commit,
+            earlier=tuple(each for each in self._untold.items() if each[0] < request.number),
         )
 
     async def check_limits(self, wanted: Limits, front: FrontEnd) -> None:

@@ -53,6 +53,8 @@ class Request:
 
     unread: files of /work, relative to it; the outcome of a cell that opens one is not repeatable.
 
+    earlier: number and text of cells that the layer does not know of: host magics alone, and what was killed.
+
     parent: the message that asked, as libraries in the cell see it. main: whether it is one of the notebook's own
     cells, which run one after the other, and not one that a subshell runs beside them. interrupted: whether an
     interrupt has come for it, from the moment it was taken up.
@@ -75,6 +77,7 @@ class Request:
     tags: tuple[str, ...] = ()
     cache: str = "off"  # "miss": it was looked for in the cache
     unread: tuple[str, ...] = ()
+    earlier: tuple[tuple[int, str], ...] = ()
     interrupted: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
 
 

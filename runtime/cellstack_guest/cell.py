@@ -346,7 +346,8 @@ class Cell:
         if not self._kept:
             with carrier.modules.folders():  # where the extensions that are the person's own were found
                 self.preferences.restore(carrier.extra, code)
-        self._history.restore(carrier.extra, [*carrier.names(), *filter(is_result, self._namespace)], count)
+        results = [*carrier.names(), *filter(is_result, self._namespace)]
+        self._history.restore(carrier.extra, results, count, request.get("earlier") or ())
         if any("_i" in text for text in (code, *_as_statements(request))):
             self._history.restore_typed()
 

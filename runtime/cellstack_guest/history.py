@@ -8,6 +8,7 @@ and `___`, which stand for the last three of them.
 from __future__ import annotations
 
 import linecache
+import operator
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ class History:
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self._entries: list[Entry] = []
-        self._forgotten = False  # whether cells at or above the number of this one were left out
+        self._differs = False  # from what was saved: cells at or above the number of this one are gone, or some came
 
     def reach(self, code: str, carried: Iterable[str]) -> list[str]:
         """Return which results of `carried` the text of a cell reaches by other names than their own."""
@@ -48,14 +49,28 @@ class History:
             numbers += [int(match[1])] if match[1] else _results(carried)
         return [f"_{number}" for number in numbers]
 
-    def restore(self, extra: dict[str, Any], carried: list[str], count: int | None = None) -> None:
+    def restore(
+        self,
+        extra: dict[str, Any],
+        carried: list[str],
+        count: int | None = None,
+        earlier: Iterable[tuple[int, str]] = (),
+    ) -> None:
         """Give the shell the inputs in `extra` and the results that were loaded.
 
-        count: the cell about to run, which has none at or above its number; None when none is.
+        count: the cell about to run, which has none at or above its number; None when none is. earlier: number and
+        text of cells before it that are not in `extra`.
         """
         saved = [entry for key in _keys(extra) for entry in extra[key]]
         self._entries = [entry for entry in saved if count is None or entry[0] < count]
-        self._forgotten = len(self._entries) < len(saved)
+        self._differs = len(self._entries) < len(saved)
+        known = {number for number, *_ in self._entries}
+        for number, typed in earlier:
+            if number not in known:
+                source = self._shell.transform_static(typed).text.rstrip("\n")
+                self._entries.append((number, source, typed, self._shell.compile.get_code_name(typed, source, number)))
+                self._differs = True
+        self._entries.sort(key=operator.itemgetter(0))
         if count is None:
             count = self._entries[-1][0] + 1 if self._entries else 1
         self._restore_inputs(count)
@@ -107,7 +122,7 @@ class History:
             if isinstance(result := manager.output_hist_reprs.get(count), str):
                 entry = (*entry, result if len(result) <= MAX_RESULT else f"{result[:MAX_RESULT]}…")
             key = f"{_KEY}{count // CELLS_PER_KEY}"
-            if self._forgotten or key not in extra or len(parsed) > MAX_CHARACTERS // CELLS_PER_KEY:
+            if self._differs or key not in extra or len(parsed) > MAX_CHARACTERS // CELLS_PER_KEY:
                 self._save_all(extra)
             extra[key] = (*extra.get(key, ()), entry)
         for underscores in UNDERSCORES:

@@ -7,6 +7,7 @@ until it is parsed: sizes are bounded before anything is allocated, and nothing 
 Host to cell
     execute        code, silent, store_history, user_expressions, allow_stdin, execution_count, cell_id,
                    state (layer id whose state to start from, or null), layer (id the new state is saved under),
+                   earlier ([[number, text]] of cells before this one that the state does not know of),
                    debug ({"sources": {file name: text of a cell}}, or null where no debugger looks on),
                    layer_info (what `cellstack.layer` and `cellstack.limits` show, magics: the one that sets each)
     shell          code, state, layer, execution_count: run with the image's shell (`%%sh`)

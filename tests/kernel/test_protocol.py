@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,17 @@ def test_probe_that_changes_nothing_leaves_no_layer(kernel: Running) -> None:
     parent, layer = layer_of(kernel.client.execute_interactive("def probe(): return x", timeout=PATIENCE, **PROBE))
     assert layer != parent
     assert kernel.run("probe()")[1] == ["1"]
+
+
+def test_inputs_have_cells_that_the_host_has_answered_and_those_that_were_killed(kernel: Running) -> None:
+    kernel.run("%layers")
+    kernel.run("import os; os.abort()")
+    kernel.run("%limits nothing=1")
+    _, (last,) = kernel.run("print([_i, _ii, _iii])")
+    assert ast.literal_eval(last) == ["%limits nothing=1", "import os; os.abort()", "%layers"]
+    _, (inputs,) = kernel.run("print(In[:4])")
+    python = ["get_ipython().run_line_magic('layers', '')", "get_ipython().run_line_magic('limits', 'nothing=1')"]
+    assert ast.literal_eval(inputs) == ["", python[0], "import os; os.abort()", python[1]]
 
 
 def test_lines_are_counted_and_kept_as_typed_below_host_magics(kernel: Running) -> None:

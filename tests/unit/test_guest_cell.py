@@ -76,6 +76,17 @@ def test_history_is_that_of_earlier_cells(notebook: Cells) -> None:
     assert "%pwd" in notebook.run("%history").stdout
 
 
+def test_history_has_cells_that_no_process_has_run(notebook: Cells) -> None:
+    notebook.run("'first'")
+    notebook.count += 2
+    shown = notebook.run("In[2], _i, _ii, In[3]", earlier=[[2, "%layers"], [3, "%limits cpus=1\n%layers?"]]).result
+    line, last, before, lines = ast.literal_eval(str(shown))
+    assert line == "get_ipython().run_line_magic('layers', '')"
+    assert (last, before) == ("%limits cpus=1\n%layers?", "%layers")
+    assert lines.splitlines()[0] == "get_ipython().run_line_magic('limits', 'cpus=1')"
+    assert notebook.run("_i2, len(In), In[4][:5]").result == "('%layers', 6, 'In[2]')"
+
+
 def test_a_result_shares_its_object_with_the_variable(notebook: Cells) -> None:
     notebook.run("x = [1]\nx")
     notebook.run("x.append(2)")

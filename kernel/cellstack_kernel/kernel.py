@@ -72,6 +72,10 @@ class ShellFront:
         kernel = self._kernel
         if msg_type == "execute_result" and self._number is not None:
             kernel.typed.put_out(self._number, str(content["data"].get("text/plain", "")))
+        if msg_type == "stream":
+            ident = kernel.topic(msg_type)
+            kernel.iopub_socket.send_text(content["name"], content["text"], self._parent, ident)
+            return
         kernel.session.send(
             kernel.iopub_socket,
             msg_type,

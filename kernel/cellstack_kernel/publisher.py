@@ -6,7 +6,8 @@ between a message and its socket would cost two switches for each message.
 Guarantees:
 - Messages leave in the order in which they were given to `send_multipart`, which never blocks.
 - A reader that is slower than a cell gets everything: what does not fit into its queue waits here, and whoever forwards
-  a cell's output waits for `drained`, so that the cell waits too.
+  a cell's output waits for `drained`, so that the cell waits too. Text that waits is joined with what follows it in its
+  stream: a slow reader takes its time for each message, whatever the length.
 - A reader that takes nothing for `PATIENCE_SECONDS` loses what does not fit into its queue, and the others nothing,
   until there is room again.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import zmq
@@ -26,7 +28,24 @@ if TYPE_CHECKING:
 SUBSCRIBED = 1  # first byte of what an XPUB socket receives; the topic follows
 QUEUED_MESSAGES = 64  # of one reader, in libzmq; text comes in messages of up to 1 MiB
 WAITING_BYTES = 2**20
+MAX_TEXT = 2**20  # characters, to which no more are joined
 PATIENCE_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class _Text:
+    """Text of one stream, under one header, that waits."""
+
+    name: str
+    parent: dict[str, Any] | None
+    ident: bytes
+    pieces: list[str]
+    size: int
+
+    def takes(self, name: str, parent: dict[str, Any] | None, ident: bytes) -> bool:
+        """Tell whether what follows can be joined to this."""
+        same = self.name == name and self.parent is parent and self.ident == ident
+        return same and self.size < MAX_TEXT
 
 
 class Publisher:
@@ -36,7 +55,7 @@ class Publisher:
         self.socket: Any = socket
         self._session = session
         self._loop: asyncio.AbstractEventLoop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]
-        self._waiting: deque[list[Any]] = deque()
+        self._waiting: deque[list[Any] | _Text] = deque()
         self._bytes = 0
         self._drained = asyncio.Event()
         self._drained.set()
@@ -48,12 +67,31 @@ class Publisher:
 
     def send_multipart(self, frames: Sequence[Any], *_args: Any, **_options: Any) -> None:
         """Send, at once if every reader has room for it."""
+        if self.socket is not None:
+            self._put(list(frames))
+
+    def send_text(self, name: str, text: str, parent: dict[str, Any] | None, ident: bytes) -> None:
+        """Send text of the stream `name`."""
         if self.socket is None:
             return
-        self._waiting.append(list(frames))
-        self._bytes += _size(frames)
+        last = self._waiting[-1] if self._waiting else None
+        if isinstance(last, _Text) and last.takes(name, parent, ident):
+            last.pieces.append(text)
+            last.size += len(text)
+            self._bytes += len(text)
+            self._hold_back()
+        else:
+            self._put(_Text(name, parent, ident, [text], len(text)))
+
+    def _put(self, item: list[Any] | _Text) -> None:
+        self._waiting.append(item)
+        self._bytes += _size(item)
         if len(self._waiting) == 1:
             self._on_event()
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Have those wait who wait for `drained`, if there is much to be sent."""
         if self._waiting and self._bytes >= WAITING_BYTES:
             self._drained.clear()
 
@@ -75,11 +113,21 @@ class Publisher:
             elif not self._waiting:
                 break
             else:
-                if not self._send(self._waiting[0]):
+                if not self._send(self._first()):
                     self._patience = self._patience or self._loop.call_later(PATIENCE_SECONDS, self._lose_patience)
                     return
                 self._bytes -= _size(self._waiting.popleft())
         self._drained.set()
+
+    def _first(self) -> list[Any]:
+        """Return the frames of what is to be sent first; nothing is joined to them any more."""
+        item = self._waiting[0]
+        if isinstance(item, _Text):
+            content = {"name": item.name, "text": "".join(item.pieces)}
+            frames = self._session.serialize(self._session.msg("stream", content, item.parent), item.ident)
+            self._bytes += _size(frames) - item.size
+            self._waiting[0] = item = frames
+        return item
 
     def _send(self, frames: list[Any]) -> bool:
         """Send one message; return False when a reader has no room for it and there is patience left."""
@@ -125,5 +173,5 @@ class Publisher:
             self.socket = None
 
 
-def _size(frames: Sequence[Any]) -> int:
-    return sum(len(frame) for frame in frames)
+def _size(item: Sequence[Any] | _Text) -> int:
+    return item.size if isinstance(item, _Text) else sum(len(frame) for frame in item)

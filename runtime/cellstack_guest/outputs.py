@@ -34,7 +34,7 @@ from typing import Any, Protocol
 from cellstack_guest import interrupts, protocol
 
 FLUSH_SECONDS = 0.03
-FLUSH_CHARACTERS = 8192
+FLUSH_CHARACTERS = 2**18  # seldom within FLUSH_SECONDS: who shows messages takes its time for each of them
 FRAME_CHARACTERS = 2**20
 PIPE_SECONDS = 0.1
 MAX_PIECES = 512  # of one sendmsg; the kernel takes 1024

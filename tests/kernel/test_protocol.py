@@ -401,6 +401,25 @@ def test_reader_that_is_slow_gets_all_of_it(kernel: Running) -> None:
     assert reply_to(kernel, request)["content"]["status"] == "ok"
 
 
+def test_an_interrupt_of_endless_output_shows_soon_to_a_reader_that_takes_its_time_for_each_message(
+    kernel: Running,
+) -> None:
+    kernel.run("1")
+    start(kernel, "while True: print('y' * 80)")
+    ends = time.monotonic() + 2
+    interrupted = None
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=PATIENCE)
+        if message["msg_type"] == "error":
+            break
+        time.sleep(0.01)
+        if interrupted is None and time.monotonic() > ends:
+            kernel.manager.interrupt_kernel()
+            interrupted = time.monotonic()
+    assert interrupted is not None
+    assert time.monotonic() - interrupted < 5
+
+
 def test_the_kernel_says_what_it_is_while_a_cell_of_another_client_runs(kernel: Running) -> None:
     running = start(kernel, "import time; time.sleep(600)")
     other: Any = BlockingKernelClient(connection_file=kernel.manager.connection_file)

@@ -344,6 +344,9 @@ class Cell:
                 with self.outputs.muted(), shell.builtin_trap:
                     self._recall()
         if not self._kept:
+            if needed := self.preferences.needs(carrier.extra):
+                with self.outputs.muted(), shell.builtin_trap:
+                    self._loaded = [*self._loaded, *carrier.go_on(needed)]
             with carrier.modules.folders():  # where the extensions that are the person's own were found
                 self.preferences.restore(carrier.extra, code)
         results = [*carrier.names(), *filter(is_result, self._namespace)]

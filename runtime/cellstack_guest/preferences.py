@@ -1,4 +1,4 @@
-"""What a person has set in the shell itself: `%config`, `%xmode`, `%precision`, `%load_ext`, `%logstart`.
+"""What a person has set in the shell itself: `%config`, `%xmode`, `%precision`, `%load_ext`, `%logstart`, `%autoawait`.
 
 It travels in `Carrier.extra` and is there only once something differs from a fresh shell.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from IPython.utils.importstring import import_item
 from IPython.utils.ipstruct import Struct
 from traitlets import TraitError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 KEY = "shell"
 # Would cost every cell an import, and there is nothing to reload where every cell imports anew.
 _ON_DEMAND = frozenset({"autoreload", "IPython.extensions.autoreload"})
+_NOTEBOOK = "__main__."
 _PLAIN = (str, int, float, bool, type(None))
 
 Preferences = dict[str, Any]
@@ -51,6 +53,11 @@ class Observer:
                 self._watched.add(id(configurable))
         self._changed.clear()
 
+    def needs(self, extra: dict[str, Any]) -> str:
+        """Return the name of the variable that `restore` needs, "" for none."""
+        name: str = extra.get(KEY, {}).get("attributes", {}).get("runner", "")
+        return name.removeprefix(_NOTEBOOK) if name.startswith(_NOTEBOOK) else ""
+
     def restore(self, extra: dict[str, Any], code: str) -> None:
         """Set in the shell, about to run `code`, what earlier cells have set; what cannot be is told."""
         saved: Preferences | None = extra.get(KEY)
@@ -64,6 +71,8 @@ class Observer:
         attributes = saved["attributes"]
         if attributes["mode"] != self._fresh["mode"]:
             shell.InteractiveTB.set_mode(attributes["mode"])
+        if attributes.get("runner", self._fresh["runner"]) != self._fresh["runner"]:
+            self._set_runner(attributes["runner"])
         shell.call_pdb = attributes["pdb"]
         shell.compile.flags |= attributes["flags"]
         shell.history_manager.dir_hist[:] = attributes["visited"] or shell.history_manager.dir_hist
@@ -97,6 +106,7 @@ class Observer:
         visited = shell.history_manager.dir_hist
         return {
             "mode": shell.InteractiveTB.mode,
+            "runner": _name_of_runner(shell),
             "pdb": bool(shell.call_pdb),
             "flags": shell.compile.flags,  # `from __future__ import …` holds for all later cells
             "visited": [os.fspath(path) for path in visited] if len(visited) > 1 else [],
@@ -108,6 +118,15 @@ class Observer:
             },
             "log": _of_log(shell.logger),
         }
+
+    def _set_runner(self, name: str) -> None:
+        """Have what runs code that awaits; not by its name, which would also switch `%autoawait` on."""
+        known = {each: runner for each, (runner, _) in self._shell.loop_runner_map.items()}
+        known |= {f"{_NOTEBOOK}{each}": value for each, value in self._shell.user_ns.items()}
+        try:
+            self._shell.loop_runner = known[name] if name in known else import_item(name)
+        except Exception as error:  # noqa: BLE001  of the module that it is in
+            self._shell.notices.append(f"%autoawait {name} does not hold any more: {type(error).__name__}: {error}")
 
     def _go_on_logging(self, attributes: Preferences) -> None:
         """Open the file of `%logstart` again; that it cannot be is told."""
@@ -180,6 +199,14 @@ class Observer:
             len(shell.input_transformers_post),
             len(manager.cleanup_transforms) + len(manager.line_transforms) + len(manager.token_transformers),
         )
+
+
+def _name_of_runner(shell: ZMQInteractiveShell) -> str:
+    """Return how what runs code that awaits is found: by IPython's name, the notebook's, or that in its module."""
+    runner = shell.loop_runner
+    known = [name for name, (each, _) in shell.loop_runner_map.items() if each is runner]
+    known += [f"{_NOTEBOOK}{name}" for name, value in shell.user_ns.items() if value is runner]
+    return known[0] if known else f"{runner.__module__}.{getattr(runner, '__qualname__', '')}"
 
 
 def _of_log(logger: Any) -> Preferences | None:

@@ -23,7 +23,7 @@ from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
-from IPython.core.async_helpers import _pseudo_sync_runner, get_asyncio_loop
+from IPython.core.async_helpers import _asyncio_runner, _pseudo_sync_runner, get_asyncio_loop
 from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.error import StdinNotImplementedError, UsageError
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell, InteractiveShellABC
@@ -357,7 +357,7 @@ class ZMQInteractiveShell(InteractiveShell):
         )
         result = None
         try:
-            runner = self._run_on_loop if failed is None and self._needs_loop(transformed) else self._run_off_loop
+            runner = self._run_off_loop if failed is not None else self._runner(transformed)
             try:
                 with programs.sharing_interrupts() if _SCRIPT.match(transformed) else contextlib.nullcontext():
                     result = runner(coroutine)
@@ -375,10 +375,11 @@ class ZMQInteractiveShell(InteractiveShell):
         """Tell whether the cell, and the display of its value, raised nothing."""
         return bool(result.success) and not self._broken_display
 
-    def _needs_loop(self, transformed: str) -> bool:
+    def _runner(self, transformed: str) -> Callable[[Coroutine[Any, Any, ExecutionResult]], ExecutionResult]:
         if self.autoawait and _AWAITING.search(transformed) and self.should_run_async("", transformed_cell=transformed):
-            return True
-        return bool(_NEEDS_LOOP.search(transformed)) and not _STARTS_LOOP.search(transformed)
+            return self._run_on_loop if self.loop_runner is _asyncio_runner else self.loop_runner
+        needs_loop = _NEEDS_LOOP.search(transformed) and not _STARTS_LOOP.search(transformed)
+        return self._run_on_loop if needs_loop else self._run_off_loop
 
     def _run_off_loop(self, coroutine: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
         with leftovers.Loan() as loan:

@@ -776,6 +776,30 @@ def test_doctest_mode_is_switched_on_and_off(notebook: Cells) -> None:
     assert "mode is: ON" in notebook.run("%doctest_mode").stdout
 
 
+def test_what_runs_code_that_awaits_stays_what_it_was_set_to(notebook: Cells) -> None:
+    notebook.run(
+        "def run(coroutine):\n    print('own')\n    return get_ipython().loop_runner_map['sync'][0](coroutine)"
+    )
+    notebook.run("%autoawait run")
+    notebook.run("async def answer(): return 42")
+    run = notebook.run("await answer()")
+    assert (run.stdout, run.result) == ("own\n", "42")
+    notebook.run("%autoawait sync")
+    assert "`off`, and set to use `<function _pseudo_sync_runner" in notebook.run("%autoawait").stdout
+    notebook.run("%autoawait asyncio")
+    assert "`on`, and set to use `asyncio`" in notebook.run("%autoawait").stdout
+    assert notebook.run("await answer()").result == "42"
+
+
+def test_a_runner_that_is_there_no_more_is_told(notebook: Cells) -> None:
+    notebook.run("def run(coroutine): pass\n%autoawait run")
+    assert not notebook.run("del run").notices
+    run = notebook.run("1")
+    assert run.result == "1"
+    assert "%autoawait __main__.run does not hold any more" in run.notices[0]
+    assert not notebook.run("2").notices
+
+
 def test_a_log_goes_on_until_it_is_stopped(notebook: Cells) -> None:
     notebook.run("%logstart -o log.py")
     notebook.run("import os\nos.mkdir('elsewhere')\nos.chdir('elsewhere')")

@@ -323,12 +323,25 @@ class CellHistory(HistoryManager):
             entries = entries[:-1]
         return entries[-(n or 10) :]
 
-    def search(self, pattern: str = "*", raw: bool = True, *_: Any, **options: Any) -> list[Any]:
-        """Return the inputs that match the glob `pattern`, as `%history -g` asks for them."""
-        output = bool(options.get("output"))
-        texts = self._get_range_session(1, None, raw)
-        numbers = {number for _, number, text in texts if fnmatch.fnmatchcase(str(text), pattern)}
-        return [entry for entry in self._get_range_session(1, None, raw, output) if entry[1] in numbers]
+    def search(
+        self,
+        pattern: str = "*",
+        raw: bool = True,
+        search_raw: bool = True,
+        output: bool = False,
+        n: int | None = None,
+        unique: bool = False,
+    ) -> list[Any]:
+        """Return the inputs that match the glob `pattern`, as `%history -g` asks for them.
+
+        n: the last of them, None for all. unique: each text once, where it was typed last.
+        """
+        texts = {number: str(text) for _, number, text in self._get_range_session(1, None, search_raw)}
+        numbers = [number for number, text in texts.items() if fnmatch.fnmatchcase(text, pattern)]
+        if unique:
+            numbers = sorted({texts[number]: number for number in numbers}.values())
+        wanted = set(numbers if n is None else numbers[-n:] if n > 0 else [])
+        return [entry for entry in self._get_range_session(1, None, raw, output) if entry[1] in wanted]
 
 
 class UnmadeProfileDir(ProfileDir):

@@ -26,7 +26,7 @@ _KEY = "inputs:"
 _RESULT = re.compile(r"_([1-9]\d*)")
 _INPUT = re.compile(r"_i\d+")
 _LAST = re.compile(r"(?<!\w)_{1,3}(?!\w)|%(?:recall|rep)\b")
-_OUT = re.compile(r"\b(?:Out|_oh)\b(?:\[(\d+)\])?")
+_OUT = re.compile(r"\b(?:Out|_oh)\b(?:\[(\d+)\])?|\blogstart\b")  # the last writes all of them to a file
 
 # number, Python, as typed (None where it is the same), file name; the text of its result, where it has one
 Entry = tuple[int, str, str | None, str] | tuple[int, str, str | None, str, str]

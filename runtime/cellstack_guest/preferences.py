@@ -129,14 +129,16 @@ class Observer:
             self._shell.notices.append(f"%autoawait {name} does not hold any more: {type(error).__name__}: {error}")
 
     def _go_on_logging(self, attributes: Preferences) -> None:
-        """Open the file of `%logstart` again; that it cannot be is told."""
+        """Open the file of `%logstart` again, unless it was stopped; that it cannot be is told."""
         logger, name = self._shell.logger, attributes["opened"]
+        vars(logger).update(attributes["logger"])
+        if name is None:
+            return
         try:
             logger.logfile = open(name, "a", encoding="utf-8")  # noqa: SIM115  closed by `%logstop`
         except OSError as error:
+            logger.log_active = False
             self._shell.notices.append(f"logging to {name} has ended: {error}")
-        else:
-            vars(logger).update(attributes["logger"])
 
     def _configurables(self) -> Iterator[Any]:
         yield from self._shell.configurables
@@ -209,11 +211,12 @@ def _name_of_runner(shell: ZMQInteractiveShell) -> str:
     return known[0] if known else f"{runner.__module__}.{getattr(runner, '__qualname__', '')}"
 
 
-def _of_log(logger: Any) -> Preferences | None:
-    if logger.logfile is None:
-        return None
-    # By its descriptor: its name is relative to where the cell was then.
-    opened = os.readlink(f"/proc/self/fd/{logger.logfile.fileno()}").removesuffix(" (deleted)")
+def _of_log(logger: Any) -> Preferences:
+    """Return what a logger is set to, which the next `%logstart` goes on with, and the file that it writes to."""
+    opened = None
+    if logger.logfile is not None:
+        # By its descriptor: its name is relative to where the cell was then.
+        opened = os.readlink(f"/proc/self/fd/{logger.logfile.fileno()}").removesuffix(" (deleted)")
     return {"opened": opened, "logger": {name: value for name, value in vars(logger).items() if name != "logfile"}}
 
 

@@ -117,6 +117,8 @@ class ZMQInteractiveShell(InteractiveShell):
         self._statements: Iterator[ast.stmt] = iter(())
         self._broken_display = False
         self._interrupted = False
+        # One object, however often it is bound: `%reset` makes no variable of it.
+        self.get_ipython = super().get_ipython  # type: ignore[method-assign]
         super().__init__(**options)
         registries.connect(self)
         self.config.IPKernelApp.tqdm = "a notebook"  # what tqdm looks for

@@ -518,6 +518,7 @@ def test_magics_of_ipython(notebook: Cells) -> None:
     notebook.run("%run script.py")
     assert notebook.run("answer").result == "42"
     notebook.run("%reset -f")
+    assert notebook.run("%who").stdout == "Interactive namespace is empty.\n"
     assert notebook.run("zulu").content["ename"] == "NameError"
 
 
@@ -801,6 +802,7 @@ def test_a_runner_that_is_there_no_more_is_told(notebook: Cells) -> None:
 
 
 def test_a_log_goes_on_until_it_is_stopped(notebook: Cells) -> None:
+    notebook.run("'before'")
     notebook.run("%logstart -o log.py")
     notebook.run("import os\nos.mkdir('elsewhere')\nos.chdir('elsewhere')")
     notebook.run("%logoff")
@@ -810,9 +812,18 @@ def test_a_log_goes_on_until_it_is_stopped(notebook: Cells) -> None:
     notebook.run("%logstop")
     notebook.run("'not written either'")
     log = (Path(notebook.folder) / "log.py").read_text()
+    assert "'before'\n#[Out]# 'before'\n" in log
     assert "6 * 7\n#[Out]# 42\n" in log
     assert "not written" not in log
     assert notebook.run("%logstop").stdout == "Logging hadn't been started.\n"
+
+
+def test_a_log_that_is_started_again_goes_on_as_before(notebook: Cells) -> None:
+    notebook.run("%logstart -q log.py append")
+    notebook.run("%logstop")
+    notebook.run("%logstart -q")
+    notebook.run("late = 1")
+    assert "late = 1\n" in (Path(notebook.folder) / "log.py").read_text()
 
 
 def test_a_log_that_cannot_be_opened_again_is_told(notebook: Cells) -> None:
@@ -961,6 +972,9 @@ def test_history_of_the_notebook_can_be_listed_and_searched(notebook: Cells) -> 
         notebook.run(code)
     assert notebook.run("%history -l 2").stdout == "beta = 2\ngamma = 3\n"
     assert "alpha = 1" in notebook.run("%history -g alpha").stdout
+    notebook.run("gamma = 3")
+    assert notebook.run("%history -g *=* -l 2").stdout == "   6: gamma = 3\n   7: %history -g *=* -l 2\n"
+    assert notebook.run("%history -u -g gamma ?").stdout == "   6: gamma = 3\n   8: %history -u -g gamma ?\n"
     assert notebook.run("%rerun 2\nbeta").result == "2"
 
 

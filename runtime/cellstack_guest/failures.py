@@ -158,7 +158,8 @@ def taken(error: BaseException, namespace: dict[str, Any], shown: dict[str, Any]
             values = {
                 name: _kept(value, names, room)
                 for name, value in variables.items()
-                if not of_shell or name == "__tracebackhide__"
+                # A frame made anew has builtins of its own, which a stand-in would hide.
+                if name != "__builtins__" and (not of_shell or name == "__tracebackhide__")
             }
         module = str(frame.f_globals.get("__name__", ""))
         if module == _NOTEBOOK and frame.f_globals is not namespace:

@@ -13,7 +13,6 @@ import time
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from IPython.core import async_helpers
-from IPython.core.async_helpers import get_asyncio_loop
 
 if TYPE_CHECKING:
     import socket
@@ -27,6 +26,15 @@ HELPERS = (b"multiprocessing.", b"--multiprocessing-fork", b"loky")
 MAX_COMMAND = 80  # characters of a command that are told
 INIT = 1
 WAY_OUT = "%container scope=notebook lets it go on"
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop on which cells run: asyncio's own, as in ipykernel, whatever policy a cell has set."""
+    loop = async_helpers._asyncio_event_loop  # noqa: SLF001
+    if loop is None or loop.is_closed():
+        async_helpers._asyncio_event_loop = asyncio.SelectorEventLoop()  # noqa: SLF001
+    running: asyncio.AbstractEventLoop = async_helpers.get_asyncio_loop()
+    return running
 
 
 def threads() -> list[str]:
@@ -85,7 +93,7 @@ def ended() -> list[str]:
 
 def are_there() -> bool:
     """Tell whether anything runs on."""
-    loop = get_asyncio_loop()
+    loop = event_loop()
     # No public method tells of timers, with which calls are put off (`call_later`).
     timers = getattr(loop, "_scheduled", ())
     return bool(tasks() or threads() or not all(timer.cancelled() for timer in timers))
@@ -93,7 +101,7 @@ def are_there() -> bool:
 
 def call_on_loop(function: Callable[[], None]) -> None:
     """Call a function that finds the event loop running, as it would in ipykernel; nothing else of the loop runs."""
-    asyncio._set_running_loop(get_asyncio_loop())  # noqa: SLF001
+    asyncio._set_running_loop(event_loop())  # noqa: SLF001
     try:
         function()
     finally:
@@ -132,8 +140,7 @@ class Loan:
                 if loan is None or loan.borrower != (os.getpid(), threading.get_ident()):
                     raise
                 loan.is_used = True
-                loop: asyncio.AbstractEventLoop = get_asyncio_loop()
-                return loop
+                return event_loop()
 
         get_running_loop.__module__, get_running_loop.__qualname__ = "asyncio.events", "get_running_loop"
         asyncio.get_running_loop = asyncio.events.get_running_loop = get_running_loop
@@ -141,7 +148,7 @@ class Loan:
 
 def run_on(seconds: float = math.inf, *, until: socket.socket | None = None) -> None:
     """Have all that is left run on until it is over, the time is, or something arrives on the socket `until`."""
-    loop = get_asyncio_loop()
+    loop = event_loop()
     deadline = time.monotonic() + seconds
     arrived = False
 

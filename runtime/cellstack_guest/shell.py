@@ -23,7 +23,7 @@ from subprocess import CalledProcessError
 from typing import TYPE_CHECKING, Any
 
 from IPython.core import page
-from IPython.core.async_helpers import _asyncio_runner, _pseudo_sync_runner, get_asyncio_loop
+from IPython.core.async_helpers import _asyncio_runner, _pseudo_sync_runner
 from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.error import StdinNotImplementedError, UsageError
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell, InteractiveShellABC
@@ -387,11 +387,11 @@ class ZMQInteractiveShell(InteractiveShell):
         with leftovers.Loan() as loan:
             result: ExecutionResult = _pseudo_sync_runner(coroutine)
         if loan.is_used:
-            get_asyncio_loop().run_until_complete(asyncio.sleep(0))
+            leftovers.event_loop().run_until_complete(asyncio.sleep(0))
         return result
 
     def _run_on_loop(self, coroutine: Coroutine[Any, Any, ExecutionResult]) -> ExecutionResult:
-        loop = get_asyncio_loop()
+        loop = leftovers.event_loop()
         task = loop.create_task(coroutine)
         if self.inbox is not None:
             loop.add_reader(self.inbox.sock.fileno(), self.inbox.poll)

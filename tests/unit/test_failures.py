@@ -160,3 +160,10 @@ def test_an_error_before_any_code_of_the_cell_is_no_failure() -> None:
     traceback = raised.value.__traceback__
     assert traceback is not None
     assert failures.taken(raised.value.with_traceback(traceback.tb_next), {}, {}) is None
+
+
+def test_builtins_are_there_in_the_frame_of_a_file_that_was_run(notebook: Cells) -> None:
+    notebook.run("%%writefile broken.py\nvalue = [1]\nvalue[1]")
+    notebook.run("%run broken.py")
+    code = "import sys\ntb = sys.last_traceback\nwhile tb.tb_next: tb = tb.tb_next\nframe = tb.tb_frame\n"
+    assert notebook.run(f"{code}eval('len(value)', {{**frame.f_globals, **frame.f_locals}})").result == "1"

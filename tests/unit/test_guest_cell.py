@@ -792,6 +792,25 @@ def test_what_runs_code_that_awaits_stays_what_it_was_set_to(notebook: Cells) ->
     assert notebook.run("await answer()").result == "42"
 
 
+def test_the_loop_that_cells_run_on_stays_what_it_was_whatever_policy_is_set(notebook: Cells) -> None:
+    notebook.run(
+        "import asyncio\nclass Loop(asyncio.SelectorEventLoop): pass\nclass Policy(asyncio.DefaultEventLoopPolicy):\n"
+        "    def new_event_loop(self): return Loop()\nasyncio.set_event_loop_policy(Policy())"
+    )
+    assert notebook.run("type(asyncio.new_event_loop()).__name__").result == "'Loop'"
+    assert notebook.run("type(asyncio.get_running_loop()) is asyncio.SelectorEventLoop").result == "True"
+    assert notebook.run("await asyncio.sleep(0)\ntype(asyncio.get_running_loop()) is Loop").result == "False"
+
+
+def test_the_loop_is_debugged_until_it_is_not(notebook: Cells) -> None:
+    loop = "asyncio.get_running_loop()"
+    notebook.run(f"import asyncio\n{loop}.set_debug(True)\n{loop}.slow_callback_duration = 60")
+    assert notebook.run(f"{loop}.get_debug(), {loop}.slow_callback_duration").result == "(True, 60)"
+    assert notebook.run(f"await asyncio.sleep(0)\n{loop}.get_debug()").result == "True"
+    notebook.run(f"{loop}.set_debug(False)")
+    assert notebook.run(f"{loop}.get_debug(), {loop}.slow_callback_duration").result == "(False, 60)"
+
+
 def test_a_runner_that_is_there_no_more_is_told(notebook: Cells) -> None:
     notebook.run("def run(coroutine): pass\n%autoawait run")
     assert not notebook.run("del run").notices

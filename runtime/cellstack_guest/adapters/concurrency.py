@@ -11,7 +11,7 @@ import types
 from typing import TYPE_CHECKING, Any, cast
 
 from cellstack_guest.reducers import module_attribute, refuse
-from cellstack_guest.settings import module
+from cellstack_guest.settings import Setting, module
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _PATIENCE = 1.0  # seconds that a worker may take from giving its result to waiting for more
 _first_tokens: dict[contextvars.ContextVar[Any], contextvars.Token[Any]] = {}
 _UNSET = contextvars.Token.MISSING
+_HELPERS = "IPython.core.async_helpers"
+_LOOP = (False, 0.1)  # of a fresh loop: whether it is debugged, and after how long it tells of a callback
 
 
 def reduce_threads(executor: concurrent.futures.ThreadPoolExecutor) -> Any:
@@ -141,8 +143,7 @@ def reduce_future(future: asyncio.Future[Any]) -> Any:
 
 def make_future(cancelled: bool) -> Any:
     """Return a future of the loop that cells run on."""
-    helpers = importlib.import_module("IPython.core.async_helpers")
-    future = helpers.get_asyncio_loop().create_future()
+    future = module("cellstack_guest.leftovers").event_loop().create_future()
     if cancelled:
         future.cancel()
     return future
@@ -156,6 +157,17 @@ def set_future(future: asyncio.Future[Any], outcome: tuple[BaseException | None,
     else:
         future.set_exception(error)
         future.exception()  # it has been looked at
+
+
+def _read_loop() -> tuple[bool, float]:
+    loop = module(_HELPERS)._asyncio_event_loop  # noqa: SLF001 - asking for it would make one
+    return _LOOP if loop is None else (loop.get_debug(), loop.slow_callback_duration)
+
+
+def _write_loop(values: tuple[bool, float]) -> None:
+    loop = module("cellstack_guest.leftovers").event_loop()
+    loop.set_debug(values[0])
+    loop.slow_callback_duration = values[1]
 
 
 def reduce_selector(selector: selectors.BaseSelector) -> Any:
@@ -218,6 +230,7 @@ def set_context(context: contextvars.Context, values: dict[contextvars.ContextVa
         context.run(variable.set, value)
 
 
+SETTINGS = (Setting("event loop", _HELPERS, _read_loop, _write_loop),)
 HANDLERS = {
     ("concurrent.futures.thread", "ThreadPoolExecutor"): reduce_threads,
     ("concurrent.futures.process", "ProcessPoolExecutor"): reduce_processes,

@@ -38,6 +38,9 @@ def cause(
             hint = _raise(f"pids={(limits.pids or 0) * 2}", limits, notebooks)
         case "interrupt":
             what = "cell was killed by the second interrupt"
+        case "stuck":
+            what = "a task of a callback let nothing else run when a cell came, and was ended with its container"
+            hint = ". With `await asyncio.sleep(0)` in its loop it lets others run"
         case "shutdown":
             what = "cell was ended with its kernel"
         case "stop" | "kill":

@@ -30,6 +30,7 @@ QUESTION_SECONDS = 10.0  # for a completion or an inspection
 LIVE_SECONDS = 2.0  # without a message, after which what widgets have changed becomes a layer
 END_SECONDS = 2.0  # for cells that are killed when the kernel ends
 PATIENCE_SECONDS = 2.0  # for what callbacks have started, when a cell comes
+STUCK_SECONDS = 10.0  # for the guest to say that this time is over
 MAX_CODE = 2**15  # characters in a layer's record; a message to the broker has a limit, and records are read often
 MAX_COMMS = 20_000  # that are known; of more, the oldest are forgotten
 CELLS = ("execute", "shell")  # kinds of requests
@@ -206,6 +207,7 @@ class Executor:
     async def settle(self) -> None:
         """End the container in which widgets react, if there is one, and make a layer of what they have changed."""
         async with self._living:
+            is_busy = self._listening is not None and not self._listening.done()
             await self._stay()
             live, self.live = self.live, None
             if live is None:
@@ -217,11 +219,15 @@ class Executor:
             frame = self._frame(run.request, live.container, before)
             live.container.send({**frame, "keep": False, "patience": PATIENCE_SECONDS})
             await self._answered()
+            if is_busy:
+                run.deadline = asyncio.create_task(_kill_stuck(live.container))
             try:
                 reply = await self._reply(run, live.container, before, self._told_by)
             except FrameError:
                 live.container.kill("protocol")
             finally:
+                if run.deadline is not None:
+                    run.deadline.cancel()
                 self._drop(run)
             if reply is None:
                 finished = await live.container.discard()
@@ -335,7 +341,9 @@ class Executor:
                         letter.taken = letter.number in reply["taken"] and run.request.commit
                     return reply
                 if message["type"] == "rest":
-                    continue  # what it tells of is asked for in the reply
+                    if run.deadline is not None:
+                        run.deadline.cancel()  # to save what there is takes as long as it takes
+                    continue
                 if message["type"] == "debug":
                     if self.debugger is not None and run.request.main:
                         self.debugger.received(container, message["message"])
@@ -576,6 +584,14 @@ class Executor:
     def _in_use(self, container: CellContainer) -> bool:
         listening = self._listening is not None and not self._listening.done()
         return listening or any(run.container is container for run in self.runs)
+
+
+async def _kill_stuck(container: CellContainer) -> None:
+    """Kill a container in which a task of a callback lets nothing else run, not even what would end it."""
+    ends = container.clock.seconds + STUCK_SECONDS  # which stands still while it is paused
+    while (left := ends - container.clock.seconds) > 0:  # noqa: ASYNC110  a clock tells nobody when it goes on
+        await asyncio.sleep(left)
+    container.kill("stuck")
 
 
 async def _ask(message: Message, container: CellContainer, front: FrontEnd) -> None:

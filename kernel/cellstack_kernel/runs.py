@@ -107,11 +107,13 @@ class Run:
     """A cell that is being run, from the moment its layer is chosen. `container` is None until it has the code.
 
     error: the last one that it has shown.
+    deadline: kills the container, unless the guest tells before that what callbacks have left is over.
     """
 
     request: Request
     container: CellContainer | None = None
     preparing: asyncio.Task[CellContainer] | None = None
+    deadline: asyncio.Task[None] | None = None
     interrupts: int = 0
     letters: list[Letter] = field(default_factory=list)
     error: dict[str, Any] | None = None

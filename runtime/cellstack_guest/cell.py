@@ -413,6 +413,7 @@ class Cell:
         if self._busy:
             with self.shell.builtin_trap:
                 leftovers.run_on(request.get("patience") or 0)
+            self.outputs.send({"type": "rest"})
         return _nothing(request)
 
     def _run_shell(self, request: Message) -> Message:

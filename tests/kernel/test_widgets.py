@@ -193,6 +193,24 @@ def test_a_cell_gives_a_thread_of_a_callback_a_little_time(kernel: Running) -> N
     assert kernel.run("print(button.description)")[1] == ["after 0.5\n"]
 
 
+def test_a_task_of_a_callback_that_never_gives_the_loop_back_holds_the_next_cell_for_some_seconds(
+    kernel: Running,
+) -> None:
+    front = FrontEnd(kernel)
+    kernel.run("import asyncio, ipywidgets, time\nclicks = 0")
+    kernel.run("async def hog():\n    print('begins')\n    while True: time.sleep(.1)")
+    kernel.run("def react(_):\n    global clicks\n    clicks += 1\n    asyncio.get_running_loop().create_task(hog())")
+    button = front.show("button = ipywidgets.Button()\nbutton.on_click(react)\nbutton")
+    front.click(button)
+    front.hear("begins\n")
+    began = time.monotonic()
+    said = "".join(kernel.run("print(clicks)")[1])
+    assert "let nothing else run when a cell came" in said
+    assert "What widgets had changed is lost" in said
+    assert said.endswith("0\n")
+    assert time.monotonic() - began < 30
+
+
 def test_clicks_do_not_wait_for_threads_of_those_before_them(kernel: Running) -> None:
     front = FrontEnd(kernel)
     kernel.run("import ipywidgets, threading, time\nclicks = []")

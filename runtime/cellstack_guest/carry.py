@@ -12,7 +12,7 @@ import types
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest import comms, failures, manifest, names, patches, pickling, settings
+from cellstack_guest import comms, failures, manifest, names, patches, pickling, pristine, settings
 from cellstack_guest.ambient import Ambient
 from cellstack_guest.baseline import is_delta
 from cellstack_guest.budget import Budget
@@ -83,6 +83,7 @@ class Carrier:
         self._root = state_root
         self._hidden = frozenset({*hidden, *_NOT_THE_USERS})
         self._initial = dict(namespace)
+        pristine.learn()
         self._ambient = Ambient()
         self._baseline = baseline
         self.modules = Modules(
@@ -245,6 +246,10 @@ class Carrier:
     def _end(self, layer: str, writer: LayerWriter) -> Carried:
         self.modules.end()
         values, gone = self._values()
+        with pristine.undone():
+            return self._write(layer, writer, values, gone)
+
+    def _write(self, layer: str, writer: LayerWriter, values: Values, gone: set[str]) -> Carried:
         budget = Budget(self.limits, free=writer.free)
         saver = Saver(self._loader, self._registry, writer, layer, budget)
         with settings.undisturbed(), budget.interruptible():

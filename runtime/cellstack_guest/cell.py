@@ -21,6 +21,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from os import getpid  # in whose place a cell may put another function
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,6 +39,7 @@ from cellstack_guest import (
     leftovers,
     looks,
     patches,
+    pristine,
     programs,
 )
 from cellstack_guest.carry import Carried, Carrier
@@ -165,7 +167,7 @@ class Cell:
                 except BaseException as error:  # noqa: BLE001  a task's own SystemExit
                     self._report(error)
                     continue
-                if os.getpid() != self._pid:
+                if getpid() != self._pid:
                     os._exit(0)  # a child of a task's own os.fork
                 self._busy = leftovers.are_there()
                 if not self._busy:
@@ -204,7 +206,7 @@ class Cell:
         self.shell.forget(self._initial[1])
 
     def _start(self, sock: Any, state_root: str) -> None:
-        self._pid = os.getpid()
+        self._pid = getpid()
         self._inbox = comms.Inbox(sock)
         self.outputs.bind(sock)
         comms.learn_targets()
@@ -270,7 +272,7 @@ class Cell:
         except BaseException as error:  # noqa: BLE001  the reply must not be lost
             content = self._report(error)
         flush_c()
-        if os.getpid() != self._pid:
+        if getpid() != self._pid:
             os._exit(0)  # a child of the cell's own os.fork has nothing to say to the host
         if debugging and self._bridge is not None and not request.get("keep"):
             self._bridge.end()
@@ -279,9 +281,10 @@ class Cell:
             carried = Carried(request.get("state"), [], self._loaded, {})
             self._busy = request["type"] == "event" and leftovers.are_there()
         elif loaded:
-            self.preferences.save(self._carrier.extra)
-            shell.notices += leftovers.ended()
-            _flush_files(self._namespace)
+            with pristine.undone():
+                self.preferences.save(self._carrier.extra)
+                shell.notices += leftovers.ended()
+                _flush_files(self._namespace)
             carried = self._save(request, out_dir)
         shell.notices += self._carrier.notices
         for text in shell.notices:
@@ -402,7 +405,7 @@ class Cell:
         error = raised if raised is not None else shown
         if error is None or content is None or isinstance(error, SystemExit):
             return
-        with self.outputs.muted():  # methods of the person's objects run here
+        with self.outputs.muted(), pristine.undone():  # methods of the person's objects run here
             failure = failures.taken(error, self._namespace, content)
             if failure is None and isinstance(error, SyntaxError):
                 failure = failures.without_frames(error, content)

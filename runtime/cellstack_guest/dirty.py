@@ -12,6 +12,7 @@ import ctypes
 import functools
 import mmap
 import os
+import posix  # not `os`, in which a cell may replace functions
 import sys
 import weakref
 from dataclasses import dataclass, field
@@ -61,9 +62,9 @@ def map_file(path: str, offset: int, size: int) -> tuple[Mapping, memoryview]:
 
     Raises OSError, also when the file is shorter than that (reading beyond it would be SIGBUS).
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = posix.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if os.fstat(descriptor).st_size < offset + size:
+        if posix.fstat(descriptor).st_size < offset + size:
             raise OSError(f"{path} is shorter than the {offset + size} bytes that were written")
         protection, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_NORESERVE
         address = _libc.mmap(None, size, protection, flags, descriptor, offset)
@@ -71,7 +72,7 @@ def map_file(path: str, offset: int, size: int) -> tuple[Mapping, memoryview]:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), path)
     finally:
-        os.close(descriptor)
+        posix.close(descriptor)
     memory = (ctypes.c_char * size).from_address(address)
     setattr(memory, _MAPS, path)
     # From C to C: an interrupt that has come raises in the first Python that runs, and from a callback it goes nowhere.
@@ -83,7 +84,7 @@ def dirty_pages(mapping: Mapping) -> list[int] | None:
     """Return the numbers of the pages this process has made its own; None when the page map cannot be read."""
     try:
         with open("/proc/self/pagemap", "rb", buffering=0) as pagemap:
-            raw = os.pread(pagemap.fileno(), mapping.pages * 8, mapping.address // PAGE * 8)
+            raw = posix.pread(pagemap.fileno(), mapping.pages * 8, mapping.address // PAGE * 8)
     except OSError:
         return None
     if len(raw) != mapping.pages * 8:

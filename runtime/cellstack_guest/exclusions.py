@@ -7,8 +7,8 @@ import functools
 import importlib.machinery
 import re
 import sys
-import threading
 import types
+from threading import Thread  # in whose place a cell may put another class
 from typing import TYPE_CHECKING, Any
 
 from cellstack_guest import definitions, nodes, reducers
@@ -71,7 +71,7 @@ def is_left_out(step: Step, value: Any) -> bool:
 
 def _is_thread(value: Any) -> bool:
     """Tell whether this is a thread: it ends with the process, and a library starts another one where there is none."""
-    return issubclass(type(value), threading.Thread)
+    return issubclass(type(value), Thread)
 
 
 def _is_of_library(value: Any) -> bool:

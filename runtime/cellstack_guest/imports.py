@@ -7,7 +7,10 @@ import contextlib
 import importlib.abc
 import os
 import sys
-import threading
+
+# By names of this module: a cell may put other functions in the place of those of `os` and the like while it runs.
+from os import getpid
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from cellstack_guest.ambient import TellingLoader
@@ -27,7 +30,7 @@ class OuterImports(importlib.abc.MetaPathFinder):
     def __init__(self, begins: Callable[[str], None], done: Callable[[], None]) -> None:
         self.is_wanted = self.is_under_way = False
         self._begins, self._done = begins, done
-        self._home = os.getpid(), threading.get_ident()
+        self._home = getpid(), get_ident()
 
     def watch(self) -> None:
         """Be wanted, and see every import before any other finder does."""
@@ -43,7 +46,7 @@ class OuterImports(importlib.abc.MetaPathFinder):
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the spec that the other finders give, with a loader that tells us."""
-        if not self.is_wanted or self.is_under_way or self._home != (os.getpid(), threading.get_ident()):
+        if not self.is_wanted or self.is_under_way or self._home != (getpid(), get_ident()):
             return None
         found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
         spec = next((spec for spec in found if spec is not None), None)

@@ -10,6 +10,10 @@ import math
 import os
 import threading
 import time
+
+# By names of this module: a cell may put other functions in the place of those of `os` and the like while it runs.
+from os import getpid
+from threading import get_ident
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from IPython.core import async_helpers
@@ -118,7 +122,7 @@ class Loan:
 
     def __init__(self) -> None:
         self.is_used = False
-        self.borrower = os.getpid(), threading.get_ident()
+        self.borrower = getpid(), get_ident()
 
     def __enter__(self) -> Self:
         Loan._now = self
@@ -137,7 +141,7 @@ class Loan:
                 return found()
             except RuntimeError:
                 loan = cls._now
-                if loan is None or loan.borrower != (os.getpid(), threading.get_ident()):
+                if loan is None or loan.borrower != (getpid(), get_ident()):
                     raise
                 loan.is_used = True
                 return event_loop()

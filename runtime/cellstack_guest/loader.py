@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import json
-import os
 from collections.abc import Callable
+from os import pread  # in whose place a cell may put another function
 from typing import TYPE_CHECKING, Any
 
 from cellstack_guest import definitions, dirty, pickling, texts
-from cellstack_guest.manifest import PICKLES
+from cellstack_guest.manifest import PICKLES, decode
 from cellstack_guest.recompiled import LastVersions
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Loader:
             for needed in needs:
                 self._load_class(needed)
             text, data = self._read_spans(_file_of(component), self.components.spans(component))
-            record = self._records[component] = json.loads(text)
+            record = self._records[component] = decode(text.decode())
             # Loading an instance may call its class's methods, and these their globals.
             for name in record["reach"] or ():
                 owner = self.owners.get(name)
@@ -93,7 +92,7 @@ class Loader:
         """Return what is written down of a component. LoadError when it cannot be read."""
         if component not in self._records:
             (text,) = self._read_spans(_file_of(component), self.components.spans(component)[:1])
-            self._records[component] = json.loads(text)
+            self._records[component] = decode(text.decode())
         return self._records[component]
 
     def _load_class(self, definition: str) -> None:
@@ -124,7 +123,7 @@ class Loader:
 
     def _read_spans(self, file: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
         try:
-            with open(os.path.join(self._root, file), "rb", buffering=0) as source:
+            with open(f"{self._root}/{file}", "rb", buffering=0) as source:
                 return [_pread(source.fileno(), size, offset, file) for offset, size in spans]
         except OSError as error:
             raise LoadError(f"{type(error).__name__}: {error}") from error
@@ -146,7 +145,7 @@ class Loader:
     def _mapped(self, extent: Extent) -> tuple[dirty.Mapping, memoryview]:
         file, offset, size = extent
         try:
-            return dirty.map_file(os.path.join(self._root, file), offset, size)
+            return dirty.map_file(f"{self._root}/{file}", offset, size)
         except OSError as error:
             raise LoadError(f"{type(error).__name__}: {error}") from error
 
@@ -171,8 +170,8 @@ def _file_of(component: str) -> str:
 
 
 def _pread(fd: int, size: int, offset: int, file: str) -> bytes:
-    data = os.pread(fd, size, offset)
-    while len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
+    data = pread(fd, size, offset)
+    while len(data) < size and (more := pread(fd, size - len(data), offset + len(data))):
         data += more
     if len(data) != size:
         raise LoadError(f"{file} has {len(data)} of the {size} bytes that were written")

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
+# Not `json.dumps` and `json.loads`, in whose place a cell may put other functions.
+encode, decode = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
+
 VERSION = 2
 MANIFEST, PICKLES, BUFFERS = "manifest", "pickles", "buffers"
 CLASS, PROVIDE = "class:", "provide:"
@@ -112,16 +115,16 @@ class Components:
 
     def digest(self, name: str) -> str:
         """Return the digest of a component's pickle."""
-        return str(json.loads(self.texts[name])[0])
+        return str(decode(self.texts[name])[0])
 
     def spans(self, name: str) -> list[tuple[int, int]]:
         """Return offset and bytes of a component's record and of its pickle."""
-        _, offset, record, pickle = json.loads(self.texts[name])
+        _, offset, record, pickle = decode(self.texts[name])
         return [(offset, record), (offset + record, pickle)]
 
     def with_digest(self, name: str, digest: str) -> str:
         """Return the text of a component with the digest of another pickle that gives the same values."""
-        return json.dumps([digest, *json.loads(self.texts[name])[1:]], separators=(",", ":"))
+        return encode([digest, *decode(self.texts[name])[1:]])
 
 
 class Record(TypedDict):
@@ -170,7 +173,7 @@ def read(state_root: str, layer: str) -> Manifest:
     try:
         with open(path, "rb", buffering=0) as file:
             head, *lines = file.read().decode().split("\n")
-        read: dict[str, Any] = json.loads(head)
+        read: dict[str, Any] = decode(head)
         version = read.pop("version")
         if version == VERSION:
             texts = dict(line.split(" ", 1) for line in lines)
@@ -199,7 +202,7 @@ def write(manifest: Manifest, directory: str) -> None:
         "borrows": components.borrows,
         **{name: value for name, value in manifest.items() if name != "components"},
     }
-    text = "\n".join([json.dumps(head, separators=(",", ":")), *map(" ".join, components.texts.items())])
+    text = "\n".join([encode(head), *map(" ".join, components.texts.items())])
     with open(os.path.join(directory, MANIFEST), "wb", buffering=0) as file:
         file.write(text.encode())
 
@@ -240,10 +243,10 @@ class LayerWriter:
 
     def component(self, record: Record, data: bytes | memoryview, digest: str) -> str:
         """Append the record of a component and its pickle; return the text of the component."""
-        text = json.dumps(record, separators=(",", ":")).encode()
+        text = encode(record).encode()
         _, offset, _ = self.pickle(text)
         self.pickle(data)
-        return json.dumps([digest, offset, len(text), len(data)], separators=(",", ":"))
+        return encode([digest, offset, len(text), len(data)])
 
     def buffer(self, *parts: memoryview) -> Extent:
         """Append bytes that start on a page, so that they can be mapped."""

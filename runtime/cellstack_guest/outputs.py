@@ -16,12 +16,10 @@ import base64
 import contextlib
 import ctypes
 import datetime as dt
-import fcntl
 import functools
 import io
 import numbers
 import os
-import select
 import struct
 import subprocess
 import sys
@@ -29,6 +27,11 @@ import termios
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fcntl import ioctl
+
+# By names of this module: a cell may put other functions in the place of those of `os` and the like while it runs.
+from os import getpid, write
+from select import poll
 from typing import Any, Protocol
 
 from cellstack_guest import interrupts, protocol
@@ -40,6 +43,7 @@ PIPE_SECONDS = 0.1
 MAX_PIECES = 512  # of one sendmsg; the kernel takes 1024
 DESCRIPTORS = {"stdout": 1, "stderr": 2}
 
+_COUNT = struct.Struct("i")
 _libc = ctypes.CDLL(None)
 
 Piece = bytes | memoryview
@@ -86,7 +90,7 @@ class Outputs:
         """Send to `sink` from now on, as this process; None: text goes to the descriptors, frames nowhere."""
         self._stop_flushing()
         self._reset()
-        self._pid = os.getpid()
+        self._pid = getpid()
         self._sink = sink
 
     @contextlib.contextmanager
@@ -95,18 +99,18 @@ class Outputs:
         before = self._heard
         if before is None:
             # A debugger hides its threads from `threading.enumerate`.
-            self._heard = frozenset(sys._current_frames()) - {threading.get_ident()}  # noqa: SLF001
+            self._heard = frozenset(sys._current_frames()) - {_thread.get_ident()}  # noqa: SLF001
         try:
             yield
         finally:
             self._heard = before
 
     def _is_muted(self) -> bool:
-        return self._heard is not None and threading.get_ident() not in self._heard
+        return self._heard is not None and _thread.get_ident() not in self._heard
 
     def mine(self) -> bool:
         """Tell whether this process is the one that was bound, and not a child of it."""
-        return self._sink is not None and os.getpid() == self._pid
+        return self._sink is not None and getpid() == self._pid
 
     def text(self, name: str, text: str) -> None:
         """Queue `text` of the stream `name`."""
@@ -163,7 +167,7 @@ class Outputs:
 
     def _stop_flushing(self) -> None:
         """End the thread that flushes, if this process has one."""
-        if self._ended.locked() and os.getpid() == self._pid:
+        if self._ended.locked() and getpid() == self._pid:
             self._no_wait.set()
             # Not without end: a signal handler that forks may hold what the thread waits for.
             if self._ended.acquire(timeout=FLUSH_SECONDS):
@@ -225,7 +229,7 @@ class Outputs:
 
     def _wait_for_pipes(self) -> None:
         """Let the host read what children wrote to descriptors 1 and 2 before this process writes on."""
-        pause = select.poll()
+        pause = poll()
         for _ in range(int(PIPE_SECONDS * 1000)):
             if not any(map(_unread, DESCRIPTORS.values())):
                 return
@@ -386,12 +390,12 @@ def _after(pieces: list[Piece], sent: int) -> list[Piece]:
 def _write_all(fd: int, text: str) -> None:
     data = memoryview(text.encode("utf-8", "backslashreplace"))
     while data:
-        data = data[os.write(fd, data) :]
+        data = data[write(fd, data) :]
 
 
 def _unread(fd: int) -> int:
     """Return the bytes that wait in the pipe `fd`; 0 for anything that cannot say."""
     try:
-        return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0])
+        return int(_COUNT.unpack(ioctl(fd, termios.FIONREAD, b"\0\0\0\0"))[0])
     except OSError:
         return 0

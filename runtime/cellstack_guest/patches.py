@@ -9,10 +9,13 @@ under the keys "patch:<module>:<path>" and "module:<module>", and are put back w
 from __future__ import annotations
 
 import collections
-import os
 import sys
 import types
 import weakref
+
+# By names of this module: a cell may put other functions in the place of those of `os` while it runs.
+from os import stat
+from posixpath import dirname
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cellstack_guest import adapters, baseline, caches, hooks
@@ -177,8 +180,8 @@ def folder_of(name: str) -> str | None:
     module = sys.modules.get(name)
     if "." in name or not is_own(module):
         return None
-    folder = os.path.dirname(str(getattr(module, "__file__", "")))
-    return os.path.dirname(folder) if hasattr(module, "__path__") else folder
+    folder = dirname(str(getattr(module, "__file__", "")))
+    return dirname(folder) if hasattr(module, "__path__") else folder
 
 
 class Attributes(NamedTuple):
@@ -218,7 +221,7 @@ def stamp_of(module: types.ModuleType) -> Stamp:
 
 def _stamp(module: types.ModuleType) -> Stamp:
     try:
-        status = os.stat(module.__file__ or "")
+        status = stat(module.__file__ or "")
     except OSError:
         return (0, 0)
     return status.st_size, status.st_mtime_ns

@@ -48,6 +48,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+# Not `json.dumps` and `json.loads`, in whose place a cell may put other functions.
+_encode, _decode = json.JSONEncoder(separators=(",", ":")).encode, json.JSONDecoder().decode
 _HEADER = struct.Struct("!IIQ")
 _LENGTH = struct.Struct("!Q")
 _CHUNK = 2**20
@@ -66,7 +68,7 @@ class ProtocolError(Exception):
 
 def encode(message: Message, buffers: Sequence[bytes | memoryview] = ()) -> list[bytes | memoryview]:
     """Return the pieces of one frame, ready for `socket.sendmsg`."""
-    text = json.dumps(message, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    text = _encode(message).encode("utf-8", "surrogatepass")
     views = [memoryview(b).cast("B") for b in buffers]
     lengths = b"".join(_LENGTH.pack(len(v)) for v in views)
     head = _HEADER.pack(len(text), len(views), sum(map(len, views)))
@@ -112,7 +114,7 @@ def _parse(text: bytes) -> Message:
     if (values := values_in(text)) > MAX_VALUES:
         raise ProtocolError(f"frame of {values:,} values is over the limit of {MAX_VALUES:,}")
     try:
-        message = json.loads(text.decode("utf-8", "surrogatepass"))
+        message = _decode(text.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"frame is not JSON: {error}") from None
     if not isinstance(message, dict) or not isinstance(message.get("type"), str):

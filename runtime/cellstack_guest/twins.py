@@ -12,6 +12,7 @@ import itertools
 import marshal
 import mmap
 import os
+import posix  # not `os`, in which a cell may replace functions
 import sys
 import types
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -177,11 +178,11 @@ class Twin:
     def __init__(
         self, known: Sequence[Known] = (), beyond: Collection[int] = (), later: Sequence[Table] | None = None
     ) -> None:
-        self._memfd = os.memfd_create("baseline", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._memfd = posix.memfd_create("baseline", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         # An interrupt must not reach a process that is on its way to become the twin.
         before = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
         try:
-            self.pid = os.fork()
+            self.pid = posix.fork()
             if self.pid == 0:
                 self._write(known, beyond, later)
         finally:
@@ -206,23 +207,23 @@ class Twin:
             with open(self._memfd, "wb", closefd=False) as file:
                 file.writelines([len(text).to_bytes(8, "little"), text, bytes(-len(text) % 8), *new])
         except BaseException as error:  # noqa: BLE001  the last frame of this process; there is no memory, for one
-            os.ftruncate(self._memfd, 0)
+            posix.ftruncate(self._memfd, 0)
             why = f"{type(error).__name__}: {error}".removesuffix(": ")
-            os.write(2, f"cellstack: what is changed in modules from here on will not be carried ({why})\n".encode())
+            posix.write(2, f"cellstack: what is changed in modules from here on will not be carried ({why})\n".encode())
         finally:
-            os._exit(0)
+            posix._exit(0)  # noqa: SLF001
 
     def answer(self) -> tuple[Table, list[dict[int, Marks]]] | None:
         """Return the table, and what was different already of each of those that it knew; None when it has died."""
         with contextlib.suppress(ChildProcessError):  # the cell's code has told the kernel to bury its children
-            os.waitpid(self.pid, 0)
-        size = os.fstat(self._memfd).st_size
+            posix.waitpid(self.pid, 0)
+        size = posix.fstat(self._memfd).st_size
         if not size:
-            os.close(self._memfd)
+            posix.close(self._memfd)
             return None
         fcntl.fcntl(self._memfd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
         data = mmap.mmap(self._memfd, size, flags=mmap.MAP_PRIVATE)
-        os.close(self._memfd)
+        posix.close(self._memfd)
         length = int.from_bytes(data[:8], "little")
         changed = marshal.loads(data[8 : 8 + length])  # noqa: S302  from our own fork, which has run no code
         return Table(data, 8 + length + -length % 8), changed

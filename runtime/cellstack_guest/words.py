@@ -12,6 +12,7 @@ import ctypes
 import itertools
 import operator
 import os
+import posix  # not `os`, in which a cell may replace functions
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,14 +52,14 @@ class Words(NamedTuple):
         if differing is not None:
             return sorted({self.owner[place] for place in differing})
         touched: set[int] = set()
-        pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        pipe = posix.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             for piece in range(0, len(self.pieces) - 2, 2):
                 first, start, last, end = self.pieces[piece : piece + 4]
                 touched.update(self._differing(pipe, first, last, start, end))
         finally:
             for fd in pipe:
-                os.close(fd)
+                posix.close(fd)
         return sorted(touched)
 
     def _differing(self, pipe: tuple[int, int], first: int, last: int, start: int, end: int) -> Iterable[int]:
@@ -66,7 +67,7 @@ class Words(NamedTuple):
         reader, writer = pipe
         run = ctypes.addressof(ctypes.c_char.from_buffer(self.runs)) + 16 * first
         size = _libc.writev(writer, run, last - first)
-        now = os.read(reader, size) if size > 0 else b""
+        now = posix.read(reader, size) if size > 0 else b""
         if len(now) == 8 * (end - start):
             if now == self.words[start:end].tobytes():
                 return ()
@@ -156,7 +157,7 @@ def _page_map(pages: list[int]) -> Iterator[bool]:
             while end < len(pages) and pages[end] - pages[end - 1] < _GAP:
                 end += 1
             low = pages[at]
-            entries = array.array("Q", os.pread(file.fileno(), (pages[end - 1] - low + 1) * 8, low * 8))
+            entries = array.array("Q", posix.pread(file.fileno(), (pages[end - 1] - low + 1) * 8, low * 8))
             for page in pages[at:end]:
                 entry = entries[page - low]
                 yield bool(entry & _SWAPPED) or bool(entry & _PRESENT and entry & _EXCLUSIVE)

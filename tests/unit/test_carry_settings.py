@@ -108,3 +108,40 @@ def test_options_of_libraries_that_are_installed(nb: Notebook, library: str, cha
     nb.run(f"import {library}\n{change}")
     expected = nb.run(f"import {library}\nprint({shown})").printed
     assert nb.run(f"import {library}\n{change}\nprint({shown})").printed == expected
+
+
+REPLACED = {
+    "a function of os.path": "import os\nos.path.exists = lambda path: False",
+    "a mock of one": "from unittest import mock\nmock.patch('os.path.exists', return_value=False).start()",
+    "one that raises": "import os\ndef refuse(*_, **__):\n    raise RuntimeError\nos.stat = refuse",
+    "open, by one that raises": "import builtins\ndef refuse(*_):\n    raise RuntimeError\nbuiltins.open = refuse",
+    "open, by a mock": "from unittest import mock\nmock.patch('builtins.open').start()",
+    "the working directory": "from unittest import mock\nmock.patch('os.getcwd', return_value='/x').start()",
+    "JSON": "import json\njson.dumps = json.loads = lambda *arguments, **options: 'nothing'",
+    "the time": "import time\ntime.time = time.monotonic = lambda: 42",
+}
+
+
+@pytest.mark.parametrize("code", REPLACED.values(), ids=REPLACED)
+def test_variables_are_saved_whatever_a_cell_has_put_in_the_place_of_functions(nb: Notebook, code: str) -> None:
+    nb.run("x = [1]")
+    ran = nb.run(f"{code}\nz = 3")
+    assert ran.notices == []
+    ran = nb.run("x += [z]; y = bytes(100_000)")
+    assert ran.notices == []
+    assert nb.run("import sys; sys.stdout.write(repr((x, z, len(y))))").printed == "([1, 3], 3, 100000)"
+
+
+def test_what_is_put_in_the_place_of_a_function_is_there_in_later_cells(nb: Notebook) -> None:
+    nb.run("import os, builtins\nos.path.exists = lambda path: 'patched'\nbuiltins.print = lambda *words: None")
+    nb.run("seen = os.path.exists('/')")
+    assert nb.run("import sys; print(1); sys.stdout.write(os.path.exists('/') + seen)").printed == "patchedpatched"
+
+
+def test_saving_calls_nothing_that_a_cell_has_put_in_the_place_of_open(nb: Notebook) -> None:
+    code = (
+        "import builtins\nopens = open\n"
+        "def log(*a, **k):\n    print('open', *a)\n    return opens(*a, **k)\nbuiltins.open = log"
+    )
+    assert nb.run(f"{code}\ny = bytes(100_000)").printed == ""
+    assert nb.run("y += b'1'").printed == ""

@@ -1093,3 +1093,29 @@ def test_the_event_loop_that_there_is_can_be_chosen(notebook: Cells) -> None:
 
 def test_what_c_has_left_in_its_buffer_is_shown(notebook: Cells) -> None:
     assert notebook.run("import ctypes\nctypes.CDLL(None).printf(b'by C');").text["stdout"] == "by C"
+
+
+def test_a_cell_may_put_other_functions_in_the_place_of_those_that_the_kernel_needs(notebook: Cells) -> None:
+    names = (
+        *("os.getpid", "os.write", "os.path.exists", "os.path.join", "os.stat", "os.open", "os.fstat", "os.pread"),
+        *("os.listdir", "os.makedirs", "os.statvfs", "os.getcwd", "json.dumps", "json.loads", "struct.pack"),
+        *("pickle.dumps", "select.poll", "threading.get_ident", "threading.Thread", "builtins.open"),
+    )
+    ran = notebook.run(
+        f"from unittest import mock\nfor name in {names}:\n    mock.patch(name).start()\nprint('said')\nz = 3\nz"
+    )
+    assert (ran.stdout, ran.result, ran.notices) == ("said\n", "3", [])
+    ran = notebook.run("z += 1; y = bytes(100_000); z")
+    assert (ran.result, ran.notices) == ("4", [])
+    assert notebook.run("z, len(y)").result == "(4, 100000)"
+
+
+def test_a_cell_may_put_something_else_in_the_place_of_what_is_built_in(notebook: Cells) -> None:
+    names = ("sorted", "map", "any", "all", "id", "min", "max", "sum", "zip", "vars", "print")
+    code = (
+        f"import builtins\nfor name in {names}:\n    setattr(builtins, name, lambda *arguments, **options: 1)\nz = [3]"
+    )
+    assert notebook.run(code).notices == []
+    ran = notebook.run("y = bytes(100_000); z")
+    assert (ran.result, ran.notices) == ("[3]", [])
+    assert notebook.run("z, len(y)").result == "([3], 100000)"

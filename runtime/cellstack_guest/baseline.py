@@ -10,7 +10,7 @@ import types
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cellstack_guest import nodes, registries
+from cellstack_guest import nodes, originals, registries
 from cellstack_guest.exclusions import SHELL, is_cache
 from cellstack_guest.tables import address_in, coded, is_atom, mark, marks, with_key
 from cellstack_guest.twins import Twin, table_here
@@ -168,6 +168,12 @@ class Baseline:
         address = id(sys.modules.get(module))
         return any(table.find(address) is not None for table in self._all)
 
+    def had(self, owner: Any, name: str, obj: Any) -> bool:
+        """Tell whether a module or class had an object as an attribute."""
+        found = ((table, table.find(id(owner))) for table in self._all)
+        step = nodes.ATTRIBUTE, name
+        return any(number is not None and table.parts(number).get(step) == mark(obj) for table, number in found)
+
     def reference(self, obj: Any) -> tuple[str, tuple[Step, ...]] | None:
         """Return module and path of an object that was there before; None for any other."""
         for table in self._all:
@@ -311,6 +317,9 @@ def is_delta(key: str) -> bool:
 def apply(key: str, delta: Delta) -> None:
     """Change an object of a module that is imported as an earlier cell has. LookupError when it is not there."""
     obj = nodes.resolve(module_of(key), delta.path)
+    for kind, name in (*(step for step, _ in delta.put), *delta.gone):
+        if kind == nodes.ATTRIBUTE:
+            originals.keep(obj, name)
     nodes.change(obj, delta.put, delta.gone)
     if not issubclass(type(obj), (type, types.ModuleType)):
         # What an object has in a cache of its own is made from what it was.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from cloudpickle import cloudpickle
 
-from cellstack_guest import names
+from cellstack_guest import names, originals
 from cellstack_guest.caches import CACHED
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ def reduce_class(cls: type, registry: Registry) -> Any:
     if registry.known(cls) is None:
         if by_reference(cls) or _is_in_module_to_be_imported(cls):
             return NotImplemented
+        if (place := originals.place_of(cls, registry.baseline)) is not None:
+            return (originals.find, place)
         if is_behind_instance(cls):
             return (type_at, (cls.__module__, cls.__qualname__))
     if not cls.__flags__ & _HEAP_TYPE or _is_made_by_c(cls):

@@ -18,7 +18,7 @@ from os import stat
 from posixpath import dirname
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cellstack_guest import adapters, baseline, caches, hooks
+from cellstack_guest import adapters, baseline, caches, hooks, originals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -123,6 +123,7 @@ def apply(key: str, value: Any) -> None:
         before.clear()  # in place: the library may know it by other names
         (before.update if isinstance(value, dict | set) else before.extend)(value)
     else:
+        originals.keep(owner, name)
         setattr(owner, name, value)
 
 

@@ -35,6 +35,7 @@ from cellstack_guest import (
     interrupts,
     names,
     nodes,
+    originals,
     reducers,
     tracebacks,
 )
@@ -202,6 +203,10 @@ class Pickler(cloudpickle.Pickler):
     def _function(self, function: types.FunctionType) -> Any:
         if function.__globals__ is not self.registry.namespace and definitions.by_reference(function):
             return NotImplemented
+        if function.__globals__ is not self.registry.namespace:
+            place = originals.place_of(function, self.registry.baseline)
+            if place is not None:
+                return (originals.find, place)
         scope = functions.globals_of(function, self.registry)
         self.apart.add(id(function))
         if scope is None:
@@ -209,6 +214,10 @@ class Pickler(cloudpickle.Pickler):
         if scope == "":
             self._reaches(reach_of(function.__code__))
         return functions.reduce_function(function, scope)
+
+    def _builtin(self, function: types.BuiltinFunctionType) -> Any:
+        place = originals.place_of_builtin(function)
+        return NotImplemented if place is None else (originals.find, place)
 
     def _state_of_class(self, state: definitions.ClassState) -> Any:
         self._reaches(names.Reach(frozenset(definitions.names_in_annotations(state.cls))))
@@ -228,6 +237,7 @@ class Pickler(cloudpickle.Pickler):
 # What takes part in pickling it that a handler does not know of.
 _OWN: dict[type, Callable[[Pickler, Any], Any]] = {
     types.FunctionType: Pickler._function,  # noqa: SLF001 - this module's
+    types.BuiltinFunctionType: Pickler._builtin,  # noqa: SLF001
     types.ModuleType: Pickler._module,  # noqa: SLF001
     caches.CACHED: Pickler._cached,  # noqa: SLF001
     caches.Kept: Pickler._kept,  # noqa: SLF001
@@ -257,6 +267,11 @@ class _DeltaPickler(Pickler):
 class _Unpickler(pickle.Unpickler):
     def persistent_load(self, place: Any) -> Any:
         return nodes.resolve(*place) if type(place) is tuple else place.value
+
+
+class _AfterPatches(_Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return originals.find(module, name)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -463,7 +478,8 @@ def _in_flat(values: dict[str, Any]) -> list[Any]:
 
 def load(data: bytes | memoryview, registry: Registry, buffers: Sequence[Any] = ()) -> Any:
     """Return the value of a pickle written by `dump`; whatever loading raises is raised."""
-    unpickler = _Unpickler(io.BytesIO(data), buffers=buffers)  # the notebook's own, in its container
+    make = _AfterPatches if originals.are_kept() else _Unpickler  # the notebook's own, in its container
+    unpickler = make(io.BytesIO(data), buffers=buffers)
     with registry:
         unpickler.load()
         return unpickler.load()

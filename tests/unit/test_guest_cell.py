@@ -1119,3 +1119,45 @@ def test_a_cell_may_put_something_else_in_the_place_of_what_is_built_in(notebook
     ran = notebook.run("y = bytes(100_000); z")
     assert (ran.result, ran.notices) == ("[3]", [])
     assert notebook.run("z, len(y)").result == "([3], 100000)"
+
+
+ORIGINALS = {
+    "of C": ("import math\nold = math.sqrt\nmath.sqrt = lambda x: 'new'", "math.sqrt", "(9)", "3.0"),
+    "of the process": ("import time\nold = time.time\ntime.time = lambda: 42", "time.time", "() > 1e9", "True"),
+    "of os.path": (
+        "import os\nold = os.path.join\nos.path.join = lambda *a: 'new'",
+        "os.path.join",
+        "('a', 'b')",
+        "'a/b'",
+    ),
+    "wrapped": (
+        "import json\nold = json.dumps\ndef wrapped(f):\n    return lambda *a: f(*a) * 2\njson.dumps = wrapped(old)",
+        *("json.dumps", "([1])", "'[1]'"),
+    ),
+    "class": (
+        "import collections\nold = collections.Counter\nclass Mine(old):\n    pass\ncollections.Counter = Mine",
+        *("collections.Counter", "('a')", "Counter({'a': 1})"),
+    ),
+    "method": (
+        "import textwrap\nold = textwrap.TextWrapper.wrap\ntextwrap.TextWrapper.wrap = lambda *a: 'new'",
+        *("textwrap.TextWrapper.wrap", "(textwrap.TextWrapper(), 'a')", "['a']"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ORIGINALS.values(), ids=ORIGINALS)
+def test_what_a_module_had_is_kept_and_can_be_put_back(notebook: Cells, case: tuple[str, ...]) -> None:
+    code, name, call, result = case
+    assert notebook.run(code).notices == []
+    for _ in range(2):
+        assert notebook.run(f"old{call}, old is {name}").result == f"({result}, False)"
+    assert notebook.run(f"{name} = old").notices == []
+    assert notebook.run(f"{name}{call}, old is {name}").result == f"({result}, True)"
+
+
+def test_what_was_imported_from_a_module_is_as_it_was_when_a_later_cell_has_changed_the_module(notebook: Cells) -> None:
+    notebook.run("import math\nfrom math import floor")
+    notebook.run("math.floor = lambda x: 'new'")
+    assert notebook.run("math.floor(4.5), floor(4.5)").result == "('new', 4)"
+    notebook.run("math.floor = floor")
+    assert notebook.run("math.floor(4.5)").result == "4"

@@ -32,7 +32,7 @@ _NAMELESS = (type(None), type(NotImplemented), type(...))
 _current: list[Registry] = []
 
 # What cloudpickle knows how to do and has no public name for.
-by_reference: Callable[[Any], bool] = cloudpickle._should_pickle_by_reference  # noqa: SLF001
+_is_found_by_name: Callable[[Any], bool] = cloudpickle._should_pickle_by_reference  # noqa: SLF001
 _reduce_builtin_class: Callable[[type], Any] = cloudpickle._class_reduce  # noqa: SLF001
 _class_state: Callable[[type], tuple[dict[str, Any], Any]] = cloudpickle._class_getstate  # noqa: SLF001
 _BUILTIN_TYPES: dict[type, str] = cloudpickle._BUILTIN_TYPE_NAMES  # noqa: SLF001
@@ -116,6 +116,27 @@ def namespace() -> dict[str, Any]:
 def provided(name: str) -> Any:
     """Return what `cellstack.provide` makes for `name` (called while unpickling)."""
     return _current[-1].provide(name)
+
+
+def is_made(module: Any) -> bool:
+    """Tell whether this is a module that code has made, which no import finds."""
+    if type(module) is not types.ModuleType:
+        return False
+    attributes = vars(module)
+    if attributes.get("__spec__") is not None or attributes.get("__loader__") is not None or "__file__" in attributes:
+        return False
+    name = attributes.get("__name__")
+    if name == "__main__" or not isinstance(name, str):
+        return False
+    root = name.partition(".")[0]
+    return (
+        root not in sys.modules or sys.modules[root] is module or getattr(sys.modules[root], "__spec__", None) is None
+    )
+
+
+def by_reference(obj: Any) -> bool:
+    """Tell whether a class, a function or a module is found by its name in a process that is new."""
+    return _is_found_by_name(obj) and not is_made(sys.modules.get(getattr(obj, "__module__", "")))
 
 
 def reduce_class(cls: type, registry: Registry) -> Any:

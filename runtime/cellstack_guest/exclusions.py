@@ -135,5 +135,7 @@ def modules() -> list[tuple[str, types.ModuleType]]:
 
 
 def is_looked_at(name: str) -> bool:
-    """Tell whether the state of an imported module of this name is."""
-    return type(sys.modules[name]) is types.ModuleType and (not is_skipped(name) or name == SHELL)
+    """Tell whether the state of an imported module of this name is: what code has made is carried as a whole."""
+    if type(sys.modules[name]) is not types.ModuleType or definitions.is_made(sys.modules[name]):
+        return False
+    return not is_skipped(name) or name == SHELL

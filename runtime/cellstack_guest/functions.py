@@ -12,7 +12,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from cellstack_guest.definitions import namespace
+from cellstack_guest.definitions import is_made, namespace
 
 if TYPE_CHECKING:
     from cellstack_guest.definitions import Registry
@@ -126,22 +126,6 @@ def _fill(cell: types.CellType, contents: tuple[Any, ...]) -> None:
 
 
 # Modules
-
-
-def is_made(module: Any) -> bool:
-    """Tell whether this is a module that code has made, which no import finds."""
-    if type(module) is not types.ModuleType:
-        return False
-    attributes = vars(module)
-    if attributes.get("__spec__") is not None or attributes.get("__loader__") is not None or "__file__" in attributes:
-        return False
-    name = attributes.get("__name__")
-    if name == _MAIN or not isinstance(name, str):
-        return False
-    root = name.partition(".")[0]
-    return (
-        root not in sys.modules or sys.modules[root] is module or getattr(sys.modules[root], "__spec__", None) is None
-    )
 
 
 def reduce_module(module: types.ModuleType) -> Any:

@@ -187,7 +187,7 @@ class Pickler(cloudpickle.Pickler):
         return reduction
 
     def _module(self, module: types.ModuleType) -> Any:
-        if not functions.is_made(module):
+        if not definitions.is_made(module):
             return NotImplemented
         self.apart.add(id(module))
         return functions.reduce_module(module)
@@ -575,7 +575,7 @@ def _fixed_objects() -> dict[int, tuple[str, str]]:
 
 def is_atom(value: object) -> bool:
     """Tell whether a value cannot change and holds no others. Modules count, which are found by their name."""
-    return type(value) in ATOMS or (type(value) is types.ModuleType and not functions.is_made(value))
+    return type(value) in ATOMS or (type(value) is types.ModuleType and not definitions.is_made(value))
 
 
 class _Handlers(dict[type, Any]):

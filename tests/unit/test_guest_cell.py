@@ -1161,3 +1161,22 @@ def test_what_was_imported_from_a_module_is_as_it_was_when_a_later_cell_has_chan
     assert notebook.run("math.floor(4.5), floor(4.5)").result == "('new', 4)"
     notebook.run("math.floor = floor")
     assert notebook.run("math.floor(4.5)").result == "4"
+
+
+@pytest.mark.parametrize("value", ["[1]", "{'a': [1]}", "1"])
+def test_a_module_that_a_cell_has_made_is_imported_by_later_ones(notebook: Cells, value: str) -> None:
+    notebook.run(f"import sys, types\nsys.modules['mm'] = types.ModuleType('mm')\nsys.modules['mm'].x = {value}")
+    assert notebook.run("import mm\nprint(mm.x)").stdout == f"{value}\n"
+    assert notebook.run("from mm import x as xx\nprint(xx)").stdout == f"{value}\n"
+    assert notebook.run("print(mm.x, xx is mm.x, sys.modules['mm'] is mm)").stdout == f"{value} True True\n"
+
+
+def test_functions_and_classes_of_a_module_that_a_cell_has_made_are_carried_with_it(notebook: Cells) -> None:
+    code = "x = 1\ndef f(): return x\nclass A:\n    def g(self): return x\n"
+    notebook.run(
+        f"import sys, types\nm = types.ModuleType('mm')\nexec({code!r}, vars(m))\nsys.modules['mm'] = m\ndel m"
+    )
+    assert notebook.run("import mm\na = mm.A()\nprint(mm.f(), a.g())").stdout == "1 1\n"
+    notebook.run("from mm import f, A")
+    notebook.run("mm.x = 2")
+    assert notebook.run("print(f(), a.g(), isinstance(a, A), A is mm.A, f is mm.f)").stdout == "2 2 True True True\n"

@@ -11,7 +11,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from cellstack_guest import hooks
-from cellstack_guest.functions import is_made
+from cellstack_guest.definitions import is_made
 from cellstack_guest.hooks import Hook, is_of_notebook
 from cellstack_guest.settings import module
 

@@ -6,6 +6,7 @@ cells bind.
 
 from __future__ import annotations
 
+import builtins
 import gc
 import importlib
 import sys
@@ -62,6 +63,7 @@ def make_function(
     """Build a function without defaults and attributes; those come with `set_function_state`."""
     module = importlib.import_module(scope) if isinstance(scope, str) and scope else scope
     scope_dict = vars(module) if isinstance(module, types.ModuleType) else namespace()
+    scope_dict.setdefault("__builtins__", builtins)  # else the function would have those of this module
     return types.FunctionType(code, scope_dict, name, None, closure)
 
 

@@ -1163,6 +1163,14 @@ def test_what_was_imported_from_a_module_is_as_it_was_when_a_later_cell_has_chan
     assert notebook.run("math.floor(4.5)").result == "4"
 
 
+def test_a_function_of_an_earlier_cell_finds_what_is_built_in_as_a_cell_has_changed_it(notebook: Cells) -> None:
+    notebook.run(
+        "import types\nm = types.ModuleType('m')\nexec('def f(): return ascii(1)', vars(m))\ndef g(): return ascii(1)"
+    )
+    notebook.run("import builtins\nbuiltins.ascii = lambda value: 'new'\nprint(m.f(), g())")
+    assert notebook.run("print(m.f(), g(), ascii(1))").stdout == "new new new\n"
+
+
 @pytest.mark.parametrize("value", ["[1]", "{'a': [1]}", "1"])
 def test_a_module_that_a_cell_has_made_is_imported_by_later_ones(notebook: Cells, value: str) -> None:
     notebook.run(f"import sys, types\nsys.modules['mm'] = types.ModuleType('mm')\nsys.modules['mm'].x = {value}")

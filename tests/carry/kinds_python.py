@@ -541,7 +541,7 @@ STANDARD: Kinds = {
             "x.done()",
             "x.set_result(1)",
         ),
-        "event loop": ("import asyncio\nx = asyncio.get_running_loop()", "x.is_running()"),
+        "event loop": ("import asyncio\nx = asyncio.get_running_loop()", "x is asyncio.get_running_loop()"),
         "ThreadPoolExecutor": (
             "from concurrent.futures import ThreadPoolExecutor\nx = ThreadPoolExecutor(2)",
             "list(x.map(abs, [-1, 2]))",

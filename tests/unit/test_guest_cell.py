@@ -1188,3 +1188,17 @@ def test_functions_and_classes_of_a_module_that_a_cell_has_made_are_carried_with
     notebook.run("from mm import f, A")
     notebook.run("mm.x = 2")
     assert notebook.run("print(f(), a.g(), isinstance(a, A), A is mm.A, f is mm.f)").stdout == "2 2 True True True\n"
+
+
+def test_the_event_loop_is_that_of_each_cell_and_what_it_is_to_call_ends_with_its_own(notebook: Cells) -> None:
+    notebook.run("import asyncio\nloop = asyncio.get_running_loop()\nqueue = asyncio.Queue()\nawait queue.put(1)")
+    ran = notebook.run("x = loop.call_later(60, print)\nother = asyncio.new_event_loop()")
+    assert "'x' will not be carried: asyncio.events.TimerHandle" in ran.notices
+    assert "'other' will not be carried: asyncio.unix_events._UnixSelectorEventLoop" in ran.notices
+    assert (
+        notebook.run("loop is asyncio.get_running_loop(), loop.is_running(), await queue.get()").result
+        == "(True, True, 1)"
+    )
+    notebook.run("loop.call_soon(print, 'soon')")
+    ran = notebook.run("import gc; len([gc.collect()])")
+    assert (ran.result, ran.stderr, ran.text["stderr"]) == ("1", "", "")

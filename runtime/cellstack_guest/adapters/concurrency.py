@@ -129,6 +129,16 @@ def fill_queue(waiting: queue.SimpleQueue[Any], items: list[Any]) -> None:
         waiting.put(item)
 
 
+def reduce_loop(loop: asyncio.AbstractEventLoop) -> Any:
+    """Return the reduction of the event loop that cells run on: that of the process."""
+    return (the_loop, ()) if loop is the_loop() else refuse(loop)
+
+
+def the_loop() -> Any:
+    """Return the event loop that cells run on."""
+    return module("cellstack_guest.leftovers").event_loop()
+
+
 def reduce_future(future: asyncio.Future[Any]) -> Any:
     """Return the reduction of a future of asyncio that no one waits for but tasks: they are told to have ended."""
     tasks, inner = module("asyncio"), cast("Any", future)
@@ -143,7 +153,7 @@ def reduce_future(future: asyncio.Future[Any]) -> Any:
 
 def make_future(cancelled: bool) -> Any:
     """Return a future of the loop that cells run on."""
-    future = module("cellstack_guest.leftovers").event_loop().create_future()
+    future = the_loop().create_future()
     if cancelled:
         future.cancel()
     return future
@@ -238,6 +248,8 @@ HANDLERS = {
     ("multiprocessing.context", "BaseContext"): reduce_start_context,
     ("_queue", "SimpleQueue"): reduce_queue,
     ("_asyncio", "Future"): reduce_future,
+    ("asyncio.events", "AbstractEventLoop"): reduce_loop,
+    ("asyncio.events", "Handle"): refuse,  # what it calls is the work of a loop that is gone
     ("selectors", "_BaseSelectorImpl"): reduce_selector,
     ("_contextvars", "ContextVar"): reduce_variable,
     ("_contextvars", "Token"): reduce_token,

@@ -157,7 +157,7 @@ def reduce_class(cls: type, registry: Registry) -> Any:
 
 def _is_in_module_to_be_imported(cls: type) -> bool:
     """Tell whether a class is found in a part of a library that nobody has imported, as `numpy.rec.recarray` is."""
-    package, dot, _ = cls.__module__.partition(".")
+    package, dot, _ = (cls.__module__ or "").partition(".")  # sympy's functions have none
     if not dot or package not in sys.modules or cls.__module__ in sys.modules:
         return False
     try:

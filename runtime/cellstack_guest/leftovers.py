@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.05  # after which it is looked again for what is left: a thread does not say when it ends
 POOL_PREFIXES = ("ThreadPoolExecutor", "asyncio_")
 POOL_THREAD = "_ExecutorManagerThread"  # of a ProcessPoolExecutor
-# What pools and shared memory start for themselves, by a part of its command; like idle workers, nobody's loss.
-HELPERS = (b"multiprocessing.", b"--multiprocessing-fork", b"loky")
+# What pools, shared memory and the debugger start for themselves, by a part of its command: nobody's loss.
+HELPERS = (b"multiprocessing.", b"--multiprocessing-fork", b"loky", b"debugpy")
 MAX_COMMAND = 80  # characters of a command that are told
 INIT = 1
 WAY_OUT = "%container scope=notebook lets it go on"

@@ -18,6 +18,7 @@ import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.getipython import get_ipython
 from IPython.core.inputtransformer2 import leading_empty_lines
 
 from cellstack_guest import interrupts, protocol
@@ -267,7 +268,7 @@ _MISSING = object()
 
 def bundle(value: Any) -> str:
     """Return the MIME bundle of a value as JSON: what the host has evaluated at a breakpoint."""
-    shell = get_ipython()  # type: ignore[name-defined]  # noqa: F821  built in while a cell runs
+    shell: Any = get_ipython()
     data, metadata = shell.display_formatter.format(value)
     return json.dumps(jsonable({"data": data, "metadata": metadata}))
 

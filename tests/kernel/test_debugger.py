@@ -89,6 +89,9 @@ def test_breakpoint_holds_in_a_cell_that_follows(debugged: Running) -> None:
         assert frame(debugged, thread)["line"] == 3
         found = debug(debugged, "evaluate", expression="c", frameId=frame(debugged, thread)["id"], context="hover")
         assert found["body"]["result"] == str(value + 2)
+        standing = frame(debugged, thread)["id"]
+        shown = debug(debugged, "richInspectVariables", variableName="c", frameId=standing)
+        assert shown["body"]["data"] == {"text/plain": str(value + 2)}
         debug(debugged, "continue", threadId=thread)
         record = reply_to(debugged, request)["metadata"]["cellstack"]
         assert (record["status"], record["changes"]) == ("ok", {"added": 0, "changed": 0, "deleted": 0})

@@ -10,10 +10,10 @@ from __future__ import annotations
 import ctypes
 import importlib
 import itertools
-import math
 import operator
 import struct
 import sys
+from math import isnan  # in whose place a cell may put another function
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def stand_ins(met: list[Any], does_hold: Callable[[Any], bool]) -> dict[int, Arr
     for value in sets:
         if id(value) not in found and (arranged := Arranged.of(value)) is not None:
             found[id(value)] = arranged
-    for number in filter(math.isnan, _of_type(met, float)):
+    for number in filter(isnan, _of_type(met, float)):
         found.setdefault(id(number), NotANumber.of(number))
     return found
 

@@ -7,9 +7,9 @@ kept what it compiled of the last version that could be imported.
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from importlib.machinery import PathFinder, SourceFileLoader, SourcelessFileLoader
+from os.path import exists  # in whose place a cell may put another function
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ class LastVersions:
 
     def _gone(self, name: str, folders: Sequence[str]) -> ModuleSpec | None:
         for folder in folders:
-            source = os.path.join(folder, f"{name.rpartition('.')[2]}.py")
+            source = f"{folder or '.'}/{name.rpartition('.')[2]}.py"
             cached = importlib.util.cache_from_source(source)
-            if os.path.exists(cached):
+            if exists(cached):
                 self._notify(f"{source} is gone: what earlier cells have of it is of its last version")
                 loader = SourcelessFileLoader(name, cached)
                 return importlib.util.spec_from_file_location(name, source, loader=loader)
@@ -72,7 +72,7 @@ class _Loader(SourceFileLoader):
             return super().get_code(fullname)
         except SyntaxError as error:
             cached = importlib.util.cache_from_source(self.path)
-            if not os.path.exists(cached):
+            if not exists(cached):
                 raise
             where = f"{self.path}, line {error.lineno}"
             self._notify(f"{where}: {error.msg}: what earlier cells have of it is of its last version without an error")

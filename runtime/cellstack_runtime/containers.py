@@ -36,8 +36,8 @@ MAX_QUEUED_BYTES = 16 * 2**20  # the same, of what has been read since there wer
 class ExitReport:
     """How a container ended.
 
-    reason: finished, signal, oom, timeout, pids, interrupt, shutdown, protocol, zygote; stop or kill: from another
-    process of the person.
+    reason: finished, signal, oom, timeout, pids, interrupt, stuck, shutdown, protocol, zygote; stop or kill: from
+    another process of the person.
     code: the process' exit code, None when a signal ended it. signal, signal_number: that signal, as in "SIGSEGV".
     """
 

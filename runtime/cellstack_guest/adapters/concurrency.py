@@ -175,7 +175,7 @@ def _read_loop() -> tuple[bool, float]:
 
 
 def _write_loop(values: tuple[bool, float]) -> None:
-    loop = module("cellstack_guest.leftovers").event_loop()
+    loop = the_loop()
     loop.set_debug(values[0])
     loop.slow_callback_duration = values[1]
 
